@@ -1,0 +1,37 @@
+"""Comparisons of text that mean the same in every database."""
+
+from typing import Any
+
+from django.db.models import CharField
+from django.db.models.lookups import Exact, Lookup
+
+
+@CharField.register_lookup
+class SameText(Exact):  # type: ignore[type-arg]
+    """``host__same_text``: equal to the letter.  MySQL's usual collations ignore case, so there
+    the bytes are compared as well (as well: an index still narrows).
+    """
+
+    lookup_name = "same_text"
+
+    def as_mysql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        left, left_params = self.process_lhs(compiler, connection)
+        right, right_params = self.process_rhs(compiler, connection)
+        params = [*left_params, *right_params]
+        return f"({left} = {right} AND BINARY {left} = {right})", [*params, *params]
+
+
+@CharField.register_lookup
+class Like(Lookup):  # type: ignore[type-arg]
+    """``hypervisor_hostname__like``: contains the pattern, in which ``%`` and ``_`` are wildcards
+    as in Nova's own query, and case does not count (as on MySQL; PostgreSQL's LIKE minds it).
+    """
+
+    lookup_name = "like"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        left, params = self.process_lhs(compiler, connection)
+        escape = "" if connection.vendor == "mysql" else r" ESCAPE '\'"
+        pattern = f"%{str(self.rhs).lower()}%"
+        return f"LOWER({left}) LIKE %s{escape}", [*params, pattern]

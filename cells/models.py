@@ -1,0 +1,155 @@
+"""Tables of Nova's API database, and what models of cell tables have in common."""
+
+import datetime
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+
+class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
+    """A ``DATETIME``/``timestamp`` without zone, as Nova keeps it: naive, meaning UTC.
+
+    Aware datetimes in Python.  PostgreSQL's ``timestamptz``, Django's choice, would make the
+    portal's own cells differ from Nova's.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        if connection.vendor == "postgresql":
+            return "timestamp without time zone"
+        return super().db_type(connection)
+
+    def from_db_value(
+        self, value: datetime.datetime | None, *args: object
+    ) -> datetime.datetime | None:
+        if value is not None and value.tzinfo is None:
+            return value.replace(tzinfo=datetime.UTC)
+        return value
+
+
+class Stamped(models.Model):
+    """``created_at`` and ``updated_at``, which nearly every table of Nova has."""
+
+    created_at = UTCDateTimeField(null=True, default=timezone.now)
+    updated_at = UTCDateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class SoftDeleted(Stamped):
+    """Rows that Nova never removes: ``deleted`` is 0 for a live one, else the row's own id."""
+
+    deleted_at = UTCDateTimeField(null=True)
+    deleted = models.IntegerField(null=True, default=0)
+
+    class Meta:
+        abstract = True
+
+
+class LiveManager(models.Manager[Any]):
+    """Only rows that are not soft-deleted."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().filter(deleted=0)
+
+
+class CellModel(SoftDeleted):
+    """A table that every cell has; it can only be used with its cell named.
+
+    ``objects`` are the live rows, ``with_deleted`` all of them.
+    """
+
+    objects: ClassVar[models.Manager[Any]] = LiveManager()
+    with_deleted: ClassVar[models.Manager[Any]] = models.Manager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "with_deleted"
+
+
+class CellMapping(Stamped):
+    """Where a cell's database and message queue are."""
+
+    CELL0_UUID = "00000000-0000-0000-0000-000000000000"
+
+    id = models.AutoField(primary_key=True)
+    uuid = models.CharField(max_length=36, unique=True)
+    name = models.CharField(max_length=255, null=True)
+    transport_url = models.TextField(null=True)
+    database_connection = models.TextField(null=True)
+    disabled = models.BooleanField(null=True, default=False)
+
+    class Meta:
+        db_table = "cell_mappings"
+
+    def __str__(self) -> str:
+        return self.name or self.uuid
+
+
+class HostMapping(Stamped):
+    """Which cell a compute host is in."""
+
+    id = models.AutoField(primary_key=True)
+    cell = models.ForeignKey(CellMapping, models.DO_NOTHING, related_name="host_mappings")
+    host = models.CharField(max_length=255, unique=True)
+
+    class Meta:
+        db_table = "host_mappings"
+
+    def __str__(self) -> str:
+        return self.host
+
+
+class Aggregate(Stamped):
+    """A set of hosts; one with an ``availability_zone`` in its metadata is a zone."""
+
+    id = models.AutoField(primary_key=True)
+    uuid = models.CharField(max_length=36, null=True, db_index=True)
+    name = models.CharField(max_length=255, null=True, unique=True)
+
+    class Meta:
+        db_table = "aggregates"
+
+    def __str__(self) -> str:
+        return self.name or str(self.pk)
+
+
+class AggregateHost(Stamped):
+    """A host that is in an aggregate."""
+
+    id = models.AutoField(primary_key=True)
+    host = models.CharField(max_length=255, null=True)
+    aggregate = models.ForeignKey(Aggregate, models.DO_NOTHING, related_name="hosts")
+
+    class Meta:
+        db_table = "aggregate_hosts"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["host", "aggregate"], name="uniq_aggregate_hosts0host0aggregate_id"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.host} in {self.aggregate_id}"
+
+
+class AggregateMetadata(Stamped):
+    """A key and value of an aggregate."""
+
+    id = models.AutoField(primary_key=True)
+    key = models.CharField(max_length=255, db_index=True)
+    value = models.CharField(max_length=255)
+    aggregate = models.ForeignKey(Aggregate, models.DO_NOTHING, related_name="metadata")
+
+    class Meta:
+        db_table = "aggregate_metadata"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["aggregate", "key"], name="uniq_aggregate_metadata0aggregate_id0key"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"

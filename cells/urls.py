@@ -1,0 +1,145 @@
+"""Database URLs, as Django's tools write them and as they stand in nova.conf.
+
+Imported by the settings, so it must not need them.
+"""
+
+import math
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+ENGINES = {
+    "sqlite": "django.db.backends.sqlite3",
+    "postgres": "django.db.backends.postgresql",
+    "postgresql": "django.db.backends.postgresql",
+    "mysql": "django.db.backends.mysql",
+    "mariadb": "django.db.backends.mysql",
+}
+
+#: Query parameters that the driver understands; others (SQLAlchemy's own, such as
+#: ``plugin``) mean nothing to it and are left out.
+DRIVER_OPTIONS = {
+    "django.db.backends.sqlite3": set[str](),
+    "django.db.backends.postgresql": {
+        "host",
+        "port",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "application_name",
+        "target_session_attrs",
+    },
+    "django.db.backends.mysql": {
+        "charset",
+        "ssl_ca",
+        "ssl_cert",
+        "ssl_key",
+        "unix_socket",
+        "read_default_file",
+    },
+}
+
+
+class DatabaseURLError(ValueError):
+    """The URL cannot be read; the message says why and never repeats a password."""
+
+
+def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
+    """Django's settings for the database behind ``url``.
+
+    ``mysql+pymysql://user:secret@host:3306/nova_api?charset=utf8mb4``,
+    ``postgresql+psycopg2://...``, ``postgres://...`` and ``sqlite:////path`` are understood.
+    ``connect_timeout`` (seconds) also bounds how long one statement may take on the server, at
+    five times its value, so that a thread never waits for ever.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise DatabaseURLError("not a database URL") from error
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in ENGINES:
+        known = ", ".join(f"{name}://" for name in ENGINES)
+        raise DatabaseURLError(f"{parts.scheme or 'no'} scheme; expected one of {known}")
+    engine = ENGINES[scheme]
+    name = unquote(parts.path[1:])
+    if not name:
+        raise DatabaseURLError("names no database")
+    options: dict[str, Any] = {
+        key: value
+        for key, value in parse_qsl(parts.query)
+        if key in DRIVER_OPTIONS[engine]
+    }
+    whole_seconds = max(1, math.ceil(connect_timeout))
+    if scheme == "sqlite":
+        options |= {
+            "timeout": whole_seconds,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    elif scheme in ("mysql", "mariadb"):
+        options |= {
+            "connect_timeout": whole_seconds,
+            "read_timeout": 5 * whole_seconds,
+            "write_timeout": 5 * whole_seconds,
+            "init_command": "SET SESSION sql_mode='STRICT_TRANS_TABLES'",
+        }
+        options.setdefault("charset", "utf8mb4")
+    else:
+        options |= {"connect_timeout": whole_seconds}
+    return {
+        "ENGINE": engine,
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", None) or parts.hostname or "",
+        "PORT": str(options.pop("port", None) or port or ""),
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": False,
+        "ATOMIC_REQUESTS": False,
+        "AUTOCOMMIT": True,
+        "TIME_ZONE": None,
+        "TEST": {"NAME": None, "MIRROR": None, "MIGRATE": True, "CHARSET": None, "COLLATION": None},
+    }
+
+
+def fill_template(url: str, main_url: str) -> str:
+    """Fill ``{username}``, ``{hostname}``, ... in a cell mapping's URL from ``main_url``.
+
+    As Nova does with ``[database]/connection``, ``{hostname1}`` and so on included; a URL
+    without braces is returned as it is.  Raises ``DatabaseURLError`` for an unknown name.
+    """
+    if "{" not in url:
+        return url
+    parts = urlsplit(main_url)
+    names: dict[str, Any] = {
+        "scheme": parts.scheme,
+        "username": parts.username,
+        "password": parts.password,
+        "hostname": parts.hostname,
+        "path": parts.path.lstrip("/"),
+        "query": parts.query,
+        "fragment": parts.fragment,
+    }
+    if "," in parts.netloc:
+        for number, netloc in enumerate(parts.netloc.split(","), 1):
+            one = urlsplit(f"//{netloc}")
+            names |= {
+                f"username{number}": one.username,
+                f"password{number}": one.password,
+                f"hostname{number}": one.hostname,
+                f"port{number}": one.port,
+            }
+    else:
+        names["port"] = parts.port
+    try:
+        return url.format(**names)
+    except (KeyError, IndexError, ValueError) as error:
+        raise DatabaseURLError(f"template has an unknown name: {error}") from error
+
+
+def without_password(text: str) -> str:
+    """``text`` (an error message, a URL) with every ``user:password@`` made unreadable."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)

@@ -1,0 +1,76 @@
+"""The portal's own rows: API tokens."""
+
+import datetime
+import hashlib
+import secrets
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class ApiTokenManager(models.Manager["ApiToken"]):
+    """Issuing and finding tokens."""
+
+    def issue(
+        self,
+        user: User,
+        *,
+        name: str = "",
+        expires_at: datetime.datetime | None = None,
+        project_id: str = "",
+    ) -> tuple["ApiToken", str]:
+        """Make a token; its text is returned this once and kept only as a digest."""
+        text = secrets.token_urlsafe(32)
+        token = self.create(
+            user=user,
+            name=name,
+            digest=digest_of(text),
+            expires_at=expires_at,
+            project_id=project_id,
+        )
+        return token, text
+
+    def valid(self, text: str) -> "ApiToken | None":
+        """The token with this text, if it is in force and its user is active."""
+        return (
+            self.select_related("user")
+            .filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+            .filter(digest=digest_of(text), user__is_active=True)
+            .first()
+        )
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 of a token; a token has 256 random bits, so no salt or slow hash is needed."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ApiToken(models.Model):
+    """A token for ``X-Auth-Token``.  With ``project_id`` only that project fits in URLs."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens"
+    )
+    name = models.CharField(max_length=255, blank=True, help_text="What the token is for.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    project_id = models.CharField(
+        "project id",
+        max_length=64,
+        blank=True,
+        help_text="Refuse /v2.1/{project_id}/... with any other project; empty allows all.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[ApiTokenManager] = ApiTokenManager()
+
+    class Meta:
+        verbose_name = "API token"
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.name or 'token'} of {self.user}"

@@ -1,0 +1,26 @@
+"""The answer of Nova's router for a path or method that it does not know."""
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.request import Request
+
+TEXT = "404 Not Found\n\nThe resource could not be found.\n\n   "
+HTML = """<html>
+ <head>
+  <title>404 Not Found</title>
+ </head>
+ <body>
+  <h1>404 Not Found</h1>
+  The resource could not be found.<br /><br />
+
+
+
+ </body>
+</html>"""
+
+
+def no_such_route(request: HttpRequest | Request) -> HttpResponse:
+    """404 as text, or as HTML for who takes that; no JSON and no version headers."""
+    accepted = request.headers.get("Accept", "")
+    if "text/html" in accepted or "*/*" in accepted:
+        return HttpResponse(HTML, status=404, content_type="text/html; charset=UTF-8")
+    return HttpResponse(TEXT, status=404, content_type="text/plain; charset=UTF-8")

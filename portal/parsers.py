@@ -1,0 +1,42 @@
+"""Reading request bodies as Nova does."""
+
+import json
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.parsers import BaseParser
+
+from portal.faults import BadRequest, UnsupportedMediaType
+
+#: Types that Nova takes; ``text/plain`` and none at all mean JSON too.
+JSON_TYPES = ("application/json", "application/vnd.openstack.compute+json")
+
+
+def check_content_type(header: str | None) -> None:
+    """Raise ``UnsupportedMediaType`` for a ``Content-Type`` that Nova refuses.
+
+    The comparison is case-sensitive, as Nova's is.
+    """
+    if header is None:
+        return
+    content_type = header.partition(";")[0].strip()
+    if content_type not in ("", "text/plain", *JSON_TYPES):
+        raise UnsupportedMediaType
+
+
+class NovaJSONParser(BaseParser):
+    """JSON, whatever accepted type it is sent as."""
+
+    media_type = "*/*"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: dict[str, Any] | None = None,
+    ) -> Any:
+        body = stream.read()
+        try:
+            return json.loads(body.decode(settings.DEFAULT_CHARSET))
+        except ValueError as error:
+            raise BadRequest("Malformed request body") from error

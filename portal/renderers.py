@@ -1,0 +1,67 @@
+"""How answers are written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from rest_framework import renderers
+
+from portal.microversions import HISTORY, MAX_VERSION
+
+
+class JSONRenderer(renderers.BaseRenderer):
+    """JSON by orjson; faults carry a charset, as Nova's do."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        if data is None:
+            return b""
+        return orjson.dumps(data)
+
+
+class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
+    """DRF's pages, with the microversion to pick and ids as links."""
+
+    template = "rest_framework/portal_api.html"
+
+    def get_default_renderer(self, view: Any) -> Any:
+        return PrettyJSONRenderer()
+
+    def get_context(
+        self, data: Any, accepted_media_type: str | None, renderer_context: Any
+    ) -> dict[str, Any]:
+        context = super().get_context(data, accepted_media_type, renderer_context)
+        request = renderer_context["request"]
+        context["microversion"] = str(request.version or "")
+        versions = [str(version) for version, _ in HISTORY]
+        if context["microversion"] and context["microversion"] not in versions:
+            versions.append(context["microversion"])
+        context["microversions"] = versions
+        context["max_microversion"] = str(MAX_VERSION)
+        context["query"] = [
+            (key, value)
+            for key, values in request.query_params.lists()
+            for value in values
+            if key != "microversion"
+        ]
+        return context
+
+
+class PrettyJSONRenderer(JSONRenderer):
+    """Indented JSON, for people."""
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        return b"" if data is None else orjson.dumps(data, option=orjson.OPT_INDENT_2)

@@ -1,0 +1,208 @@
+"""Settings of the portal; each comes from the environment, named and explained in .env.example."""
+
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+from cells.urls import DatabaseURLError, database_settings
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.smart_cast = False
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def setting(name: str, cast: Any, default: Any) -> Any:
+    """The environment variable ``name``; a malformed one ends the program with one line."""
+    try:
+        return env.get_value(name, cast=cast, default=default)
+    except (ValueError, ImproperlyConfigured) as error:
+        sys.exit(f"{name}: {env.str(name, default='')!r} cannot be read: {error}")
+
+
+def seconds(name: str, default: float) -> float:
+    value: float = setting(name, float, default)
+    if not 0 < value < float("inf"):
+        sys.exit(f"{name}: must be a number of seconds above 0, not {value:g}")
+    return value
+
+
+def count(name: str, default: int) -> int:
+    value: int = setting(name, int, default)
+    if value < 1:
+        sys.exit(f"{name}: must be a whole number above 0, not {value}")
+    return value
+
+
+def database(name: str, default: Path) -> dict[str, Any]:
+    url: str = setting(name, str, "") or f"sqlite:///{default}"
+    try:
+        return database_settings(url, connect_timeout=CELL_DEADLINE)
+    except DatabaseURLError as error:
+        sys.exit(f"{name}: {error}")
+
+
+VAR_DIR = Path(setting("VAR_DIR", str, str(BASE_DIR / "var")))
+DEBUG: bool = setting("DEBUG", bool, False)
+
+# --- the cloud -----------------------------------------------------------------------------
+CELL_DEADLINE = seconds("CELL_DEADLINE", 2)
+CELL_RETRY_AFTER = seconds("CELL_RETRY_AFTER", 10)
+CELL_LANE_SIZE = count("CELL_LANE_SIZE", 4)
+CELL_MAPPINGS_TTL = seconds("CELL_MAPPINGS_TTL", 15)
+SERVICE_DOWN_TIME = seconds("SERVICE_DOWN_TIME", 60)
+DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
+INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
+API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
+API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
+NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
+NOTIFICATION_TOPICS: list[str] = setting(
+    "NOTIFICATION_TOPICS", list, ["versioned_notifications"]
+)
+
+NOVA_API_DATABASE_URL: str = setting("NOVA_API_DATABASE_URL", str, "")
+NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")
+#: True: the portal owns its API database and cells.  False: it is attached to a Nova's.
+EMBEDDED = not NOVA_API_DATABASE_URL
+
+DATABASES = {
+    "default": database("DATABASE_URL", VAR_DIR / "portal.sqlite3"),
+    "api": database("NOVA_API_DATABASE_URL", VAR_DIR / "api.sqlite3"),
+}
+DATABASE_ROUTERS = ["cells.router.CellRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+
+# --- Django --------------------------------------------------------------------------------
+
+
+def secret_key() -> str:
+    """SECRET_KEY, or for the embedded portal one that it makes and keeps under var/."""
+    key: str = setting("SECRET_KEY", str, "")
+    if key:
+        return key
+    if not EMBEDDED:
+        sys.exit("SECRET_KEY: must be set when the portal is attached to a Nova")
+    kept = VAR_DIR / "secret_key"
+    if not kept.exists():
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        kept.write_text(get_random_secret_key())
+        kept.chmod(0o600)
+    return kept.read_text()
+
+
+SECRET_KEY = secret_key()
+ALLOWED_HOSTS: list[str] = setting("ALLOWED_HOSTS", list, ["127.0.0.1", "localhost", "[::1]"])
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+
+INSTALLED_APPS = [
+    "portal.apps.PortalAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "rest_framework",
+    "portal.apps.PortalConfig",
+    "cells.apps.CellsConfig",
+    "services.apps.ServicesConfig",
+    "hypervisors.apps.HypervisorsConfig",
+    "audit.apps.AuditConfig",
+]
+
+MIDDLEWARE = [
+    "portal.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "portal.authentication.DemoBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static-root"
+STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "portal.authentication.TokenAuthentication",
+        "portal.authentication.BasicAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["portal.permissions.NovaPolicy"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "portal.renderers.JSONRenderer",
+        "portal.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["portal.parsers.NovaJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "portal.negotiation.NovaNegotiation",
+    "DEFAULT_VERSIONING_CLASS": "portal.versioning.MicroversionVersioning",
+    "EXCEPTION_HANDLER": "portal.faults.exception_handler",
+}
+
+# --- TLS in front of the portal -----------------------------------------------------------------
+if setting("HTTPS", bool, False):
+    SECURE_SSL_REDIRECT = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31536000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+CSRF_TRUSTED_ORIGINS: list[str] = setting("CSRF_TRUSTED_ORIGINS", list, [])
+for origin in CSRF_TRUSTED_ORIGINS:
+    if not urlsplit(origin).scheme:
+        sys.exit(f"CSRF_TRUSTED_ORIGINS: {origin!r} must begin with https:// or http://")
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": setting("LOG_LEVEL", str, "INFO")},
+}

@@ -1,0 +1,37 @@
+"""Every URL of the portal: the console, and the compute API below /v2.1 and /v2."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+
+from portal.version_documents import VersionViewSet, choices, root
+from portal.views import UnknownRoute
+
+resources = [
+    path("", include("services.urls")),
+    path("", include("hypervisors.urls")),
+]
+version_document = VersionViewSet.as_view({"get": "show"})
+
+#: Nova takes a project id only if it is hexadecimal, with or without hyphens.
+PROJECT = r"(?P<project_id>[0-9a-f-]+)/"
+
+
+def endpoint(prefix: str, *, legacy: bool) -> list:  # type: ignore[type-arg]
+    """The routes of one endpoint of the API; ``legacy`` is /v2."""
+    options = {"legacy": legacy}
+    return [
+        path(prefix, version_document, options),
+        path(f"{prefix}/", version_document, options),
+        path(f"{prefix}/", include(resources), options),
+        re_path(rf"^{prefix}/{PROJECT}", include(resources), options),
+        re_path(rf"^{prefix}/.*$", UnknownRoute.as_view(), options),
+    ]
+
+
+urlpatterns = [
+    path("", root),
+    path("admin/", admin.site.urls),
+    *endpoint("v2.1", legacy=False),
+    *endpoint("v2", legacy=True),
+    re_path(r"^.*$", choices),
+]

@@ -1,0 +1,16 @@
+"""Narrowing lists of services."""
+
+import django_filters
+
+from services.models import Service
+
+
+class ServiceFilterSet(django_filters.FilterSet):
+    """``host`` and ``binary`` of os-services, to the letter; an empty value does not filter."""
+
+    host = django_filters.CharFilter(lookup_expr="same_text", strip=False)
+    binary = django_filters.CharFilter(lookup_expr="same_text", strip=False)
+
+    class Meta:
+        model = Service
+        fields = ("host", "binary")

@@ -1,0 +1,7 @@
+from django.urls import path
+
+from services.views import ServiceViewSet
+
+urlpatterns = [
+    path("os-services", ServiceViewSet.as_view({"get": "list"})),
+]
