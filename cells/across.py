@@ -199,7 +199,5 @@ class AcrossCells(Generic[M]):
                 asked = len(cells)
                 asking.gather()
             wave *= 2
-            found = [
-                (cell, row) for cell, rows in asking.answers().by_cell.items() for row in rows
-            ]
+            found = [(cell, row) for cell, rows in asking.answers().by_cell.items() for row in rows]
         return Page(found[:limit], asking.answers().missing)

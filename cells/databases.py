@@ -46,9 +46,7 @@ def managed_by_nova(alias: str) -> bool:
     return bool(tables & NOVA_VERSION_TABLES)
 
 
-def bound_statements(
-    sender: object, connection: BaseDatabaseWrapper, **kwargs: object
-) -> None:
+def bound_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
     """Give a new PostgreSQL connection an end to every statement and lock it waits for.
 
     MariaDB/MySQL gets the same from its driver's timeouts (``cells.urls``).  The API database
@@ -58,9 +56,7 @@ def bound_statements(
         return
     milliseconds = int(5000 * settings.CELL_DEADLINE)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}"
-        )
+        cursor.execute(f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}")
 
 
 connection_created.connect(bound_statements, dispatch_uid="cells.bound_statements")

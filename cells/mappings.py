@@ -131,9 +131,7 @@ def cells_named(names: Iterable[str]) -> list[Cell]:
     """The cells with these names or uuids; raises ``LookupError`` naming those there are not."""
     wanted = list(dict.fromkeys(names))
     cells = [cell for cell in all_cells() if cell.name in wanted or cell.uuid in wanted]
-    unknown = [
-        name for name in wanted if not any(name in (cell.name, cell.uuid) for cell in cells)
-    ]
+    unknown = [name for name in wanted if not any(name in (cell.name, cell.uuid) for cell in cells)]
     if unknown:
         known = ", ".join(cell.name for cell in all_cells())
         raise LookupError(f"no cell called {', '.join(unknown)}; there are: {known}")

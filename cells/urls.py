@@ -67,9 +67,7 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
     if not name:
         raise DatabaseURLError("names no database")
     options: dict[str, Any] = {
-        key: value
-        for key, value in parse_qsl(parts.query)
-        if key in DRIVER_OPTIONS[engine]
+        key: value for key, value in parse_qsl(parts.query) if key in DRIVER_OPTIONS[engine]
     }
     whole_seconds = max(1, math.ceil(connect_timeout))
     if scheme == "sqlite":

@@ -162,9 +162,7 @@ class Lister:
         self.listing.missing += answers.missing
         return {(cell, pk): host for cell, rows in answers.by_cell.items() for pk, host in rows}
 
-    def _services(
-        self, hosts: dict[Cell, set[str]]
-    ) -> dict[tuple[Cell, str], dict[str, Any]]:
+    def _services(self, hosts: dict[Cell, set[str]]) -> dict[tuple[Cell, str], dict[str, Any]]:
         """The nova-compute services of these hosts, with the plan's service columns."""
         names = [
             column.removeprefix(SERVICE_PREFIX)
@@ -180,9 +178,7 @@ class Lister:
             ),
         )
         self.listing.missing += answers.missing
-        return {
-            (cell, row["host"]): row for cell, rows in answers.by_cell.items() for row in rows
-        }
+        return {(cell, row["host"]): row for cell, rows in answers.by_cell.items() for row in rows}
 
     def _with_service(self, values: Row, host: str, service: dict[str, Any]) -> Row:
         return [

@@ -28,8 +28,11 @@ class ServiceOfHost(ForeignObject):  # type: ignore[type-arg]
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Skip the check that the target is unique: it is, together with the restriction."""
-        return [problem for problem in super().check(**kwargs) if problem.id != "fields.E310"
-                and problem.id != "fields.E311"]
+        return [
+            problem
+            for problem in super().check(**kwargs)
+            if problem.id != "fields.E310" and problem.id != "fields.E311"
+        ]
 
 
 class ComputeNode(CellModel):
@@ -126,7 +129,13 @@ class Migration(CellModel):
 
     #: Statuses of migrations that are over, from Nova's query for those in progress.
     FINISHED: ClassVar[tuple[str, ...]] = (
-        "confirmed", "reverted", "error", "failed", "completed", "cancelled", "done",
+        "confirmed",
+        "reverted",
+        "error",
+        "failed",
+        "completed",
+        "cancelled",
+        "done",
     )
 
     id = models.AutoField(primary_key=True)

@@ -92,6 +92,4 @@ class HypervisorDetailSerializer(HypervisorSerializer):
             "2.88": None,
         }
     )
-    uptime = Versioned(
-        {"2.88": Derived("stats", by=uptime, shows=CharField(allow_null=True))}
-    )
+    uptime = Versioned({"2.88": Derived("stats", by=uptime, shows=CharField(allow_null=True))})

@@ -24,7 +24,15 @@ from hypervisors.serializers import (
 from portal.faults import BadRequest, ItemNotFound, NotImplementedFault, ServiceUnavailable
 from portal.microversions import Versioned
 from portal.responses import NovaResponse
-from portal.schemas import BOOLEAN, HOST_NAME, NON_NEGATIVE_INTEGER, as_bool, once, query, repeatable
+from portal.schemas import (
+    BOOLEAN,
+    HOST_NAME,
+    NON_NEGATIVE_INTEGER,
+    as_bool,
+    once,
+    query,
+    repeatable,
+)
 from portal.serializers import VersionedSerializer
 from portal.views import NovaViewSet, missing_cells_warnings, warning_header
 from services.models import NOVA_COMPUTE, Service
@@ -127,9 +135,7 @@ class HypervisorViewSet(NovaViewSet):
     def search(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Hypervisors whose name matches."""
         listing = self._mapped(self._matching(self._lister(), id))
-        return self._answer(
-            {"hypervisors": self._render(HypervisorSerializer, listing)}, listing
-        )
+        return self._answer({"hypervisors": self._render(HypervisorSerializer, listing)}, listing)
 
     def servers(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Hypervisors whose name matches, with their servers."""
@@ -197,9 +203,7 @@ class HypervisorViewSet(NovaViewSet):
         listing = self._visible_by(lister, id)
         hypervisor = plan.render(listing.rows, {"now": timezone.now()})[0]
         if hypervisor["state"] == "down":
-            raise BadRequest(
-                f"Compute service of {listing.hosts[0]} is unavailable at this time."
-            )
+            raise BadRequest(f"Compute service of {listing.hosts[0]} is unavailable at this time.")
         text = uptime(listing.rows[0][lister.columns.index("stats")])
         if text is None:
             raise NotImplementedFault
@@ -287,13 +291,19 @@ class HypervisorViewSet(NovaViewSet):
 def capacity(nodes: QuerySet[ComputeNode]) -> dict[str, int | None]:
     """The sums of one cell; nulls do not count."""
     columns = (
-        "vcpus", "memory_mb", "local_gb", "vcpus_used", "memory_mb_used", "local_gb_used",
-        "free_ram_mb", "free_disk_gb", "current_workload", "running_vms",
+        "vcpus",
+        "memory_mb",
+        "local_gb",
+        "vcpus_used",
+        "memory_mb_used",
+        "local_gb_used",
+        "free_ram_mb",
+        "free_disk_gb",
+        "current_workload",
+        "running_vms",
         "disk_available_least",
     )
-    return nodes.aggregate(
-        count=Count("id"), **{column: Sum(column) for column in columns}
-    )
+    return nodes.aggregate(count=Count("id"), **{column: Sum(column) for column in columns})
 
 
 def _is_uuid_like(text: str) -> bool:

@@ -52,9 +52,7 @@ def digest_of(text: str) -> str:
 class ApiToken(models.Model):
     """A token for ``X-Auth-Token``.  With ``project_id`` only that project fits in URLs."""
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens"
-    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=255, blank=True, help_text="What the token is for.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     project_id = models.CharField(

@@ -60,6 +60,4 @@ def validate(schema: dict[str, Any], value: Any, *, is_body: bool) -> None:
         raise BadRequest(error.message)
     kind = "field/attribute" if is_body else "query parameters"
     where = error.path[-1] if is_body else error.path[0]
-    raise BadRequest(
-        f"Invalid input for {kind} {where}. Value: {error.instance}. {error.message}"
-    )
+    raise BadRequest(f"Invalid input for {kind} {where}. Value: {error.instance}. {error.message}")

@@ -62,9 +62,7 @@ INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "in
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
 API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
 NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
-NOTIFICATION_TOPICS: list[str] = setting(
-    "NOTIFICATION_TOPICS", list, ["versioned_notifications"]
-)
+NOTIFICATION_TOPICS: list[str] = setting("NOTIFICATION_TOPICS", list, ["versioned_notifications"])
 
 NOVA_API_DATABASE_URL: str = setting("NOVA_API_DATABASE_URL", str, "")
 NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")

@@ -57,9 +57,7 @@ def _self(request: HttpRequest | Request, path: str) -> dict[str, str]:
 
 
 def _json(data: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(
-        JSONRenderer().render(data), status=status, content_type="application/json"
-    )
+    return HttpResponse(JSONRenderer().render(data), status=status, content_type="application/json")
 
 
 def root(request: HttpRequest) -> HttpResponse:
@@ -104,8 +102,8 @@ class VersionViewSet(NovaViewSet):
         """None."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        request.accepted_renderer, request.accepted_media_type = (
-            self.perform_content_negotiation(request)
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(
+            request
         )
         request.version, request.versioning_scheme = None, None
         request.version, request.versioning_scheme = self.determine_version(
@@ -116,6 +114,4 @@ class VersionViewSet(NovaViewSet):
         """The document of this version."""
         path, document, media_types = ENDPOINTS[0 if self.legacy else 1]
         links = [_self(request, f"{path}/"), DESCRIBED_BY]
-        return NovaResponse(
-            {"version": document | {"links": links, "media-types": media_types}}
-        )
+        return NovaResponse({"version": document | {"links": links, "media-types": media_types}})

@@ -66,6 +66,4 @@ class Service(CellModel):
 
     def is_up(self, now: datetime.datetime | None = None) -> bool:
         """Whether the service is up; see ``is_up``."""
-        return is_up(
-            self.forced_down, self.last_seen_up, self.created_at, now or timezone.now()
-        )
+        return is_up(self.forced_down, self.last_seen_up, self.created_at, now or timezone.now())

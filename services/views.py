@@ -23,8 +23,7 @@ from services.serializers import ServiceSerializer
 
 HOST_AND_BINARY = {"host": repeatable({"type": "string"}), "binary": repeatable({"type": "string"})}
 BACKFILL_WARNING = (
-    "services without a uuid are listed with a null id; "
-    "run: manage.py backfill_service_uuids"
+    "services without a uuid are listed with a null id; run: manage.py backfill_service_uuids"
 )
 
 

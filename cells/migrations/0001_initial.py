@@ -7,82 +7,124 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Aggregate',
+            name="Aggregate",
             fields=[
-                ('created_at', cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True)),
-                ('updated_at', cells.models.UTCDateTimeField(null=True)),
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('uuid', models.CharField(db_index=True, max_length=36, null=True)),
-                ('name', models.CharField(max_length=255, null=True, unique=True)),
+                (
+                    "created_at",
+                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                ),
+                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("uuid", models.CharField(db_index=True, max_length=36, null=True)),
+                ("name", models.CharField(max_length=255, null=True, unique=True)),
             ],
             options={
-                'db_table': 'aggregates',
+                "db_table": "aggregates",
             },
         ),
         migrations.CreateModel(
-            name='CellMapping',
+            name="CellMapping",
             fields=[
-                ('created_at', cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True)),
-                ('updated_at', cells.models.UTCDateTimeField(null=True)),
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('uuid', models.CharField(max_length=36, unique=True)),
-                ('name', models.CharField(max_length=255, null=True)),
-                ('transport_url', models.TextField(null=True)),
-                ('database_connection', models.TextField(null=True)),
-                ('disabled', models.BooleanField(default=False, null=True)),
+                (
+                    "created_at",
+                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                ),
+                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("uuid", models.CharField(max_length=36, unique=True)),
+                ("name", models.CharField(max_length=255, null=True)),
+                ("transport_url", models.TextField(null=True)),
+                ("database_connection", models.TextField(null=True)),
+                ("disabled", models.BooleanField(default=False, null=True)),
             ],
             options={
-                'db_table': 'cell_mappings',
+                "db_table": "cell_mappings",
             },
         ),
         migrations.CreateModel(
-            name='HostMapping',
+            name="HostMapping",
             fields=[
-                ('created_at', cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True)),
-                ('updated_at', cells.models.UTCDateTimeField(null=True)),
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=255, unique=True)),
-                ('cell', models.ForeignKey(on_delete=django.db.models.deletion.DO_NOTHING, related_name='host_mappings', to='cells.cellmapping')),
+                (
+                    "created_at",
+                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                ),
+                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=255, unique=True)),
+                (
+                    "cell",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="host_mappings",
+                        to="cells.cellmapping",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'host_mappings',
+                "db_table": "host_mappings",
             },
         ),
         migrations.CreateModel(
-            name='AggregateHost',
+            name="AggregateHost",
             fields=[
-                ('created_at', cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True)),
-                ('updated_at', cells.models.UTCDateTimeField(null=True)),
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=255, null=True)),
-                ('aggregate', models.ForeignKey(on_delete=django.db.models.deletion.DO_NOTHING, related_name='hosts', to='cells.aggregate')),
+                (
+                    "created_at",
+                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                ),
+                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=255, null=True)),
+                (
+                    "aggregate",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="hosts",
+                        to="cells.aggregate",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'aggregate_hosts',
-                'constraints': [models.UniqueConstraint(fields=('host', 'aggregate'), name='uniq_aggregate_hosts0host0aggregate_id')],
+                "db_table": "aggregate_hosts",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("host", "aggregate"), name="uniq_aggregate_hosts0host0aggregate_id"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AggregateMetadata',
+            name="AggregateMetadata",
             fields=[
-                ('created_at', cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True)),
-                ('updated_at', cells.models.UTCDateTimeField(null=True)),
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('key', models.CharField(db_index=True, max_length=255)),
-                ('value', models.CharField(max_length=255)),
-                ('aggregate', models.ForeignKey(on_delete=django.db.models.deletion.DO_NOTHING, related_name='metadata', to='cells.aggregate')),
+                (
+                    "created_at",
+                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                ),
+                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(db_index=True, max_length=255)),
+                ("value", models.CharField(max_length=255)),
+                (
+                    "aggregate",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="metadata",
+                        to="cells.aggregate",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'aggregate_metadata',
-                'constraints': [models.UniqueConstraint(fields=('aggregate', 'key'), name='uniq_aggregate_metadata0aggregate_id0key')],
+                "db_table": "aggregate_metadata",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("aggregate", "key"), name="uniq_aggregate_metadata0aggregate_id0key"
+                    )
+                ],
             },
         ),
     ]

@@ -7,41 +7,50 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Service',
+            name="Service",
             fields=[
-                ('created_at', cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True)),
-                ('updated_at', cells.models.UTCDateTimeField(null=True)),
-                ('deleted_at', cells.models.UTCDateTimeField(null=True)),
-                ('deleted', models.IntegerField(default=0, null=True)),
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=255, null=True)),
-                ('binary', models.CharField(max_length=255, null=True)),
-                ('topic', models.CharField(max_length=255, null=True)),
-                ('report_count', models.IntegerField(default=0)),
-                ('disabled', models.BooleanField(default=False, null=True)),
-                ('disabled_reason', models.CharField(max_length=255, null=True)),
-                ('last_seen_up', cells.models.UTCDateTimeField(null=True)),
-                ('forced_down', models.BooleanField(default=False, null=True)),
-                ('version', models.IntegerField(default=0, null=True)),
+                (
+                    "created_at",
+                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                ),
+                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("deleted_at", cells.models.UTCDateTimeField(null=True)),
+                ("deleted", models.IntegerField(default=0, null=True)),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=255, null=True)),
+                ("binary", models.CharField(max_length=255, null=True)),
+                ("topic", models.CharField(max_length=255, null=True)),
+                ("report_count", models.IntegerField(default=0)),
+                ("disabled", models.BooleanField(default=False, null=True)),
+                ("disabled_reason", models.CharField(max_length=255, null=True)),
+                ("last_seen_up", cells.models.UTCDateTimeField(null=True)),
+                ("forced_down", models.BooleanField(default=False, null=True)),
+                ("version", models.IntegerField(default=0, null=True)),
             ],
             options={
-                'db_table': 'services',
-                'ordering': ('id',),
-                'abstract': False,
-                'base_manager_name': 'with_deleted',
-                'constraints': [models.UniqueConstraint(fields=('host', 'topic', 'deleted'), name='uniq_services0host0topic0deleted'), models.UniqueConstraint(fields=('host', 'binary', 'deleted'), name='uniq_services0host0binary0deleted')],
+                "db_table": "services",
+                "ordering": ("id",),
+                "abstract": False,
+                "base_manager_name": "with_deleted",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("host", "topic", "deleted"), name="uniq_services0host0topic0deleted"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("host", "binary", "deleted"),
+                        name="uniq_services0host0binary0deleted",
+                    ),
+                ],
             },
             managers=[
-                ('objects', django.db.models.manager.Manager()),
-                ('with_deleted', django.db.models.manager.Manager()),
+                ("objects", django.db.models.manager.Manager()),
+                ("with_deleted", django.db.models.manager.Manager()),
             ],
         ),
     ]
