@@ -14,6 +14,9 @@ class SameText(Exact):  # type: ignore[type-arg]
 
     lookup_name = "same_text"
 
+    def get_rhs_op(self, connection: Any, rhs: str) -> str:
+        return f"= {rhs}"
+
     def as_mysql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
         left, left_params = self.process_lhs(compiler, connection)
         right, right_params = self.process_rhs(compiler, connection)

@@ -113,10 +113,7 @@ class HypervisorViewSet(NovaViewSet):
         answer: dict[str, Any] = {}
         if pattern is not None:
             if "limit" in self.query or self.query.get("marker"):
-                raise BadRequest(
-                    "Paging over hypervisors with the hypervisor_hostname_pattern query "
-                    "parameter is not supported."
-                )
+                raise BadRequest  # Nova says no more than that, here
             listing = self._matching(lister, pattern)
         elif self.pages.at(self.version):
             limit = min(
@@ -170,11 +167,9 @@ class HypervisorViewSet(NovaViewSet):
         """The node that the page comes after; 400 when there is none or more than one."""
         nodes = self._ids()
         try:
-            if (number := _integer(marker)) is not None:
-                found = by_id(nodes, number)
-            else:
-                found = by_uuid(nodes, str(UUID(marker)))
-        except (NotFound, ValueError):
+            number = _integer(marker)
+            found = by_uuid(nodes, marker) if number is None else by_id(nodes, number)
+        except NotFound:
             raise BadRequest(f"marker [{marker}] not found") from None
         except Ambiguous as error:
             raise BadRequest(
@@ -319,7 +314,7 @@ def _is_uuid_like(text: str) -> bool:
 def _integer(text: str) -> int | None:
     """The integer that Nova would read from ``text`` (blanks, sign and zeros allowed)."""
     try:
-        return int(text)
+        return int(text) if text.isascii() else None
     except ValueError:
         return None
 

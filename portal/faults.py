@@ -40,7 +40,14 @@ class Fault(exceptions.APIException):
 
 
 class BadRequest(Fault):
-    """400"""
+    """400; some of Nova's come without a message of their own."""
+
+    def __init__(
+        self,
+        message: str = "The server could not comply with the request since it is either "
+        "malformed or otherwise incorrect.",
+    ) -> None:
+        super().__init__(message)
 
 
 class Forbidden(Fault):

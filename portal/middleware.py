@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-API_PREFIXES = ("/v2.1", "/v2")
+API_ROOTS = ("v2.1", "v2")
 
 
 class RequestIdMiddleware:
@@ -21,7 +21,7 @@ class RequestIdMiddleware:
         request_id = f"req-{uuid.uuid4()}"
         request.request_id = request_id  # type: ignore[attr-defined]
         response = self.get_response(request)
-        if request.path_info.startswith(API_PREFIXES):
+        if request.path_info.split("/", 2)[1] in API_ROOTS:
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response

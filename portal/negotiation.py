@@ -6,6 +6,8 @@ from typing import Any
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
+from portal.parsers import JSON_TYPES
+
 
 class NovaNegotiation(BaseContentNegotiation):
     """Nova answers JSON whatever ``Accept`` says; a browser, which no client token comes from,
@@ -22,4 +24,4 @@ class NovaNegotiation(BaseContentNegotiation):
         first = request.headers.get("Accept", "").partition(",")[0].partition(";")[0].strip()
         if first == "text/html" and "X-Auth-Token" not in request.headers:
             return by_format["api"], "text/html"
-        return by_format["json"], "application/json"
+        return by_format["json"], first if first in JSON_TYPES else JSON_TYPES[0]

@@ -21,6 +21,6 @@ HTML = """<html>
 def no_such_route(request: HttpRequest | Request) -> HttpResponse:
     """404 as text, or as HTML for who takes that; no JSON and no version headers."""
     accepted = request.headers.get("Accept", "")
-    if "text/html" in accepted or "*/*" in accepted:
+    if request.method == "HEAD" or "text/html" in accepted or "*/*" in accepted:
         return HttpResponse(HTML, status=404, content_type="text/html; charset=UTF-8")
     return HttpResponse(TEXT, status=404, content_type="text/plain; charset=UTF-8")

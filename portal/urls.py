@@ -10,7 +10,9 @@ resources = [
     path("", include("services.urls")),
     path("", include("hypervisors.urls")),
 ]
-version_document = VersionViewSet.as_view({"get": "show"})
+version_document = VersionViewSet.as_view(
+    dict.fromkeys(("get", "post", "put", "patch", "delete", "options"), "show")
+)
 
 #: Nova takes a project id only if it is hexadecimal, with or without hyphens.
 PROJECT = r"(?P<project_id>[0-9a-f-]+)/"
@@ -22,8 +24,8 @@ def endpoint(prefix: str, *, legacy: bool) -> list:  # type: ignore[type-arg]
     return [
         path(prefix, version_document, options),
         path(f"{prefix}/", version_document, options),
-        path(f"{prefix}/", include(resources), options),
-        re_path(rf"^{prefix}/{PROJECT}", include(resources), options),
+        re_path(rf"^{prefix}/+", include(resources), options),
+        re_path(rf"^{prefix}/+{PROJECT}", include(resources), options),
         re_path(rf"^{prefix}/.*$", UnknownRoute.as_view(), options),
     ]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -60,6 +61,7 @@ def _json(data: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(JSONRenderer().render(data), status=status, content_type="application/json")
 
 
+@csrf_exempt
 def root(request: HttpRequest) -> HttpResponse:
     """``/``: all versions; a browser is sent to the console."""
     if request.headers.get("Accept", "").startswith("text/html"):
@@ -70,6 +72,7 @@ def root(request: HttpRequest) -> HttpResponse:
     return _json({"versions": versions})
 
 
+@csrf_exempt
 def choices(request: HttpRequest) -> HttpResponse:
     """Any other path outside the API: Nova answers 300 with the endpoints to choose from."""
     if request.headers.get("Accept", "").startswith("text/html"):
@@ -80,7 +83,7 @@ def choices(request: HttpRequest) -> HttpResponse:
                 {
                     "id": document["id"],
                     "status": document["status"],
-                    "links": [_self(request, path + request.path)],
+                    "links": [_self(request, path + request.path.rstrip("/"))],
                     "media-types": media_types,
                 }
                 for path, document, media_types in ENDPOINTS

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
 
+from django.http import HttpResponse
 from rest_framework import viewsets
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -92,8 +93,11 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         """Nova routes by method, so a wrong one is a route that is not there: 404, never 405."""
         return no_such_route(request)
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return no_such_route(request)
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """``OPTIONS`` is answered before anything else, empty, as Nova's CORS filter does."""
+        if request.method == "OPTIONS" and "options" not in self.action_map:
+            return HttpResponse()
+        return super().dispatch(request, *args, **kwargs)
 
     def _has_body(self) -> bool:
         return self.request.META.get("CONTENT_LENGTH") not in (None, "", "0")
@@ -145,6 +149,12 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         version = getattr(request, "version", None)
+        if response.accepted_renderer.format == "json":
+            response.content_type = (
+                response.accepted_media_type
+                if response.status_code < 400
+                else "application/json; charset=UTF-8"
+            )
         if isinstance(version, Version) and not self.legacy and isinstance(response, Response):
             response[HEADER] = f"compute {version}"
             response[LEGACY_HEADER] = str(version)
@@ -187,7 +197,9 @@ class UnknownRoute(APIView):
             raise NotAuthenticated
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Every method is answered alike."""
+        """Every method is answered alike, but for ``OPTIONS``: see ``NovaViewSet``."""
+        if request.method == "OPTIONS":
+            return HttpResponse()
         self.args, self.kwargs, self.headers = args, kwargs, {}
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
