@@ -148,6 +148,8 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
+        if not isinstance(response, Response):  # the answer of Nova's router
+            return response
         version = getattr(request, "version", None)
         if response.accepted_renderer.format == "json":
             response.content_type = (
@@ -155,7 +157,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
                 if response.status_code < 400
                 else "application/json; charset=UTF-8"
             )
-        if isinstance(version, Version) and not self.legacy and isinstance(response, Response):
+        if isinstance(version, Version) and not self.legacy:
             response[HEADER] = f"compute {version}"
             response[LEGACY_HEADER] = str(version)
             response["Vary"] = f"{HEADER}, {LEGACY_HEADER}"
