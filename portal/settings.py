@@ -6,10 +6,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+import pymysql
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from cells.urls import DatabaseURLError, database_settings
+
+# Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
+pymysql.install_as_MySQLdb()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

@@ -1,0 +1,90 @@
+"""A client of the compute API within the process."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from portal.models import ApiToken
+
+
+@dataclass
+class Answer:
+    """A response: ``body`` is its JSON (``None`` when it is none), ``text`` as it was sent."""
+
+    status: int
+    headers: Any
+    body: Any
+    text: str
+
+    def __getitem__(self, key: str) -> Any:
+        return self.body[key]
+
+
+class ApiClient:
+    """Requests with a token.  Paths are below ``/v2.1`` unless they begin with ``/v2``.
+
+    ``version`` is the microversion to ask for; other keyword arguments are headers, with
+    underscores for hyphens (``Accept="text/html"``).
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self.token = token
+        self.client = Client()
+
+    def get(self, path: str, version: str | None = None, **headers: str) -> Answer:
+        return self.send("GET", path, version, headers=headers)
+
+    def head(self, path: str, version: str | None = None, **headers: str) -> Answer:
+        return self.send("HEAD", path, version, headers=headers)
+
+    def put(self, path: str, body: Any, version: str | None = None, **headers: str) -> Answer:
+        return self.send("PUT", path, version, body, headers=headers)
+
+    def delete(self, path: str, version: str | None = None, **headers: str) -> Answer:
+        return self.send("DELETE", path, version, headers=headers)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        version: str | None = None,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """Send a request; ``body`` is sent as JSON, or as it is if it is bytes."""
+        all_headers = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+        if self.token is not None:
+            all_headers.setdefault("X-Auth-Token", self.token)
+        if version is not None:
+            all_headers.setdefault("OpenStack-API-Version", f"compute {version}")
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body)
+        content_type = all_headers.pop("Content-Type", "application/json")
+        response = self.client.generic(
+            method,
+            path if path.startswith("/v2") else f"/v2.1{path}",
+            data,
+            content_type if data else "",
+            headers=all_headers,
+        )
+        text = response.content.decode()
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        return Answer(
+            response.status_code,
+            response.headers,
+            json.loads(text) if is_json and text else None,
+            text,
+        )
+
+    def as_user(self, name: str, *roles: str) -> "ApiClient":
+        """The same with the token of another user, who has these roles (groups)."""
+        user, _ = User.objects.get_or_create(username=name)
+        user.groups.set([Group.objects.get_or_create(name=role)[0] for role in roles])
+        return ApiClient(ApiToken.objects.issue(user)[1])
+
+    def anonymous(self) -> "ApiClient":
+        """The same without a token."""
+        return ApiClient(None)

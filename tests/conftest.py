@@ -1,0 +1,194 @@
+"""What every test can have.
+
+The databases are real and so are the threads that ask them, so no test runs within a transaction
+that is rolled back: tables are emptied before each test instead.  A test that takes ``cloud``
+(or ``api`` or ``fleet``) runs once on every engine; one that takes only ``db`` (or pytest-django's
+``client``, ``admin_client``, ``live_server``) has the portal's own database, on SQLite.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import DjangoDbBlocker, Settings
+
+from cells.mappings import Cell
+from portal.models import ApiToken
+from tests.clients import ApiClient
+from tests.clouds import Cloud, fresh_cloud
+from tests.counting import Queries, counting, watch_connections
+from tests.engines import ENGINES, Engine, EngineMissing, SQLite, empty, forget_connections
+from tests.servers import PortalServer, SilentServer, free_port, serve
+
+#: Deadline, in seconds, in tests of cells that do not answer.
+SHORT_DEADLINE = 1
+
+
+# --- databases ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def django_db_setup() -> None:
+    """In place of pytest-django's: the databases are made by ``databases``."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sqlite(django_test_environment: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Engine]:
+    """The databases on SQLite, for the whole session."""
+    with django_db_blocker.unblock():
+        watch_connections()
+        engine = SQLite()
+        engine.create()
+        engine.activate()
+        yield engine
+        forget_connections()
+        engine.drop()
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def databases(request: pytest.FixtureRequest, _sqlite: Engine) -> Iterator[Engine]:
+    """The databases of one engine after the other; tests of one engine run together."""
+    if request.param == _sqlite.name:
+        yield _sqlite
+        return
+    engine = ENGINES[request.param]()
+    try:
+        engine.create()
+    except EngineMissing as error:
+        pytest.skip(str(error))
+    engine.activate()
+    yield engine
+    forget_connections()
+    engine.drop()
+    _sqlite.activate()
+
+
+@pytest.fixture
+def engine(databases: Engine) -> str:
+    """``sqlite``, ``postgresql`` or ``mysql``: runs the test on each."""
+    return databases.name
+
+
+@pytest.fixture
+def db(request: pytest.FixtureRequest, _sqlite: Engine) -> None:
+    """The portal's own database, emptied: no users, no tokens.  In place of pytest-django's."""
+    if "databases" not in request.fixturenames:
+        _sqlite.activate()
+    empty("default")
+
+
+@pytest.fixture
+def transactional_db(db: None) -> None:
+    """The same; here every test is transactional."""
+
+
+@pytest.fixture
+def cloud(databases: Engine, db: None) -> Iterator[Cloud]:
+    """An empty cloud: cell0 to cell3 without a row, to be filled by its methods."""
+    yield fresh_cloud(databases)
+    forget_connections()
+
+
+@pytest.fixture
+def count_queries() -> Callable[[], AbstractContextManager[Queries]]:
+    """``with count_queries() as queries:`` notes what every database gets, on all threads.
+
+    Then ``queries.counts()`` by name, ``queries.per_cell()``, ``queries.on("api")``.
+    """
+    return counting
+
+
+# --- clients --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def admin_token(db: None) -> str:
+    """The token of a user ``operator``, who is an administrator."""
+    user = User.objects.create_superuser("operator")
+    return ApiToken.objects.issue(user)[1]
+
+
+@pytest.fixture
+def api(cloud: Cloud, admin_token: str) -> ApiClient:
+    """A client of the compute API with an administrator's token.
+
+    ``api.get("/os-services", version="2.53")`` gives ``.status``, ``.body``, ``.headers``;
+    ``api.as_user("bob", "reader")`` and ``api.anonymous()`` are clients of others.
+    """
+    return ApiClient(admin_token)
+
+
+@pytest.fixture
+def portal_server(cloud: Cloud, tmp_path: Path) -> Iterator[PortalServer]:
+    """The portal served by gunicorn, attached to the cloud's databases, for real clients.
+
+    Users and tokens made in the test are known to it.
+    """
+    environment = {
+        "NOVA_API_DATABASE_URL": cloud.api_url,
+        "DATABASE_URL": cloud.portal_url,
+        "CELL_MAPPINGS_TTL": "1",
+        "CELL_DEADLINE": "10",
+        "VAR_DIR": str(tmp_path),
+    }
+    with serve(environment, tmp_path / "gunicorn.log") as server:
+        yield server
+
+
+# --- cells that do not answer -----------------------------------------------------------------
+
+
+@pytest.fixture
+def short_deadline(settings: Settings) -> float:
+    """A deadline of one second, so that tests that use it up are short."""
+    settings.CELL_DEADLINE = SHORT_DEADLINE
+    return SHORT_DEADLINE
+
+
+@pytest.fixture
+def hung_cell(cloud: Cloud, short_deadline: float) -> Iterator[Cell]:
+    """cell2, whose server accepts connections and never answers; the deadline is short."""
+    with SilentServer() as server:
+        yield cloud.point("cell2", f"postgresql://nova:secret@127.0.0.1:{server.port}/nova_cell2")
+
+
+@pytest.fixture
+def dead_cell(cloud: Cloud, short_deadline: float) -> Cell:
+    """cell2, whose server refuses connections."""
+    return cloud.point("cell2", f"postgresql://nova:secret@127.0.0.1:{free_port()}/nova_cell2")
+
+
+# --- the run --------------------------------------------------------------------------------
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note which engine the test runs on, for the summary."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "databases" in callspec.params:
+        item.user_properties.append(("engine", callspec.params["databases"]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say on which engines tests ran, and why not on others."""
+    ran: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            name = dict(getattr(report, "user_properties", ())).get("engine")
+            if name is None:
+                continue
+            if report.when == "call":
+                ran[name] += 1
+            elif report.skipped and isinstance(report.longrepr, tuple):
+                reasons.setdefault(name, report.longrepr[2].removeprefix("Skipped: "))
+    if not ran and not reasons:
+        return
+    terminalreporter.section("databases")
+    for name in ENGINES:
+        if ran[name]:
+            terminalreporter.line(f"{name}: {ran[name]} tests")
+        elif name in reasons:
+            terminalreporter.line(f"{name}: NOT TESTED, {reasons[name]}", yellow=True)

@@ -1,0 +1,126 @@
+"""Servers for tests: databases that misbehave, and the portal as it is really served."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class SilentServer:
+    """A socket that accepts connections and never says a word: a hung database."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._taken: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._taken.append(self._listening.accept()[0])
+
+    @property
+    def connections(self) -> int:
+        """How many connections have been made to it."""
+        return len(self._taken)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._listening.close()
+        for one in self._taken:
+            one.close()
+
+
+@dataclass
+class PortalServer:
+    """A portal in a process of its own.  ``url`` has no slash at the end."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def compute_url(self) -> str:
+        """The endpoint of the compute API."""
+        return f"{self.url}/v2.1"
+
+    def get(self, path: str, token: str, version: str = "2.1") -> Any:
+        """The JSON at a path below ``/v2.1``; anything but 200 raises ``HTTPError``."""
+        request = urllib.request.Request(  # noqa: S310
+            self.compute_url + path,
+            headers={"X-Auth-Token": token, "OpenStack-API-Version": f"compute {version}"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return json.load(response)
+
+
+@contextmanager
+def serve(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[PortalServer]:
+    """gunicorn with the portal, on a free port, with these settings and no others."""
+    port = free_port()
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "portal.wsgi"),
+                *("--bind", f"127.0.0.1:{port}", "--threads", "4", *arguments),
+            ],
+            cwd=ROOT,
+            env=kept | {"SECRET_KEY": secrets.token_hex(32), "DATABASE_URL": ""} | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/", process, log)
+        yield PortalServer(f"http://127.0.0.1:{port}", process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"the portal does not serve {url}:\n{log.read_text()}")
