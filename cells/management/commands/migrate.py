@@ -1,0 +1,70 @@
+"""Django's ``migrate``, over every database that the portal owns and none that Nova does."""
+
+import argparse
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.core.management.commands import migrate
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
+
+from cells.databases import cause_of, is_cell_alias, managed_by_nova
+from cells.mappings import all_cells, cells_named
+
+API_ALIAS = "api"
+
+
+class Command(migrate.Command):
+    help = (
+        "Updates the schema of the portal's own database and, when it is embedded, of the API "
+        "database and of every cell.  A database that Nova's migrations manage is never touched."
+    )
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:  # type: ignore[override]
+        super().add_arguments(parser)  # type: ignore[arg-type]
+        parser.add_argument(
+            "--database",
+            help="Only this one: an alias, or the name or uuid of a cell.",
+        )
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {**super().get_check_kwargs(options), "databases": [DEFAULT_DB_ALIAS]}
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        named = options["database"]
+        if named:
+            self._migrate(self._alias_of(named), *args, **options)
+            return
+        self._migrate(DEFAULT_DB_ALIAS, *args, **options)
+        if not settings.EMBEDDED:
+            return
+        self._migrate(API_ALIAS, *args, **options)
+        for cell in all_cells():
+            if cell.problem:
+                raise CommandError(f"{cell.name}: {cell.problem}")
+            self._migrate(cell.alias, *args, **options)
+
+    def _alias_of(self, named: str) -> str:
+        if named in connections.settings:
+            return named
+        try:
+            return cells_named([named])[0].alias
+        except (LookupError, DatabaseError) as error:
+            raise CommandError(str(error)) from None
+
+    def _migrate(self, alias: str, *args: Any, **options: Any) -> None:
+        try:
+            nova = managed_by_nova(alias)
+        except DatabaseError as error:
+            raise CommandError(f"{alias}: {cause_of(error)}") from None
+        if nova:
+            # Even recording that nothing was migrated would create a table there.
+            raise CommandError(
+                f"{alias}: database {connections[alias].settings_dict['NAME']} is managed by "
+                "Nova's migrations and is never migrated by the portal"
+            )
+        super().handle(*args, **{**options, "database": alias})

@@ -1,0 +1,270 @@
+"""Writing a fleet into databases: the embedded portal's, ones on a server, a real Nova's."""
+
+import datetime
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import connections, transaction
+from django.db.models import Model
+
+from cells.databases import alias_of, managed_by_nova, register
+from cells.mappings import cells_named, forget_cells
+from cells.models import Aggregate, AggregateHost, AggregateMetadata, CellMapping, HostMapping
+from cells.urls import database_settings
+from hypervisors.demo.fleet import AggregateRow, CellRows, Fleet
+from hypervisors.models import ComputeNode, Instance, Migration
+from services.models import Service
+
+API = "api"
+API_MODELS: tuple[type[Model], ...] = (
+    AggregateMetadata, AggregateHost, Aggregate, HostMapping, CellMapping,
+)  # fmt: skip
+CELL_MODELS: tuple[type[Model], ...] = (Service, ComputeNode, Instance, Migration)
+BATCH = 2000
+
+#: Called with each cell that is done.
+Progress = Callable[[CellRows], None]
+
+
+class FleetExists(Exception):
+    """The databases hold a fleet already; the message says where."""
+
+
+class NovaOwns(Exception):
+    """A database is managed by Nova's migrations, so nothing may be made there."""
+
+
+def urls_from(template: str, fleet: Fleet) -> dict[str, str]:
+    """The database URL of ``api``, ``cell0``, ``cell1`` ...: the template with ``{name}`` filled."""
+    names = [API, *(fleet.name_of(number) for number in range(len(fleet)))]
+    return {name: template.replace("{name}", name) for name in names}
+
+
+def create_embedded(
+    fleet: Fleet, *, replace: bool = False, progress: Progress = lambda rows: None
+) -> None:
+    """Make the embedded portal's fleet: SQLite files under ``VAR_DIR``; see ``create``.
+
+    Files there that no mapping names are leftovers of a fleet that was never finished (or was
+    larger), so they are overwritten (or removed) without ``replace``.
+    """
+    folder = settings.VAR_DIR.resolve() / "cells"
+    urls = urls_from(f"sqlite:///{folder}/{{name}}.sqlite3", fleet)
+    del urls[API]
+    create(fleet, urls, replace=replace, replace_cells=True, progress=progress)
+    files = {database_path(url) for url in urls.values()}
+    for file in folder.glob("*.sqlite3*"):
+        if not any(str(file).startswith(str(kept)) for kept in files):
+            file.unlink()
+
+
+def create(
+    fleet: Fleet,
+    urls: Mapping[str, str],
+    *,
+    replace: bool = False,
+    replace_cells: bool = False,
+    progress: Progress = lambda rows: None,
+) -> None:
+    """Make the databases where there are none, migrate them and write the fleet.
+
+    ``urls`` has the database of each cell, and of ``api`` unless that is the one the portal
+    has.  The cells are mapped at the end, together, so that a fleet is there whole or not at
+    all.  Raises ``NovaOwns``, ``FleetExists`` (unless ``replace``; ``replace_cells`` is for
+    cells that no mapping names), ``DatabaseURLError`` or ``DatabaseError``.
+    """
+    if API in urls:
+        _make(API, urls[API])
+    _refuse_nova(API)
+    call_command("migrate", database=API, verbosity=0)
+    if CellMapping.objects.exists() and not replace:
+        raise FleetExists(f"there is a fleet of {CellMapping.objects.count()} cells already")
+    empty(API, API_MODELS)
+    forget_cells()
+    mappings: list[tuple[str, int]] = []
+    aggregates: list[AggregateRow] = []
+    with tempfile.TemporaryDirectory() as folder:
+        template = Path(folder) / "cell.sqlite3"
+        for rows in fleet:
+            alias = alias_of(rows.uuid)
+            _prepare(alias, urls[rows.name], template, replace=replace or replace_cells)
+            write_cell(rows, alias)
+            connections[alias].close()
+            mappings += rows.mappings
+            aggregates += rows.aggregates
+            progress(rows)
+    with transaction.atomic(using=API):
+        CellMapping.objects.bulk_create(
+            CellMapping(
+                id=number + 1,
+                uuid=fleet.uuid_of(number),
+                name=fleet.name_of(number),
+                transport_url=f"rabbit://{fleet.name_of(number)}/" if number else "none:///",
+                database_connection=urls[fleet.name_of(number)],
+                created_at=fleet.now,
+            )
+            for number in range(len(fleet))
+        )
+        cell_ids = {number: number + 1 for number in range(len(fleet))}
+        write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
+    _reset_sequences(API, API_MODELS)
+    forget_cells()
+
+
+def write_into_nova(fleet: Fleet) -> None:
+    """Write the fleet into the databases of a real Nova, in place of *everything* there.
+
+    For comparing with Nova: only ever called by code that has made that Nova itself.  The portal
+    must be attached to it; its cells are found by their names.  Raises ``LookupError`` when a
+    cell is not mapped, or ``DatabaseError``.
+    """
+    names = [fleet.name_of(number) for number in range(len(fleet))]
+    cells = {cell.name: cell for cell in cells_named(names)}
+    mappings: list[tuple[str, int]] = []
+    aggregates: list[AggregateRow] = []
+    for rows in fleet:
+        cell = cells[rows.name]
+        empty(cell.alias, CELL_MODELS)
+        write_cell(rows, cell.alias)
+        _fill_nova_columns(cell.alias)
+        mappings += rows.mappings
+        aggregates += rows.aggregates
+    ours = tuple(model for model in API_MODELS if model is not CellMapping)
+    empty(API, ours)
+    cell_ids = {number: cells[fleet.name_of(number)].id for number in range(len(fleet))}
+    write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
+    _reset_sequences(API, ours)
+
+
+def write_cell(rows: CellRows, alias: str) -> None:
+    """Insert the rows of one cell into its database, whose tables must be there and empty."""
+    with transaction.atomic(using=alias):
+        for model, table in zip(CELL_MODELS, rows.tables, strict=True):
+            model._default_manager.using(alias).bulk_create(table, batch_size=BATCH)
+    _reset_sequences(alias, CELL_MODELS)
+    if connections[alias].vendor == "postgresql":
+        with connections[alias].cursor() as cursor:
+            cursor.execute("ANALYZE")
+
+
+def write_api(
+    mappings: Iterable[tuple[str, int]],
+    aggregates: Iterable[AggregateRow],
+    cell_ids: Mapping[int, int],
+    *,
+    created_at: datetime.datetime,
+) -> None:
+    """Insert host mappings and aggregates; ``cell_ids`` are the mappings' ids by cell number."""
+    with transaction.atomic(using=API):
+        HostMapping.objects.bulk_create(
+            (
+                HostMapping(id=row_id, host=host, cell_id=cell_ids[number], created_at=created_at)
+                for row_id, (host, number) in enumerate(mappings, 1)
+            ),
+            batch_size=BATCH,
+        )
+        hosts: list[AggregateHost] = []
+        metadata: list[AggregateMetadata] = []
+        for row_id, row in enumerate(aggregates, 1):
+            Aggregate(id=row_id, uuid=row.uuid, name=row.name, created_at=created_at).save(
+                using=API, force_insert=True
+            )
+            hosts += [
+                AggregateHost(host=host, aggregate_id=row_id, created_at=created_at)
+                for host in row.hosts
+            ]
+            metadata += [
+                AggregateMetadata(key=key, value=value, aggregate_id=row_id, created_at=created_at)
+                for key, value in row.metadata.items()
+            ]
+        AggregateHost.objects.bulk_create(hosts, batch_size=BATCH)
+        AggregateMetadata.objects.bulk_create(metadata, batch_size=BATCH)
+
+
+def empty(alias: str, models: Iterable[type[Model]]) -> None:
+    """Delete every row of these tables, and of those that refer to them."""
+    connection = connections[alias]
+    tables = [model._meta.db_table for model in models]
+    connection.ops.execute_sql_flush(
+        connection.ops.sql_flush(no_style(), tables, reset_sequences=True, allow_cascade=True)
+    )
+
+
+def _reset_sequences(alias: str, models: Iterable[type[Model]]) -> None:
+    """Let the databases number on after the ids that the rows brought with them."""
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), list(models)):
+            cursor.execute(statement)
+
+
+def _prepare(alias: str, url: str, template: Path, *, replace: bool) -> None:
+    """Make the database of a cell, with its tables and without rows."""
+    path = database_path(url)
+    if path is not None and template.exists() and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(template, path)
+        register(alias, _settings(url))
+        return
+    _make(alias, url)
+    _refuse_nova(alias)
+    call_command("migrate", database=alias, verbosity=0)
+    if Service.with_deleted.using(alias).exists() and not replace:
+        raise FleetExists(f"{_named(alias)} has services already")
+    empty(alias, CELL_MODELS)
+    if path is not None and not template.exists():
+        connections[alias].close()
+        shutil.copyfile(path, template)
+
+
+def _make(alias: str, url: str) -> None:
+    """Point ``alias`` at the database, which is created if the server lets us."""
+    if alias in connections.settings:
+        connections[alias].close()
+        del connections[alias]  # it may have been for another engine
+    register(alias, _settings(url))
+    connection = connections[alias]
+    name = connection.settings_dict["NAME"]
+    quoted = connection.ops.quote_name(name)
+    if connection.vendor == "sqlite":
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        return
+    with connection._nodb_cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+            if cursor.fetchone() is None:
+                cursor.execute(f"CREATE DATABASE {quoted} ENCODING 'UTF8' TEMPLATE template0")
+        else:
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted} CHARACTER SET utf8mb4")
+
+
+def _refuse_nova(alias: str) -> None:
+    if managed_by_nova(alias):
+        raise NovaOwns(f"{_named(alias)} is managed by Nova's migrations; it is left alone")
+
+
+def _fill_nova_columns(alias: str) -> None:
+    """Columns that the portal's models leave out and Nova's objects may not find null."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("UPDATE instances SET hidden = false, locked = false, cleaned = 0")
+        cursor.execute("UPDATE migrations SET hidden = false, cross_cell_move = false")
+
+
+def _settings(url: str) -> dict[str, Any]:
+    return database_settings(url, connect_timeout=settings.CELL_DEADLINE)
+
+
+def _named(alias: str) -> str:
+    return f"database {connections[alias].settings_dict['NAME']}"
+
+
+def database_path(url: str) -> Path | None:
+    """The file of an SQLite URL; ``None`` for a server's."""
+    database = _settings(url)
+    return Path(database["NAME"]) if database["ENGINE"].endswith("sqlite3") else None
