@@ -66,9 +66,7 @@ def cause_of(error: BaseException) -> str:
     """One line saying why a database did not answer, without any password."""
     from cells.urls import without_password
 
-    if isinstance(error, DatabaseError) and error.args:
-        text = str(error.args[-1])
-    else:
-        text = str(error)
+    has_text = isinstance(error, DatabaseError) and error.args
+    text = str(error.args[-1] if has_text else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return without_password(lines[0]) if lines else type(error).__name__

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 
 from cells.across import AcrossCells
 from cells.lanes import CellUnavailable

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db.models import CharField
 from django.db.models.lookups import Exact, Lookup
 
 
 @CharField.register_lookup
-class SameText(Exact):  # type: ignore[type-arg]
+class SameText(Exact):
     """``host__same_text``: equal to the letter.  MySQL's usual collations ignore case, so there
     the bytes are compared as well (as well: an index still narrows).
     """
@@ -25,7 +26,7 @@ class SameText(Exact):  # type: ignore[type-arg]
 
 
 @CharField.register_lookup
-class Like(Lookup):  # type: ignore[type-arg]
+class Like(Lookup):
     """``hypervisor_hostname__like``: contains the pattern, in which ``%`` and ``_`` are wildcards
     as in Nova's own query, and case does not count (as on MySQL; PostgreSQL's LIKE minds it).
     """
@@ -33,8 +34,28 @@ class Like(Lookup):  # type: ignore[type-arg]
     lookup_name = "like"
     prepare_rhs = False
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, params = self.process_lhs(compiler, connection)
         escape = "" if connection.vendor == "mysql" else r" ESCAPE '\'"
         pattern = f"%{str(self.rhs).lower()}%"
-        return f"LOWER({left}) LIKE %s{escape}", [*params, pattern]
+        return f"LOWER({left}) LIKE %s{escape}", (*params, pattern)
+
+
+@CharField.register_lookup
+class Among(Lookup):
+    """``host__among=frozenset(...)``: one of many texts.  As ``in``, which spends several
+    microseconds on preparing each of them; give a frozenset, since Django walks over lists too.
+    """
+
+    lookup_name = "among"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        left, params = self.process_lhs(compiler, connection)
+        values: frozenset[str] = self.rhs
+        if not values:
+            raise EmptyResultSet
+        if connection.vendor == "postgresql":
+            return f"{left} = ANY(%s)", (*params, list(values))
+        places = ", ".join(["%s"] * len(values))
+        return f"{left} IN ({places})", (*params, *values)

@@ -142,7 +142,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             fault_body(error.status_code, str(error.detail)), status=error.status_code
         )
     request = context["request"]
-    logger.exception("%s %s failed", request.method, request.path)
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return NovaResponse(
         fault_body(
             500,
