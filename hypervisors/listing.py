@@ -17,6 +17,7 @@ from cells.across import AcrossCells, ask_cells
 from cells.lanes import CellUnavailable
 from cells.locate import remember
 from cells.mappings import Cell, cell_ids_of_hosts, cell_with_id, compute_cells
+from cells.stored import as_stored
 from hypervisors.models import ComputeNode, Instance
 from services.models import NOVA_COMPUTE, Service
 
@@ -56,8 +57,11 @@ class Lister:
         self.listing = Listing()
 
     def across(self, nodes: "QuerySet[ComputeNode]") -> AcrossCells[ComputeNode]:
-        rows = nodes.order_by("id").values_list(*KEYS, *self.columns)
-        return AcrossCells(rows, compute_cells())
+        return AcrossCells(self._rows(nodes), compute_cells())
+
+    def _rows(self, nodes: "QuerySet[ComputeNode]") -> "QuerySet[Any, Row]":
+        columns = as_stored(ComputeNode, self.columns)
+        return nodes.order_by("id").values_list(*KEYS, *columns)
 
     def all(self, nodes: "QuerySet[ComputeNode]") -> Listing:
         """Every visible node."""
@@ -91,8 +95,8 @@ class Lister:
 
     def one(self, cell: Cell, node_id: int) -> Listing:
         """The node with that id, if it is visible."""
-        nodes = ComputeNode.objects.filter(id=node_id)
-        answers = AcrossCells(nodes.values_list(*KEYS, *self.columns), [cell]).all()
+        rows = self._rows(ComputeNode.objects.filter(id=node_id))
+        answers = AcrossCells(rows, [cell]).all()
         self.listing.missing = list(answers.missing)
         self._add([(cell, row) for cell, rows in answers.by_cell.items() for row in rows])
         return self.listing

@@ -42,7 +42,7 @@ class HypervisorSerializer(VersionedSerializer):
         "service__forced_down",
         "service__last_seen_up",
         "service__created_at",
-        "@now",
+        "@up_window",
         by=state,
         shows=CharField(),
     )

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
-from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,6 +12,7 @@ from cells.across import AcrossCells
 from cells.lanes import CellUnavailable
 from cells.locate import Ambiguous, Found, MayBeMissing, NotFound, by_id, by_uuid
 from cells.mappings import Cell, compute_cells
+from cells.stored import utc_now
 from hypervisors.filters import HypervisorFilterSet
 from hypervisors.listing import Lister, Listing, servers_on, sums
 from hypervisors.models import ComputeNode
@@ -35,7 +35,7 @@ from portal.schemas import (
 )
 from portal.serializers import VersionedSerializer
 from portal.views import NovaViewSet, missing_cells_warnings, warning_header
-from services.models import NOVA_COMPUTE, Service
+from services.models import NOVA_COMPUTE, Service, up_window
 from services.views import BACKFILL_WARNING
 
 PAGING = {"limit": repeatable(NON_NEGATIVE_INTEGER), "marker": repeatable({"type": "string"})}
@@ -55,6 +55,8 @@ LIST_QUERY = Versioned(
         ),
     }
 )
+Hypervisors = list[dict[str, Any]]
+
 UNTIL_2_52 = Versioned({"2.1": True, "2.53": False})
 UNTIL_2_87 = Versioned({"2.1": True, "2.88": False})
 
@@ -196,7 +198,7 @@ class HypervisorViewSet(NovaViewSet):
         plan = HypervisorSerializer.plan(self.version)
         lister = Lister([*plan.columns, "stats", "host"])
         listing = self._visible_by(lister, id)
-        hypervisor = plan.render(listing.rows, {"now": timezone.now()})[0]
+        hypervisor = plan.render(listing.rows, {"up_window": up_window(utc_now())})[0]
         if hypervisor["state"] == "down":
             raise BadRequest(f"Compute service of {listing.hosts[0]} is unavailable at this time.")
         text = uptime(listing.rows[0][lister.columns.index("stats")])
@@ -260,8 +262,8 @@ class HypervisorViewSet(NovaViewSet):
         serializer: type[VersionedSerializer],
         listing: Listing,
         with_servers: bool | None = None,
-    ) -> "list[dict[str, Any]]":
-        context = {"now": timezone.now()}
+    ) -> Hypervisors:
+        context = {"up_window": up_window(utc_now())}
         hypervisors = serializer.plan(self.version).render(listing.rows, context)
         if with_servers is None:
             with_servers = as_bool(self.query.get("with_servers", False))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
@@ -12,26 +12,27 @@ from portal.faults import Forbidden
 ADMIN_ROLE = "admin"
 
 
-def roles_of(user: AbstractBaseUser | AnonymousUser) -> set[str]:
-    """A user's roles in lower case: the names of the groups; a superuser has ``admin`` too."""
+def roles_of(user: User | AnonymousUser) -> set[str]:
+    """A user's roles in lower case: ``admin`` for a superuser, else the names of the groups."""
     if not user.is_active or user.is_anonymous:
         return set()
     names: set[str] = getattr(user, "_roles", set())
     if not hasattr(user, "_roles"):
-        names = {name.lower() for name in user.groups.values_list("name", flat=True)}
         if user.is_superuser:
-            names.add(ADMIN_ROLE)
+            names = {ADMIN_ROLE}
+        else:
+            names = {name.lower() for name in user.groups.values_list("name", flat=True)}
         user._roles = names  # type: ignore[union-attr]
     return names
 
 
-def may_read(user: AbstractBaseUser | AnonymousUser) -> bool:
+def may_read(user: User | AnonymousUser) -> bool:
     """Administrators; and the role named by ``API_READER_ROLE``, if one is."""
     allowed = {ADMIN_ROLE, settings.API_READER_ROLE.lower()} - {""}
     return bool(roles_of(user) & allowed)
 
 
-def may_change(user: AbstractBaseUser | AnonymousUser) -> bool:
+def may_change(user: User | AnonymousUser) -> bool:
     """Administrators only."""
     return ADMIN_ROLE in roles_of(user)
 

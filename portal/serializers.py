@@ -8,13 +8,14 @@ rest of a request for 1,000 rows.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from rest_framework import serializers
 
 from portal.microversions import Version, Versioned
 
 Row = Sequence[Any]
+AnyField: TypeAlias = "serializers.Field[Any, Any, Any, Any]"
 
 
 class Derived(serializers.ReadOnlyField):
@@ -29,7 +30,7 @@ class Derived(serializers.ReadOnlyField):
         self,
         *inputs: str,
         by: Callable[..., Any],
-        shows: serializers.Field | None = None,
+        shows: "AnyField | None" = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,7 +86,7 @@ class Plan:
         return f"r[{self.columns.index(name)}]"
 
 
-class VersionedSerializer(serializers.Serializer):
+class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
     """A read-only serializer; attributes may be DRF fields or ``Versioned`` of them.
 
     Nested serializers are objects in the answer whose columns are those of the same row.
@@ -125,7 +126,7 @@ class VersionedSerializer(serializers.Serializer):
         return _plan(cls, version)
 
 
-def _declared_at(item: tuple[str, Versioned[Any]]) -> int:
+def _declared_at(item: tuple[str, Versioned[AnyField]]) -> int:
     """Where in the class a field stands: DRF numbers fields as they are made."""
     return min(field._creation_counter for _, field in item[1].steps() if field is not None)
 

@@ -47,9 +47,10 @@ def count(name: str, default: int) -> int:
 def database(name: str, default: Path) -> dict[str, Any]:
     url: str = setting(name, str, "") or f"sqlite:///{default}"
     try:
-        return database_settings(url, connect_timeout=CELL_DEADLINE)
+        settings = database_settings(url, connect_timeout=CELL_DEADLINE)
     except DatabaseURLError as error:
         sys.exit(f"{name}: {error}")
+    return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
 VAR_DIR = Path(setting("VAR_DIR", str, str(BASE_DIR / "var")))
@@ -61,6 +62,9 @@ CELL_RETRY_AFTER = seconds("CELL_RETRY_AFTER", 10)
 CELL_LANE_SIZE = count("CELL_LANE_SIZE", 4)
 CELL_MAPPINGS_TTL = seconds("CELL_MAPPINGS_TTL", 15)
 SERVICE_DOWN_TIME = seconds("SERVICE_DOWN_TIME", 60)
+#: When the console and check_fleet call a service disabled too long, and a node stale.
+DISABLED_TOO_LONG_DAYS = count("DISABLED_TOO_LONG_DAYS", 30)
+NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
@@ -110,6 +114,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "csp",
     "django_filters",
     "rest_framework",
     "portal.apps.PortalConfig",
@@ -129,6 +134,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -198,6 +204,15 @@ for origin in CSRF_TRUSTED_ORIGINS:
     if not urlsplit(origin).scheme:
         sys.exit(f"CSRF_TRUSTED_ORIGINS: {origin!r} must begin with https:// or http://")
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
 
 LOGGING = {
     "version": 1,

@@ -1,9 +1,10 @@
 """What every view of the compute API does before its own work, in Nova's order of refusals."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from rest_framework import viewsets
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -12,10 +13,9 @@ from rest_framework.views import APIView
 
 from cells.lanes import CellUnavailable
 from portal.faults import BadRequest, ItemNotFound
-from portal.microversions import MIN_VERSION, Version, Versioned
+from portal.microversions import Version, Versioned
 from portal.not_found import no_such_route
 from portal.parsers import check_content_type
-from portal.responses import NovaResponse
 from portal.schemas import validate
 from portal.versioning import HEADER, LEGACY_HEADER
 
@@ -34,6 +34,8 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     exists: ClassVar[dict[str, Versioned[bool]]] = {}
     query_schemas: ClassVar[dict[str, Versioned[Schema]]] = {}
     body_schemas: ClassVar[dict[str, Versioned[Schema]]] = {}
+    #: Checks of the URL's id that come before the policy; they raise a fault.
+    early_id_checks: ClassVar[dict[str, Versioned[Callable[[str], None]]]] = {}
 
     request: Request
     lookup_field = "uuid"
@@ -83,13 +85,13 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
             raise ItemNotFound
         self.query = self._checked_query(request)
         self.body = self._checked_body(body)
-        self.check_permissions_at(request)
-
-    def check_permissions_at(self, request: Request) -> None:
-        """The policy check; a view may look at ids before it where Nova does."""
+        early = self.early_id_checks.get(self.action)
+        check_id = early.at(self.version) if early else None
+        if check_id is not None:
+            check_id(self.kwargs["id"])
         self.check_permissions(request)
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Nova routes by method, so a wrong one is a route that is not there: 404, never 405."""
         return no_such_route(request)
 

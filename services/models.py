@@ -14,23 +14,45 @@ NOVA_COMPUTE = "nova-compute"
 API_BINARIES = ("nova-osapi_compute", "nova-metadata")
 
 
+Window = tuple[datetime.datetime, datetime.datetime]
+
+
+def up_window(now: datetime.datetime) -> Window:
+    """First and last time of a heartbeat that counts at ``now``: ``SERVICE_DOWN_TIME`` seconds on
+    either side, so a clock that runs ahead counts as down too.
+    """
+    down_time = datetime.timedelta(seconds=settings.SERVICE_DOWN_TIME)
+    return now - down_time, now + down_time
+
+
 def is_up(
     forced_down: bool | None,
     last_seen_up: datetime.datetime | None,
     created_at: datetime.datetime | None,
-    now: datetime.datetime,
+    window: Window,
 ) -> bool:
     """Whether a service is up, as Nova's database servicegroup driver decides it.
 
     Forced down is down; otherwise the last heartbeat (before the first one, the row's creation)
-    must be within ``SERVICE_DOWN_TIME`` seconds of ``now``, on either side: a clock that runs
-    ahead counts as down too.
+    must be within ``window`` (see ``up_window``), which is aware or naive as the times are.
     """
     heartbeat = last_seen_up or created_at
     if forced_down or heartbeat is None:
         return False
-    elapsed: float = abs((now - heartbeat).total_seconds())
-    return elapsed <= settings.SERVICE_DOWN_TIME
+    return window[0] <= heartbeat <= window[1]
+
+
+def up_at(now: datetime.datetime, prefix: str = "") -> models.Q:
+    """``is_up`` as a condition of a query; ``prefix`` leads to the service (``service__``)."""
+    since, until = up_window(now)
+    seen = {f"{prefix}last_seen_up__gte": since, f"{prefix}last_seen_up__lte": until}
+    never_seen = {
+        f"{prefix}last_seen_up__isnull": True,
+        f"{prefix}created_at__gte": since,
+        f"{prefix}created_at__lte": until,
+    }
+    forced_down = models.Q(**{f"{prefix}forced_down": True})
+    return (models.Q(**seen) | models.Q(**never_seen)) & ~forced_down
 
 
 class Service(CellModel):
@@ -66,4 +88,5 @@ class Service(CellModel):
 
     def is_up(self, now: datetime.datetime | None = None) -> bool:
         """Whether the service is up; see ``is_up``."""
-        return is_up(self.forced_down, self.last_seen_up, self.created_at, now or timezone.now())
+        window = up_window(now or timezone.now())
+        return is_up(self.forced_down, self.last_seen_up, self.created_at, window)

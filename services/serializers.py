@@ -2,28 +2,33 @@
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from django.conf import settings
 from rest_framework.serializers import BooleanField, CharField, IntegerField, UUIDField
 
 from portal.microversions import Versioned
 from portal.serializers import Derived, VersionedSerializer
-from services.models import is_up
+from services.models import Window, is_up
 
 
 def nova_time(value: datetime.datetime | None) -> str | None:
     """A time as Nova writes it: UTC without a zone, always six digits of seconds."""
-    return None if value is None else value.replace(tzinfo=None).isoformat(timespec="microseconds")
+    if value is None:
+        return None
+    if value.tzinfo is not None:
+        value = value.replace(tzinfo=None)
+    return value.isoformat(timespec="microseconds")
 
 
 def state(
     forced_down: bool | None,
     last_seen_up: datetime.datetime | None,
     created_at: datetime.datetime | None,
-    now: datetime.datetime,
+    window: Window,
 ) -> str:
     """``up`` or ``down``."""
-    return "up" if is_up(forced_down, last_seen_up, created_at, now) else "down"
+    return "up" if is_up(forced_down, last_seen_up, created_at, window) else "down"
 
 
 def status(disabled: bool | None) -> str:
@@ -31,14 +36,21 @@ def status(disabled: bool | None) -> str:
     return "disabled" if disabled else "enabled"
 
 
-def zone(topic: str | None, host: str | None, zones: Mapping[str, str]) -> str:
+@dataclass(frozen=True)
+class Zones:
+    """The availability zones of hosts that are in one, and of services that are not."""
+
+    of_hosts: Mapping[str, str]
+    default: str = field(default_factory=lambda: settings.DEFAULT_AVAILABILITY_ZONE)
+    internal: str = field(default_factory=lambda: settings.INTERNAL_AVAILABILITY_ZONE)
+
+
+def zone(topic: str | None, host: str | None, zones: Zones) -> str:
     """The availability zone: of compute services by host, of all others the internal one."""
-    if topic != "compute":
-        return settings.INTERNAL_AVAILABILITY_ZONE
-    return zones.get(host or "", settings.DEFAULT_AVAILABILITY_ZONE)
+    return zones.of_hosts.get(host or "", zones.default) if topic == "compute" else zones.internal
 
 
-STATE_OF = ("forced_down", "last_seen_up", "created_at", "@now")
+STATE_OF = ("forced_down", "last_seen_up", "created_at", "@up_window")
 
 
 class ServiceSerializer(VersionedSerializer):

@@ -1,25 +1,44 @@
 """os-services."""
 
+from http import HTTPStatus
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from oslo_utils.uuidutils import is_uuid_like
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audit import record
+from audit.models import Entry
 from cells.across import AcrossCells
 from cells.lanes import CellUnavailable
 from cells.locate import remember
 from cells.mappings import Cell, all_cells
 from cells.models import HostMapping
+from cells.stored import as_stored, utc_now
 from cells.zones import zones_of_hosts
+from portal.faults import Forbidden, ItemNotFound
 from portal.microversions import Versioned
 from portal.responses import NovaResponse
-from portal.schemas import query, repeatable
+from portal.schemas import as_bool, query, repeatable
 from portal.views import NovaViewSet, missing_cells_warnings, warning_header
+from services import actions, schemas
+from services.actions import Change, ServiceRef
 from services.filters import ServiceFilterSet
-from services.models import API_BINARIES, NOVA_COMPUTE, Service
-from services.serializers import ServiceSerializer
+from services.models import API_BINARIES, NOVA_COMPUTE, Service, up_window
+from services.requests import (
+    NAMED_CHANGES,
+    actor_of,
+    as_asked,
+    check_uuid,
+    force_down,
+    ref_by_integer,
+    ref_by_uuid,
+    refusals_as_faults,
+)
+from services.serializers import ServiceSerializer, Zones
 
 HOST_AND_BINARY = {"host": repeatable({"type": "string"}), "binary": repeatable({"type": "string"})}
 BACKFILL_WARNING = (
@@ -43,6 +62,16 @@ class ServiceViewSet(NovaViewSet):
             }
         ),
     }
+    body_schemas = {"update": schemas.UPDATE}
+    early_id_checks = {"update": Versioned({"2.1": None, "2.53": check_uuid})}
+    #: What PUT does by the name in its URL; from 2.53 that is a uuid instead.
+    named_changes = Versioned(
+        {
+            "2.1": NAMED_CHANGES,
+            "2.11": {**NAMED_CHANGES, "force-down": force_down},
+            "2.53": None,
+        }
+    )
     #: Whether hosts of cells that do not answer are listed, as UNKNOWN.
     lists_unknown = Versioned({"2.1": False, "2.69": True})
     #: Whether services go by their uuid, which some may not have yet.
@@ -52,13 +81,13 @@ class ServiceViewSet(NovaViewSet):
         """All services, cell by cell, in each by id."""
         plan = ServiceSerializer.plan(self.version)
         rows = narrowed(self.get_queryset(), self.query).order_by("id")
-        answers = AcrossCells(rows.values_list(*plan.columns, "uuid")).all()
+        answers = AcrossCells(rows.values_list(*as_stored(Service, plan.columns), "uuid")).all()
         unknown = (
             unknown_services(answers.missing, self.query)
             if self.lists_unknown.at(self.version)
             else {}
         )
-        context = {"now": timezone.now(), "zones": zones_of_hosts()}
+        context = {"up_window": up_window(utc_now()), "zones": Zones(zones_of_hosts())}
         services: list[dict[str, Any]] = []
         without_uuid = False
         for cell in all_cells():
@@ -71,6 +100,65 @@ class ServiceViewSet(NovaViewSet):
         if without_uuid and self.by_uuid.at(self.version):
             warnings.append(BACKFILL_WARNING)
         return NovaResponse({"services": services}, headers=warning_header(warnings))
+
+    def update(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Enable, disable or force down a nova-compute."""
+        named = self.named_changes.at(self.version)
+        if named is None:
+            return self._update_by_uuid(id)
+        if id not in named:
+            raise ItemNotFound("Unknown action")
+        change = named[id](self.body)
+        ref = ServiceRef(host=self.body["host"], binary=self.body["binary"])
+        with refusals_as_faults():
+            actions.update(ref, change, actor_of(request))
+        return NovaResponse({"service": as_asked(ref, change)})
+
+    def _update_by_uuid(self, uuid: str) -> Response:
+        forced_down = self.body.get("forced_down")
+        change = Change(
+            status=self.body.get("status"),
+            reason=self.body.get("disabled_reason"),
+            forced_down=None if forced_down is None else as_bool(forced_down),
+        )
+        with refusals_as_faults():
+            found = actions.update(ServiceRef(uuid=uuid), change, actor_of(self.request))
+        plan = ServiceSerializer.plan(self.version)
+        context = {
+            "up_window": up_window(timezone.now()),
+            "zones": Zones(zones_of_hosts([found.row.host or ""])),
+        }
+        service = attrgetter(*plan.columns)(found.row)
+        return NovaResponse({"service": plan.render([service], context)[0]})
+
+    def destroy(self, request: Request, id: str, **kwargs: Any) -> Response:
+        """Delete a service."""
+        ref = ref_by_uuid(id) if self.by_uuid.at(self.version) else ref_by_integer(id)
+        try:
+            with refusals_as_faults():
+                actions.delete(ref, actor_of(request))
+        except ItemNotFound:
+            raise ItemNotFound(f"Service {id} not found.") from None
+        return NovaResponse(status=HTTPStatus.NO_CONTENT)
+
+    def check_permissions(self, request: Request) -> None:
+        """Refuse by policy; refused changes are put on record."""
+        try:
+            super().check_permissions(request)
+        except Forbidden as fault:
+            if self.action != "list":
+                record.refuse(self._draft(request), fault.message)
+            raise
+
+    def _draft(self, request: Request) -> Entry:
+        """What the audit can say of a change before anything was looked up."""
+        id = self.kwargs["id"]
+        return record.draft(
+            actor_of(request),
+            "delete" if self.action == "destroy" else "update",
+            service_uuid=id if is_uuid_like(id) else "",
+            host=(self.body or {}).get("host", ""),
+        )
 
 
 def narrowed(services: QuerySet[Service], params: dict[str, str]) -> QuerySet[Service]:
