@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 from django.core.checks import CheckMessage
 from django.db import models
 from django.db.models.fields.related import ForeignObject
+from django.db.models.lookups import Exact
 from django.db.models.sql.where import WhereNode
 
-from cells.models import CellModel, UTCDateTimeField
+from cells.models import CellModel, LiveManager, UTCDateTimeField
 from services.models import NOVA_COMPUTE, Service
 
 
@@ -18,12 +19,10 @@ class ServiceOfHost(ForeignObject):  # type: ignore[type-arg]
     """
 
     def get_extra_restriction(self, alias: str | None, related_alias: str) -> WhereNode:
-        fields = Service._meta.get_field("binary"), Service._meta.get_field("deleted")
         where = WhereNode()
-        for field, value in zip(fields, (NOVA_COMPUTE, 0), strict=True):
-            lookup = field.get_lookup("exact")
-            assert lookup is not None
-            where.add(lookup(field.get_col(alias or related_alias), value), "AND")
+        for name, value in (("binary", NOVA_COMPUTE), ("deleted", 0)):
+            field: models.Field[Any, Any] = Service._meta.get_field(name)  # type: ignore[assignment]
+            where.add(Exact(field.get_col(alias or related_alias), value), "AND")
         return where
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
@@ -112,6 +111,15 @@ class Instance(CellModel):
     root_gb = models.IntegerField(null=True)
     launched_at = UTCDateTimeField(null=True)
 
+    service = ServiceOfHost(
+        Service,
+        on_delete=models.DO_NOTHING,
+        from_fields=["host"],
+        to_fields=["host"],
+        related_name="instances",
+        null=True,
+    )
+
     class Meta(CellModel.Meta):
         db_table = "instances"
 
@@ -122,6 +130,19 @@ class Instance(CellModel):
     def name(self) -> str:
         """Nova's name for the server on its host (``instance_name_template``'s default)."""
         return f"instance-{self.id:08x}"
+
+
+class MigrationManager(LiveManager):
+    """Migrations, by what they mean to the hosts they are between."""
+
+    def in_progress(self) -> models.QuerySet["Migration"]:
+        """Those that are not over; a null status counts as over, as it does in Nova's query."""
+        rows = self.get_queryset().filter(status__isnull=False)
+        return rows.exclude(status__in=Migration.FINISHED)
+
+    def evacuations_to_complete(self) -> models.QuerySet["Migration"]:
+        """Evacuations that are done, and that the evacuated host has not noticed yet."""
+        return self.get_queryset().filter(status="done", migration_type="evacuation")
 
 
 class Migration(CellModel):
@@ -148,6 +169,26 @@ class Migration(CellModel):
     instance_uuid = models.CharField(max_length=36, null=True)
     status = models.CharField(max_length=255, null=True)
     migration_type = models.CharField(max_length=255, null=True)
+
+    source_service = ServiceOfHost(
+        Service,
+        on_delete=models.DO_NOTHING,
+        from_fields=["source_compute"],
+        to_fields=["host"],
+        related_name="migrations_from",
+        null=True,
+    )
+    dest_service = ServiceOfHost(
+        Service,
+        on_delete=models.DO_NOTHING,
+        from_fields=["dest_compute"],
+        to_fields=["host"],
+        related_name="migrations_to",
+        null=True,
+    )
+
+    objects: ClassVar[MigrationManager] = MigrationManager()
+    with_deleted: ClassVar[models.Manager[Any]] = models.Manager()
 
     class Meta(CellModel.Meta):
         db_table = "migrations"
