@@ -55,6 +55,10 @@ def database(name: str, default: Path) -> dict[str, Any]:
 
 VAR_DIR = Path(setting("VAR_DIR", str, str(BASE_DIR / "var")))
 DEBUG: bool = setting("DEBUG", bool, False)
+#: Where ``manage.py serve`` listens; 0 takes any free port.
+PORT: int = setting("PORT", int, 8000)
+if not 0 <= PORT <= 65535:
+    sys.exit(f"PORT: must be from 0 to 65535, not {PORT}")
 
 # --- the cloud -----------------------------------------------------------------------------
 CELL_DEADLINE = seconds("CELL_DEADLINE", 2)
@@ -88,18 +92,19 @@ DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 
 
 def secret_key() -> str:
-    """SECRET_KEY, or for the embedded portal one that it makes and keeps under var/."""
+    """SECRET_KEY, or one that the portal makes and keeps under VAR_DIR."""
     key: str = setting("SECRET_KEY", str, "")
     if key:
         return key
-    if not EMBEDDED:
-        sys.exit("SECRET_KEY: must be set when the portal is attached to a Nova")
     kept = VAR_DIR / "secret_key"
-    if not kept.exists():
-        VAR_DIR.mkdir(parents=True, exist_ok=True)
-        kept.write_text(get_random_secret_key())
-        kept.chmod(0o600)
-    return kept.read_text()
+    try:
+        if not kept.exists():
+            VAR_DIR.mkdir(parents=True, exist_ok=True)
+            kept.touch(mode=0o600)
+            kept.write_text(get_random_secret_key())
+        return kept.read_text()
+    except OSError as error:
+        sys.exit(f"SECRET_KEY: not set, and none can be kept in {kept}: {error.strerror}")
 
 
 SECRET_KEY = secret_key()
@@ -169,7 +174,8 @@ USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "static-root"
+#: Where collectstatic puts the files for a web server; the portal itself needs no copy.
+STATIC_ROOT: str | None = setting("STATIC_ROOT", str, "") or None
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
 WHITENOISE_USE_FINDERS = True
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.color import no_style
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.models import Model
 
 from cells.databases import alias_of, managed_by_nova, register
@@ -235,13 +235,24 @@ def _make(alias: str, url: str) -> None:
     if connection.vendor == "sqlite":
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         return
-    with connection._nodb_cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
-            if cursor.fetchone() is None:
-                cursor.execute(f"CREATE DATABASE {quoted} ENCODING 'UTF8' TEMPLATE template0")
-        else:
-            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {quoted} CHARACTER SET utf8mb4")
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        if not _says_no_database(error):
+            raise
+        with connection._nodb_cursor() as cursor:
+            encoding = (
+                "ENCODING 'UTF8' TEMPLATE template0"
+                if connection.vendor == "postgresql"
+                else "CHARACTER SET utf8mb4"
+            )
+            cursor.execute(f"CREATE DATABASE {quoted} {encoding}")
+
+
+def _says_no_database(error: OperationalError) -> bool:
+    """Whether a server refused a connection because it has no such database."""
+    unknown_database = 1049  # MySQL's number for it
+    return unknown_database in error.args[:1] or "does not exist" in str(error)
 
 
 def _refuse_nova(alias: str) -> None:

@@ -114,7 +114,7 @@ class CellBuilder:
         self.number = number
         self.rows = CellRows(number, fleet.name_of(number), fleet.uuid_of(number))
         self.random = random.Random(f"{fleet.seed}/{number}")
-        self.ids = {model: 0 for model in (Service, ComputeNode, Instance, Migration)}
+        self.ids = dict.fromkeys((Service, ComputeNode, Instance, Migration), 0)
 
     def build(self) -> CellRows:
         if self.number == 0:

@@ -3,15 +3,9 @@
 import json
 from dataclasses import dataclass
 
-_COMMON = (
-    "3dnowprefetch abm adx aes apic arat avx avx2 bmi1 bmi2 clflush clflushopt clwb cmov cx16 "
-    "cx8 de erms f16c fma fpu fsgsbase fxsr invpcid lahf_lm lm mca mce mmx movbe msr mtrr nx "
-    "pae pat pcid pclmuldq pdpe1gb pge pni popcnt pse pse36 rdrand rdseed rdtscp sep smap smep "
-    "sse sse2 sse4.1 sse4.2 ssse3 syscall tsc tsc-deadline tsc_adjust umip vme x2apic xgetbv1 "
-    "xsave xsavec xsaveopt xsaves"
-).split()
-_INTEL = "avx512bw avx512cd avx512dq avx512f avx512vl ds est hle ht mpx ss tm tm2 vmx".split()
-_AMD = "clzero cr8legacy misalignsse mmxext osvw perfctr_core sse4a svm topoext wbnoinvd".split()
+_COMMON = ["3dnowprefetch", "abm", "adx", "aes", "apic", "arat", "avx", "avx2", "bmi1", "bmi2", "clflush", "clflushopt", "clwb", "cmov", "cx16", "cx8", "de", "erms", "f16c", "fma", "fpu", "fsgsbase", "fxsr", "invpcid", "lahf_lm", "lm", "mca", "mce", "mmx", "movbe", "msr", "mtrr", "nx", "pae", "pat", "pcid", "pclmuldq", "pdpe1gb", "pge", "pni", "popcnt", "pse", "pse36", "rdrand", "rdseed", "rdtscp", "sep", "smap", "smep", "sse", "sse2", "sse4.1", "sse4.2", "ssse3", "syscall", "tsc", "tsc-deadline", "tsc_adjust", "umip", "vme", "x2apic", "xgetbv1", "xsave", "xsavec", "xsaveopt", "xsaves"]
+_INTEL = ["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", "ds", "est", "hle", "ht", "mpx", "ss", "tm", "tm2", "vmx"]
+_AMD = ["clzero", "cr8legacy", "misalignsse", "mmxext", "osvw", "perfctr_core", "sse4a", "svm", "topoext", "wbnoinvd"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""``manage.py serve``: everything that ``make run`` does once the requirements are installed."""
+
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from cells.checks import check_cells
+from cells.databases import cause_of
+from cells.models import CellMapping
+from portal.authentication import DEMO_PASSWORD, DEMO_USER
+
+ADDRESS = "127.0.0.1"
+
+
+class Command(BaseCommand):
+    help = (
+        "Serves the portal on 127.0.0.1, port PORT (8000), until it is interrupted.  Migrates "
+        "the portal's own databases first and, when it is embedded, makes the demo fleet if "
+        "there is none and keeps its services reporting."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        listening = self.listen()
+        self.prepare()
+        self.announce(listening.getsockname()[1])
+        if settings.EMBEDDED:
+            # Outlives the exec below as gunicorn's child, and ends when gunicorn does.
+            subprocess.Popen(
+                [sys.executable, settings.BASE_DIR / "manage.py", "heartbeat", "--with-parent"]
+            )
+        listening.set_inheritable(True)
+        os.chdir(settings.BASE_DIR)
+        os.execv(  # noqa: S606
+            sys.executable,
+            [
+                *(sys.executable, "-m", "gunicorn", "--config", "python:portal.gunicorn"),
+                *("--bind", f"fd://{listening.fileno()}", "portal.wsgi"),
+            ],
+        )
+
+    def listen(self) -> socket.socket:
+        """A socket on the port, taken first so that nothing is made when it is in use."""
+        port = settings.PORT
+        try:
+            return socket.create_server((ADDRESS, port))
+        except OSError as error:
+            raise CommandError(f"port {port}: {error.strerror}; set PORT to another") from None
+
+    def prepare(self) -> None:
+        """Bring the databases into the state that serving needs."""
+        try:
+            call_command("migrate", verbosity=0)
+            if settings.EMBEDDED:
+                if not CellMapping.objects.exists():
+                    call_command("demo", stdout=self.stdout, stderr=self.stderr)
+                return
+            checks = check_cells()
+        except DatabaseError as error:
+            raise CommandError(cause_of(error)) from None
+        self.stdout.write(f"attached to {settings.DATABASES['api']['NAME']}: {len(checks)} cells")
+        for check in checks:
+            if check.problem:
+                self.stdout.write(f"cell {check.cell}: {check.problem}")
+
+    def announce(self, port: int) -> None:
+        """Say where the portal is and how to talk to it."""
+        base = f"http://{ADDRESS}:{port}"
+        compute = f"{base}/v2.1"
+        lines = [f"console  {base}/admin/", f"API      {compute}"]
+        if settings.EMBEDDED:
+            login = f"--os-username {DEMO_USER} --os-password {DEMO_PASSWORD}"
+            lines += [
+                f"login    {DEMO_USER} / {DEMO_PASSWORD} (from this machine only)",
+                "",
+                f"curl -u {DEMO_USER}:{DEMO_PASSWORD} -H 'OpenStack-API-Version: compute 2.53' "
+                f"{compute}/os-hypervisors",
+                f"openstack --os-auth-type http_basic {login} --os-endpoint {compute} "
+                "compute service list",
+            ]
+        else:
+            lines += [
+                "",
+                "a user:   .venv/bin/python manage.py createsuperuser",
+                "a token:  .venv/bin/python manage.py create_token USER",
+                f"curl -H 'X-Auth-Token: TOKEN' -H 'OpenStack-API-Version: compute 2.53' "
+                f"{compute}/os-hypervisors",
+                f"openstack --os-auth-type admin_token --os-token TOKEN --os-endpoint {compute} "
+                "compute service list",
+            ]
+        self.stdout.write("\n".join(lines))
+        self.stdout.flush()
