@@ -3,13 +3,12 @@
 import argparse
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
-from cells.databases import cause_of, is_cell_alias, managed_by_nova
+from cells.databases import cause_of, managed_by_nova
 from cells.mappings import all_cells, cells_named
 
 API_ALIAS = "api"

@@ -1,0 +1,87 @@
+"""``manage.py heartbeat``: report for the demo fleet's services, as nova-compute would."""
+
+import argparse
+import datetime
+import os
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from django.db.models import F, Max
+from django.utils import timezone
+
+from cells.across import ask_cells
+from cells.databases import cause_of, managed_by_nova
+from cells.mappings import Cell, all_cells
+from hypervisors.models import ComputeNode
+from services.models import Service
+
+#: A row that was written this close (in seconds) to its cell's newest is one that reports.  All
+#: of those are written at once, so they stay together even when nobody has reported for days.
+TOGETHER = 60
+#: nova-compute reports every 10 seconds, and updates its compute nodes every 60.
+SERVICES_EVERY, NODES_EVERY = 10, 60
+
+
+def beat(cell: Cell, now: datetime.datetime) -> int:
+    """Report for the services of the cell that are not down; how many those are.
+
+    Raises ``CommandError`` for a cell that Nova manages: its services report themselves.
+    """
+    if managed_by_nova(cell.alias):
+        raise CommandError(f"{cell.name} is a real Nova's: its services report themselves")
+    services = Service.objects.using(cell.alias).exclude(topic=None)
+    newest = services.aggregate(newest=Max("last_seen_up"))["newest"]
+    if newest is None:
+        return 0
+    since = newest - datetime.timedelta(seconds=TOGETHER)
+    reporting = services.filter(last_seen_up__gte=since).update(
+        last_seen_up=now, updated_at=now, report_count=F("report_count") + 1
+    )
+    nodes = ComputeNode.objects.using(cell.alias)
+    newest = nodes.aggregate(newest=Max("updated_at"))["newest"]
+    if newest is not None and (now - newest).total_seconds() >= NODES_EVERY:
+        since = newest - datetime.timedelta(seconds=TOGETHER)
+        nodes.filter(updated_at__gte=since).update(updated_at=now)
+    return int(reporting)
+
+
+class Command(BaseCommand):
+    help = (
+        "Keeps the services of the demo fleet up: those that were reporting go on reporting, "
+        "those that are down stay down.  Runs until it is interrupted."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--every", type=float, default=SERVICES_EVERY, metavar="SECONDS", help="(10)"
+        )
+        parser.add_argument("--once", action="store_true", help="report once and end")
+        parser.add_argument(
+            "--with-parent", action="store_true", help="end when the process that started it does"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        parent = os.getppid()
+        try:
+            while True:
+                began = time.monotonic()
+                self._beat()
+                if options["once"]:
+                    return
+                while time.monotonic() < began + options["every"]:
+                    if options["with_parent"] and os.getppid() != parent:
+                        return
+                    time.sleep(min(1, options["every"]))
+        except KeyboardInterrupt:
+            return
+
+    def _beat(self) -> None:
+        try:
+            answers = ask_cells(all_cells(), lambda cell: beat(cell, timezone.now()))
+        except DatabaseError as error:
+            self.stderr.write(f"heartbeat: {cause_of(error)}")
+            return
+        for one in answers.missing:
+            self.stderr.write(f"heartbeat: {one}")
