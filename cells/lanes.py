@@ -143,7 +143,7 @@ class Lane:
         self.answered(time.monotonic() - started)
         return result
 
-    def _note(self, error: DatabaseError) -> None:
+    def _note(self, error: DatabaseError | InterfaceError) -> None:
         connection = connections[self.cell.alias]
         if connection.connection is None or not connection.is_usable():
             connection.close()

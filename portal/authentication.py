@@ -93,7 +93,7 @@ class DemoBackend(ModelBackend):
     The demo user has no usable password, so no other backend lets it in.
     """
 
-    def authenticate(  # type: ignore[override]
+    def authenticate(
         self,
         request: HttpRequest | None,
         username: str | None = None,

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 class NovaResponse(Response):
     """A response that writes ``Vary`` as Nova does: one line for each header."""
 
-    def items(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+    def items(self) -> Iterator[tuple[str, Any]]:
         for name, value in super().items():
             if name == "Vary":
                 for one in value.split(", "):

@@ -126,9 +126,10 @@ class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
         return _plan(cls, version)
 
 
-def _declared_at(item: tuple[str, Versioned[AnyField]]) -> int:
+def _declared_at(item: tuple[str, Versioned[Any]]) -> int:
     """Where in the class a field stands: DRF numbers fields as they are made."""
-    return min(field._creation_counter for _, field in item[1].steps() if field is not None)
+    made: list[int] = [field._creation_counter for _, field in item[1].steps() if field is not None]
+    return min(made)
 
 
 @cache

@@ -42,7 +42,7 @@ class MicroversionVersioning(BaseVersioning):
                 "Must be of format MajorNum.MinorNum."
             ) from None
         if not MIN_VERSION <= version <= MAX_VERSION:
-            request.version = version  # what was asked for is said in the headers
+            request.version = version  # type: ignore[assignment]  # the headers say what was asked for
             raise NotAcceptable(
                 f"Version {version} is not supported by the API. "
                 f"Minimum is {MIN_VERSION} and maximum is {MAX_VERSION}."

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Max
 from django.utils import timezone
@@ -22,6 +22,7 @@ from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import NOVA_COMPUTE, Service
 from tests.engines import CELLS, Engine, empty, forget_connection
 
+M = TypeVar("M", bound=CellModel)
 CellOrName = Cell | str
 
 
@@ -156,11 +157,12 @@ class Cloud:
         forget_connection(self.cell(cell).alias)
         return self.cell(cell)
 
-    def _add(self, model: type[CellModel], cell: CellOrName, **columns: Any) -> Any:
+    def _add(self, model: type[M], cell: CellOrName, **columns: Any) -> M:
         rows = model.with_deleted.using(self.cell(cell).alias)
         if "id" not in columns:
             columns["id"] = (rows.aggregate(last=Max("id"))["last"] or 0) + 1
-        return rows.create(**columns)
+        row: M = rows.create(**columns)
+        return row
 
 
 def fresh_cloud(engine: Engine) -> Cloud:

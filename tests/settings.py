@@ -5,8 +5,8 @@ import os
 import shutil
 import tempfile
 
-VAR_DIR = tempfile.mkdtemp(prefix="portal-test-")
-atexit.register(shutil.rmtree, VAR_DIR, ignore_errors=True)
+_var_dir = tempfile.mkdtemp(prefix="portal-test-")
+atexit.register(shutil.rmtree, _var_dir, ignore_errors=True)
 
 for name in (
     "API_MAX_LIMIT",
@@ -22,7 +22,7 @@ for name in (
     os.environ.pop(name, None)
 os.environ |= {
     "SECRET_KEY": "only-for-tests",
-    "VAR_DIR": VAR_DIR,
+    "VAR_DIR": _var_dir,
     "DATABASE_URL": "",
     "NOVA_API_DATABASE_URL": "",
     "NOVA_DATABASE_URL": "",
@@ -39,6 +39,6 @@ os.environ |= {
 from portal.settings import *  # noqa: E402, F403
 
 ALLOWED_HOSTS = ["*"]
-STATIC_ROOT = VAR_DIR
+STATIC_ROOT = VAR_DIR  # noqa: F405
 # The hash is slow by intent; tests log in often.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
