@@ -178,11 +178,15 @@ class Lister:
             lambda cell: list(
                 Service.objects.using(cell.alias)
                 .filter(binary=NOVA_COMPUTE, host__in=hosts[cell])
-                .values("host", *names)
+                .values_list("host", *as_stored(Service, names))
             ),
         )
         self.listing.missing += answers.missing
-        return {(cell, row["host"]): row for cell, rows in answers.by_cell.items() for row in rows}
+        return {
+            (cell, row[0]): dict(zip(names, row[1:], strict=True))
+            for cell, rows in answers.by_cell.items()
+            for row in rows
+        }
 
     def _with_service(self, values: Row, host: str, service: dict[str, Any]) -> Row:
         return [
