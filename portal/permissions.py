@@ -10,6 +10,8 @@ from rest_framework.request import Request
 from portal.faults import Forbidden
 
 ADMIN_ROLE = "admin"
+#: The group of those who may look at everything in the console and change nothing.
+READER_ROLE = "reader"
 
 
 def roles_of(user: User | AnonymousUser) -> set[str]:
@@ -22,7 +24,7 @@ def roles_of(user: User | AnonymousUser) -> set[str]:
             names = {ADMIN_ROLE}
         else:
             names = {name.lower() for name in user.groups.values_list("name", flat=True)}
-        user._roles = names  # type: ignore[union-attr]
+        user._roles = names  # type: ignore[attr-defined]
     return names
 
 

@@ -1,0 +1,138 @@
+"""Small pieces of the console's pages: states, bars, times.  Nothing is told by colour alone."""
+
+import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+Text = str | Promise
+
+NOTHING = mark_safe('<span class="quiet">–</span>')
+
+#: The shape that goes with each kind of badge.
+SHAPES = {"good": "●", "bad": "▼", "warning": "▲", "off": "■", "unknown": "◌"}
+
+
+def badge(kind: str, text: Text) -> SafeString:
+    """A state in words with a shape and a colour; ``kind`` is one of ``SHAPES``."""
+    return format_html(
+        '<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>',
+        kind,
+        SHAPES[kind],
+        text,
+    )
+
+
+def age(seconds: float) -> str:
+    """A length of time in words, in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 days``."""
+    seconds = abs(seconds)
+    if seconds < 100:
+        return _("%(n)d s") % {"n": seconds}
+    if seconds < 6000:
+        return _("%(n)d min") % {"n": seconds / 60}
+    if seconds < 172800:
+        return _("%(n)d h") % {"n": seconds / 3600}
+    days = int(seconds / 86400)
+    return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+
+
+def ago(when: datetime.datetime | None, now: datetime.datetime | None = None) -> SafeString:
+    """How long ago that was, with the time itself on hover."""
+    if when is None:
+        return NOTHING
+    elapsed = ((now or timezone.now()) - when).total_seconds()
+    words = _("%(age)s ago") if elapsed >= 0 else _("in %(age)s")
+    return _time(when, words % {"age": age(elapsed)}, "ago")
+
+
+def moment(when: datetime.datetime | None) -> SafeString:
+    """A time: UTC, and where JavaScript runs in the viewer's zone with UTC on hover."""
+    if when is None:
+        return NOTHING
+    utc = when.astimezone(datetime.UTC)
+    return _time(when, f"{utc:%Y-%m-%d %H:%M:%S} UTC", "moment")
+
+
+def _time(when: datetime.datetime, text: str, kind: str) -> SafeString:
+    utc = when.astimezone(datetime.UTC)
+    return format_html(
+        '<time class="{}" datetime="{}" title="{} UTC">{}</time>',
+        kind,
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{utc:%Y-%m-%d %H:%M:%S}",
+        text,
+    )
+
+
+def number(value: float) -> str:
+    """A number with three digits at most and no needless zeros: ``1.25``, ``12.5``, ``125``."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+#: What an amount of each unit is written in from its 1024th on.
+LARGER = {"MiB": "GiB", "GiB": "TiB", "TiB": "PiB", "PiB": "EiB"}
+
+
+def in_unit(amount: int, unit: str) -> tuple[float, str]:
+    """``amount`` in the largest unit in which it is at least 1 (memory always in GiB or more)."""
+    value = float(amount)
+    while unit in LARGER and (abs(value) >= 1024 or unit == "MiB"):
+        value, unit = value / 1024, LARGER[unit]
+    return value, unit
+
+
+def size(amount: int | None, unit: str) -> str:
+    """An amount with its unit: ``size(4096, "MiB")`` is ``4 GiB``."""
+    if amount is None:
+        return "–"
+    value, unit = in_unit(amount, unit)
+    return f"{number(value)} {unit}"
+
+
+def bar(used: int | None, total: int | None, unit: str = "") -> SafeString:
+    """How much of something is used: a bar, used / total with the unit, and the percentage.
+
+    ``unit`` is empty for things that are counted, ``MiB`` or ``GiB`` for sizes.  More may be
+    used than there is (overcommitted).
+    """
+    if used is None or total is None:
+        return NOTHING
+    if unit:
+        in_all, shown_unit = in_unit(total, unit)
+        factor = in_all / total if total else 1
+        text = f"{number(used * factor)} / {number(in_all)} {shown_unit}"
+    else:
+        text = f"{used} / {total}"
+    if total <= 0:
+        return format_html('<span class="usage"><span class="numbers">{}</span></span>', text)
+    percent = round(100 * used / total)
+    level = "over" if percent > 100 else "high" if percent >= 90 else "normal"
+    return format_html(
+        '<span class="usage"><span class="numbers">{}</span> <span class="percent">{} %</span>'
+        '<svg class="bar {}" aria-hidden="true" width="100%" height="6">'
+        '<rect class="whole" width="100%" height="6" rx="3"/>'
+        '<rect class="used" width="{}%" height="6" rx="3"/></svg></span>',
+        text,
+        percent,
+        level,
+        min(max(percent, 0), 100),
+    )
+
+
+def copyable(text: Any, label: Text) -> SafeString:
+    """Text that can be copied with a button (where JavaScript runs)."""
+    return format_html(
+        '<span class="copyable"><code>{}</code><button type="button" class="copy" hidden '
+        'data-copy="{}" aria-label="{}">{}</button></span>',
+        text,
+        text,
+        label,
+        _("Copy"),
+    )
