@@ -1,5 +1,7 @@
 """Settings of the portal; each comes from the environment, named and explained in .env.example."""
 
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,28 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 env.smart_cast = False
+FALSE_STRINGS = ("false", "off", "n", "no", "0")
 environ.Env.read_env(BASE_DIR / ".env")
 
 
 def setting(name: str, cast: Any, default: Any) -> Any:
-    """The environment variable ``name``; a malformed one ends the program with one line."""
+    """The environment variable ``name``; a malformed one ends the program with one line.
+
+    One that is empty counts as not set.
+    """
+    if not os.environ.get(name, "").strip():
+        return default
     try:
         return env.get_value(name, cast=cast, default=default)
     except (ValueError, ImproperlyConfigured) as error:
         sys.exit(f"{name}: {env.str(name, default='')!r} cannot be read: {error}")
+
+
+def flag(name: str, *, default: bool) -> bool:
+    text: str = setting(name, str, str(default)).lower()
+    if text not in env.BOOLEAN_TRUE_STRINGS + FALSE_STRINGS:
+        sys.exit(f"{name}: must be true or false, not {text!r}")
+    return text in env.BOOLEAN_TRUE_STRINGS
 
 
 def seconds(name: str, default: float) -> float:
@@ -53,8 +68,8 @@ def database(name: str, default: Path) -> dict[str, Any]:
     return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
-VAR_DIR = Path(setting("VAR_DIR", str, str(BASE_DIR / "var")))
-DEBUG: bool = setting("DEBUG", bool, False)
+VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
+DEBUG = flag("DEBUG", default=False)
 #: Where ``manage.py serve`` listens; 0 takes any free port.
 PORT: int = setting("PORT", int, 8000)
 if not 0 <= PORT <= 65535:
@@ -197,7 +212,7 @@ REST_FRAMEWORK = {
 }
 
 # --- TLS in front of the portal -----------------------------------------------------------------
-if setting("HTTPS", bool, False):
+if flag("HTTPS", default=False):
     SECURE_SSL_REDIRECT = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31536000
@@ -220,6 +235,9 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+LOG_LEVEL: str = setting("LOG_LEVEL", str, "INFO").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    sys.exit(f"LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR, not {LOG_LEVEL!r}")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -227,5 +245,5 @@ LOGGING = {
         "line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": setting("LOG_LEVEL", str, "INFO")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }

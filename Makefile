@@ -1,0 +1,63 @@
+# Everything here works from a fresh clone; only Python 3.11 or newer with its venv is needed.
+
+# The newest of these that runs and can make virtual environments.
+PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$name && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps: what is installed.
+RUNS := $(VENV)/installed
+TESTS := $(VENV)/installed-dev
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: run test check bench conformance e2e clean
+
+## Serve the portal on 127.0.0.1:$PORT (8000): the demo, or attached to NOVA_API_DATABASE_URL.
+run: $(RUNS)
+	@exec $(BIN)/python manage.py serve
+
+## Run the whole suite, on SQLite, PostgreSQL and (where one answers) MariaDB.
+test: $(TESTS)
+	$(BIN)/pytest $(ARGS)
+
+## Formatting, lint, types, imports, migrations, deployment settings.
+check: $(TESTS)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	HTTPS=true $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+## Measure; see bench/.
+bench: $(TESTS)
+	$(BIN)/python -m bench $(ARGS)
+
+## Install the real Nova and compare every answer with it.
+conformance: $(TESTS)
+	$(BIN)/python -m tests.conformance $(ARGS)
+
+## Install a browser, then walk through the console with it.
+e2e: $(TESTS)
+	$(BIN)/playwright install --with-deps chromium
+	$(BIN)/pytest tests/e2e $(ARGS)
+
+## Remove what the targets above have made, the demo fleet included.
+clean:
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { \
+		echo "Python 3.11 or newer with venv is needed: apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNS): requirements.txt | $(BIN)/python
+	@echo "Installing requirements.txt into $(VENV) ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(TESTS): requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo "Installing requirements-dev.txt into $(VENV) ..."
+	@$(PIP) -r requirements-dev.txt
+	@touch $(RUNS) $@
