@@ -94,6 +94,10 @@ class Asking(Generic[T]):
                 self._causes[cell] = _give_up(cell, future)
         return not self._waiting
 
+    def counts(self, measure: Callable[[T], int]) -> int:
+        """The sum of ``measure`` over the answers that have arrived."""
+        return sum(measure(result) for result in self._results.values())
+
     def answers(self) -> Answers[T]:
         """What has arrived so far, in the cells' order."""
         return Answers(
@@ -135,10 +139,18 @@ def _give_up(cell: Cell, future: "Future[Any]") -> str:
 
 @dataclass
 class Page(Generic[T]):
-    """Rows of one page, each with its cell, and which cells are missing from it."""
+    """Rows of one page, cell by cell, and which cells are missing from it."""
 
-    rows: list[tuple[Cell, T]]
+    by_cell: list[tuple[Cell, list[T]]]
     missing: list[CellUnavailable]
+
+    def __len__(self) -> int:
+        return sum(len(rows) for _, rows in self.by_cell)
+
+    @property
+    def rows(self) -> list[tuple[Cell, T]]:
+        """Each row with its cell."""
+        return [(cell, row) for cell, rows in self.by_cell for row in rows]
 
 
 class AcrossCells(Generic[M]):
@@ -190,8 +202,7 @@ class AcrossCells(Generic[M]):
 
         asking = Asking(ask)
         asked, wave = 0, 1
-        found: list[tuple[Cell, Any]] = []
-        while asked < len(cells) and len(found) < limit:
+        while asked < len(cells) and asking.counts(len) < limit:
             asking.put_to(cells[asked : asked + wave])
             asked += wave
             if not asking.gather(settings.CELL_DEADLINE / 4):
@@ -199,5 +210,11 @@ class AcrossCells(Generic[M]):
                 asked = len(cells)
                 asking.gather()
             wave *= 2
-            found = [(cell, row) for cell, rows in asking.answers().by_cell.items() for row in rows]
-        return Page(found[:limit], asking.answers().missing)
+        answers = asking.answers()
+        page: Page[Any] = Page([], answers.missing)
+        room = limit
+        for cell, rows in answers.by_cell.items():
+            if rows[:room]:
+                page.by_cell.append((cell, rows[:room]))
+                room -= len(rows[:room])
+        return page

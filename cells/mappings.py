@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,15 +145,27 @@ def cell_with_id(cell_id: int | None) -> Cell | None:
 
 #: Longest list of hosts in one statement; longer ones are asked in parts.
 HOSTS_AT_ONCE = 10_000
+#: From so many hosts on, it pays to read a stretch of the index of host names first.
+A_STRETCH = 50
 
 
-def cell_ids_of_hosts(hosts: Sequence[str] | None = None) -> dict[str, int]:
-    """For each mapped host the id of its cell; all mapped hosts when ``hosts`` is not given."""
+def cell_ids_of_hosts(hosts: Collection[str] | None = None) -> dict[str, int]:
+    """For each mapped host the id of its cell; all mapped hosts when ``hosts`` is not given.
+
+    May have more hosts than were asked for.
+    """
     mappings = HostMapping.objects.values_list("host", "cell_id")
     if hosts is None:
         return dict(mappings)
     found: dict[str, int] = {}
-    for start in range(0, len(hosts), HOSTS_AT_ONCE):
-        some = frozenset(hosts[start : start + HOSTS_AT_ONCE])
+    left = sorted(hosts)
+    if len(left) >= A_STRETCH:
+        # The hosts of a page are mostly neighbours by name, and one stretch of the index is
+        # read several times faster than each host in it is looked up.
+        stretch = mappings.filter(host__range=(left[0], left[-1]))
+        found.update(stretch.order_by("host")[: 2 * len(left)])
+        left = [host for host in left if host not in found]
+    for start in range(0, len(left), HOSTS_AT_ONCE):
+        some = frozenset(left[start : start + HOSTS_AT_ONCE])
         found.update(mappings.filter(host__among=some))
     return found

@@ -21,15 +21,13 @@ def zones_of_hosts(hosts: Collection[str] | None = None) -> dict[str, str]:
     )
     if hosts is not None:
         rows = rows.filter(aggregate__hosts__host__among=frozenset(hosts))
-    placed: list[tuple[str, str]] = list(  # the filter leaves no null
-        rows.order_by("value").values_list("aggregate__hosts__host", "value")  # type: ignore[arg-type]
-    )
-    zones = dict(placed)
-    if len(zones) == len(placed):
-        return zones
-    zones = {}
-    for host, zone in placed:
-        zones[host] = f"{zones[host]},{zone}" if host in zones and zones[host] != zone else zone
+    placed = list(rows.values_list("aggregate__hosts__host", "value"))
+    zones: dict[str, str] = dict(placed)  # type: ignore[arg-type]  # the filter leaves no null
+    if len(zones) < len(placed):
+        names: dict[str, set[str]] = defaultdict(set)
+        for host, zone in placed:
+            names[str(host)].add(zone)
+        zones = {host: ",".join(sorted(several)) for host, several in names.items()}
     return zones
 
 

@@ -19,12 +19,13 @@ from cells.locate import remember
 from cells.mappings import Cell, cell_ids_of_hosts, cell_with_id, compute_cells
 from cells.stored import as_stored
 from hypervisors.models import ComputeNode, Instance
+from portal.serializers import Plan
 from services.models import NOVA_COMPUTE, Service
 
 Row = Sequence[Any]
 Placed = tuple[Cell, Row]
 
-#: What is always fetched, before the columns of the plan.
+#: What every plan for nodes fetches first, whatever it shows.
 KEYS = ("id", "uuid", "host", "service_id", "service__id")
 ID, UUID, HOST, SERVICE_ID, SERVICE = range(len(KEYS))
 SERVICE_PREFIX = "service__"
@@ -32,42 +33,44 @@ SERVICE_PREFIX = "service__"
 
 @dataclass
 class Listing:
-    """Visible nodes with their cells, in order, and what is known beside them.
+    """Visible nodes in order, and what is known beside them.
 
-    ``rows`` have the plan's columns; ``hosts`` their hosts and ``home`` the cell each host is
-    mapped to.  ``unmapped`` are the hosts of nodes left out because no mapping names them.
+    ``rows`` have the plan's columns, ``homes`` the cell that each node's host is mapped to.
+    ``unmapped`` are the hosts of nodes left out because no mapping names them; ``matched``
+    counts all nodes that were looked at, visible or not.
     """
 
     rows: list[Row] = field(default_factory=list)
-    cells: list[Cell] = field(default_factory=list)
-    ids: list[int] = field(default_factory=list)
-    uuids: list[str | None] = field(default_factory=list)
-    hosts: list[str] = field(default_factory=list)
-    home: dict[str, Cell] = field(default_factory=dict)
+    homes: list[Cell] = field(default_factory=list)
     missing: list[CellUnavailable] = field(default_factory=list)
     unmapped: list[str] = field(default_factory=list)
     matched: int = 0
 
+    @property
+    def hosts(self) -> list[str]:
+        """The host of each node."""
+        return [row[HOST] for row in self.rows]
+
 
 class Lister:
-    """Fetches nodes with the columns that a serializer's plan needs."""
+    """Fetches nodes with the columns of a plan that begins with ``KEYS``."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = list(columns)
+    def __init__(self, plan: Plan) -> None:
+        self.columns = plan.columns
         self.listing = Listing()
-
-    def across(self, nodes: "QuerySet[ComputeNode]") -> AcrossCells[ComputeNode]:
-        return AcrossCells(self._rows(nodes), compute_cells())
-
-    def _rows(self, nodes: "QuerySet[ComputeNode]") -> "QuerySet[Any, Row]":
-        columns = as_stored(ComputeNode, self.columns)
-        return nodes.order_by("id").values_list(*KEYS, *columns)
 
     def all(self, nodes: "QuerySet[ComputeNode]") -> Listing:
         """Every visible node."""
-        answers = self.across(nodes).all()
-        self.listing.missing = list(answers.missing)
-        self._add([(cell, row) for cell, rows in answers.by_cell.items() for row in rows])
+        answers = AcrossCells(self._rows(nodes), compute_cells()).all()
+        self.listing.missing += answers.missing
+        self._add(list(answers.by_cell.items()))
+        return self.listing
+
+    def one(self, cell: Cell, node_id: int) -> Listing:
+        """The node with that id, if it is visible."""
+        answers = AcrossCells(self._rows(ComputeNode.objects.filter(id=node_id)), [cell]).all()
+        self.listing.missing += answers.missing
+        self._add(list(answers.by_cell.items()))
         return self.listing
 
     def page(
@@ -75,85 +78,106 @@ class Lister:
     ) -> Listing:
         """``limit`` visible nodes after that one (fewer only at the end), in Nova's order.
 
-        Nodes that are not visible do not count: where some are met, more are fetched.
+        Nodes that are not visible do not count: where some are met, more are fetched, in
+        growing portions.
         """
-        across = self.across(nodes)
-        size = limit
+        across = AcrossCells(self._rows(nodes), compute_cells())
+        listing = self.listing
         missing: dict[Cell, CellUnavailable] = {}
-        while len(self.listing.rows) < limit:
+        size, portion = limit, 100
+        while len(listing.rows) < limit:
             page = across.page(size, after)
             missing |= {one.cell: one for one in page.missing}
-            self._add(page.rows)
-            if len(page.rows) < size:
+            self._add(page.by_cell)
+            if len(page) < size:
                 break
-            cell, row = page.rows[-1]
-            after = (cell, row[ID])
-            size = min(2 * size, 1000) if size < 1000 else size
-        self.listing.missing += missing.values()
-        self._cut(limit)
-        return self.listing
+            cell, rows = page.by_cell[-1]
+            after = (cell, rows[-1][ID])
+            size = max(portion, limit - len(listing.rows))
+            portion *= 2
+        listing.missing += missing.values()
+        del listing.rows[limit:], listing.homes[limit:]
+        return listing
 
-    def one(self, cell: Cell, node_id: int) -> Listing:
-        """The node with that id, if it is visible."""
-        rows = self._rows(ComputeNode.objects.filter(id=node_id))
-        answers = AcrossCells(rows, [cell]).all()
-        self.listing.missing = list(answers.missing)
-        self._add([(cell, row) for cell, rows in answers.by_cell.items() for row in rows])
-        return self.listing
+    def _rows(self, nodes: "QuerySet[ComputeNode]") -> "QuerySet[Any, Row]":
+        return nodes.order_by("id").values_list(*as_stored(ComputeNode, self.columns))
 
-    def _cut(self, limit: int) -> None:
-        listing = self.listing
-        for kept in (listing.rows, listing.cells, listing.ids, listing.uuids, listing.hosts):
-            del kept[limit:]
-
-    def _add(self, placed: list[Placed]) -> None:
+    def _add(self, placed: list[tuple[Cell, list[Row]]]) -> None:
         """Take the visible ones of these nodes into the listing."""
-        listing = self.listing
-        listing.matched += len(placed)
-        hosts = self._hosts_by_service_id([one for one in placed if one[1][HOST] is None])
-        named = [
-            (cell, row, row[HOST] or hosts.get((cell, row[SERVICE_ID]))) for cell, row in placed
-        ]
-        mapped = cell_ids_of_hosts(
-            None if len(named) > 5000 else list({host for _, _, host in named if host})
+        hosts = {row[HOST] for _, rows in placed for row in rows}
+        mapped = cell_ids_of_hosts(None if len(hosts) > MANY_HOSTS else hosts - {None})
+        odd = _Odd(
+            self,
+            [
+                (cell, row)
+                for cell, rows in placed
+                for row in rows
+                if row[HOST] is None or mapped.get(row[HOST]) not in (cell.id, None)
+            ],
+            mapped,
         )
-        elsewhere: dict[Cell, set[str]] = defaultdict(set)
-        homes: list[Cell | None] = []
-        for cell, row, host in named:
-            cell_id = mapped.get(host) if host else None
-            home = cell if cell_id == cell.id else cell_with_id(cell_id)
-            homes.append(home)
-            if home is not None and host and (home != cell or row[HOST] is None):
-                elsewhere[home].add(host)
-        services = self._services(elsewhere)
-        start = len(KEYS)
-        for (cell, row, host), home in zip(named, homes, strict=True):
-            if home is None or not host:
-                listing.unmapped.append(host or "None")
-                continue
-            if home == cell and row[HOST] is not None:
-                if row[SERVICE] is None:
-                    continue
-                values = row[start:]
-            else:
-                service = services.get((home, host))
-                if service is None:
-                    continue
-                values = self._with_service(row[start:], host, service)
-            listing.rows.append(values)
-            listing.cells.append(cell)
-            listing.ids.append(row[ID])
-            listing.uuids.append(row[UUID])
-            listing.hosts.append(host)
-            listing.home[host] = home
-        for cell in {cell for cell, _ in placed}:
-            remember(cell, [row[UUID] for at, row in placed if at is cell and row[UUID]])
+        listing = self.listing
+        for cell, rows in placed:
+            listing.matched += len(rows)
+            remember(cell, [row[UUID] for row in rows])
+            for row in rows:
+                if row[HOST] is not None and mapped.get(row[HOST]) == cell.id:
+                    if row[SERVICE] is not None:
+                        listing.rows.append(row)
+                        listing.homes.append(cell)
+                elif (found := odd.find(cell, row)) is not None:
+                    listing.rows.append(found[0])
+                    listing.homes.append(found[1])
+
+
+#: From so many hosts on, all host mappings are read rather than those of the hosts.
+MANY_HOSTS = 5000
+
+
+class _Odd:
+    """The nodes whose service is not simply that of their host in their own cell."""
+
+    def __init__(self, lister: Lister, placed: list[Placed], mapped: dict[str, int]) -> None:
+        self.columns = lister.columns
+        self.listing = lister.listing
+        self.mapped = mapped
+        self.hosts = self._hosts_by_service_id(placed)
+        self.mapped |= cell_ids_of_hosts(set(self.hosts.values()) - mapped.keys())
+        wanted: dict[Cell, set[str]] = defaultdict(set)
+        for cell, row in placed:
+            host = self._host(cell, row)
+            home = self._home(host)
+            if home is not None and host is not None:
+                wanted[home].add(host)
+        self.services = self._services(wanted)
+
+    def find(self, cell: Cell, row: Row) -> tuple[Row, Cell] | None:
+        """The row with its host and service filled in, and its host's cell; ``None`` when Nova
+        would not see the node.
+        """
+        host = self._host(cell, row)
+        home = self._home(host)
+        if home is None:
+            self.listing.unmapped.append(str(host))
+            return None
+        service = self.services.get((home, host))
+        if service is None:
+            return None
+        known = {"host": host, **service}
+        filled = [known.get(column, value) for column, value in zip(self.columns, row, strict=True)]
+        return filled, home
+
+    def _host(self, cell: Cell, row: Row) -> str | None:
+        return self.hosts.get((cell, row[SERVICE_ID])) if row[HOST] is None else row[HOST]
+
+    def _home(self, host: str | None) -> Cell | None:
+        return None if host is None else cell_with_id(self.mapped.get(host))
 
     def _hosts_by_service_id(self, placed: list[Placed]) -> dict[tuple[Cell, int], str]:
         """Hosts of nodes from before Liberty, which only name the id of their service."""
         wanted: dict[Cell, set[int]] = defaultdict(set)
         for cell, row in placed:
-            if row[SERVICE_ID] is not None:
+            if row[HOST] is None and row[SERVICE_ID] is not None:
                 wanted[cell].add(row[SERVICE_ID])
         answers = ask_cells(
             wanted,
@@ -166,13 +190,12 @@ class Lister:
         self.listing.missing += answers.missing
         return {(cell, pk): host for cell, rows in answers.by_cell.items() for pk, host in rows}
 
-    def _services(self, hosts: dict[Cell, set[str]]) -> dict[tuple[Cell, str], dict[str, Any]]:
-        """The nova-compute services of these hosts, with the plan's service columns."""
-        names = [
-            column.removeprefix(SERVICE_PREFIX)
-            for column in self.columns
-            if column.startswith(SERVICE_PREFIX)
-        ]
+    def _services(
+        self, hosts: dict[Cell, set[str]]
+    ) -> dict[tuple[Cell, str | None], dict[str, Any]]:
+        """The nova-compute services of these hosts, by the names of the plan's columns."""
+        columns = [column for column in self.columns if column.startswith(SERVICE_PREFIX)]
+        names = [column.removeprefix(SERVICE_PREFIX) for column in columns]
         answers = ask_cells(
             hosts,
             lambda cell: list(
@@ -183,20 +206,10 @@ class Lister:
         )
         self.listing.missing += answers.missing
         return {
-            (cell, row[0]): dict(zip(names, row[1:], strict=True))
+            (cell, row[0]): dict(zip(columns, row[1:], strict=True))
             for cell, rows in answers.by_cell.items()
             for row in rows
         }
-
-    def _with_service(self, values: Row, host: str, service: dict[str, Any]) -> Row:
-        return [
-            host
-            if column == "host"
-            else service[column.removeprefix(SERVICE_PREFIX)]
-            if column.startswith(SERVICE_PREFIX)
-            else value
-            for column, value in zip(self.columns, values, strict=True)
-        ]
 
 
 def servers_on(listing: Listing) -> dict[str, list[dict[str, str]]]:
@@ -205,8 +218,8 @@ def servers_on(listing: Listing) -> dict[str, list[dict[str, str]]]:
     Cells that do not answer are added to ``listing.missing``.
     """
     hosts: dict[Cell, set[str]] = defaultdict(set)
-    for host, home in listing.home.items():
-        hosts[home].add(host)
+    for row, home in zip(listing.rows, listing.homes, strict=True):
+        hosts[home].add(row[HOST])
     answers = ask_cells(
         hosts,
         lambda cell: list(

@@ -1,7 +1,7 @@
 """os-hypervisors."""
 
+import uuid
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
@@ -14,7 +14,7 @@ from cells.locate import Ambiguous, Found, MayBeMissing, NotFound, by_id, by_uui
 from cells.mappings import Cell, compute_cells
 from cells.stored import utc_now
 from hypervisors.filters import HypervisorFilterSet
-from hypervisors.listing import Lister, Listing, servers_on, sums
+from hypervisors.listing import ID, KEYS, UUID, Lister, Listing, servers_on, sums
 from hypervisors.models import ComputeNode
 from hypervisors.serializers import (
     HypervisorDetailSerializer,
@@ -110,8 +110,7 @@ class HypervisorViewSet(NovaViewSet):
 
     def _list(self, serializer: type[VersionedSerializer], path: str) -> Response:
         pattern = self.query.get("hypervisor_hostname_pattern")
-        plan = serializer.plan(self.version)
-        lister = Lister(plan.columns)
+        lister = Lister(serializer.plan(self.version, KEYS))
         answer: dict[str, Any] = {}
         if pattern is not None:
             if "limit" in self.query or self.query.get("marker"):
@@ -124,8 +123,8 @@ class HypervisorViewSet(NovaViewSet):
             after = self._after(self.query["marker"]) if "marker" in self.query else None
             listing = lister.page(self.get_queryset(), limit, after) if limit else Listing()
             if limit and len(listing.rows) == limit:
-                ids = listing.uuids if self.uses_uuid.at(self.version) else listing.ids
-                answer["hypervisors_links"] = [self.next_link(path, ids[-1])]
+                marker = listing.rows[-1][UUID if self.uses_uuid.at(self.version) else ID]
+                answer["hypervisors_links"] = [self.next_link(path, marker)]
         else:
             listing = lister.all(self.get_queryset())
         hypervisors = self._render(serializer, listing)
@@ -143,7 +142,7 @@ class HypervisorViewSet(NovaViewSet):
         return self._answer({"hypervisors": hypervisors}, listing)
 
     def _lister(self) -> Lister:
-        return Lister(HypervisorSerializer.plan(self.version).columns)
+        return Lister(HypervisorSerializer.plan(self.version, KEYS))
 
     def _matching(self, lister: Lister, pattern: str) -> Listing:
         """The visible nodes whose name matches; 404 when there is no match, visible or not."""
@@ -195,19 +194,19 @@ class HypervisorViewSet(NovaViewSet):
 
     def uptime(self, request: Request, id: str, **kwargs: Any) -> Response:
         """A hypervisor with the uptime that nova-compute last reported."""
-        plan = HypervisorSerializer.plan(self.version)
-        lister = Lister([*plan.columns, "stats", "host"])
+        plan = HypervisorSerializer.plan(self.version, (*KEYS, "stats"))
+        lister = Lister(plan)
         listing = self._visible_by(lister, id)
         hypervisor = plan.render(listing.rows, {"up_window": up_window(utc_now())})[0]
         if hypervisor["state"] == "down":
             raise BadRequest(f"Compute service of {listing.hosts[0]} is unavailable at this time.")
-        text = uptime(listing.rows[0][lister.columns.index("stats")])
+        text = uptime(listing.rows[0][len(KEYS)])
         if text is None:
             raise NotImplementedFault
         return self._answer({"hypervisor": hypervisor | {"uptime": text}}, listing)
 
     def _visible(self, serializer: type[VersionedSerializer], id: str) -> Listing:
-        return self._visible_by(Lister(serializer.plan(self.version).columns), id)
+        return self._visible_by(Lister(serializer.plan(self.version, KEYS)), id)
 
     def _visible_by(self, lister: Lister, id: str) -> Listing:
         """The node with this id or uuid; 404 when Nova would not see it."""
@@ -264,7 +263,7 @@ class HypervisorViewSet(NovaViewSet):
         with_servers: bool | None = None,
     ) -> Hypervisors:
         context = {"up_window": up_window(utc_now())}
-        hypervisors = serializer.plan(self.version).render(listing.rows, context)
+        hypervisors = serializer.plan(self.version, KEYS).render(listing.rows, context)
         if with_servers is None:
             with_servers = as_bool(self.query.get("with_servers", False))
         if with_servers:
@@ -306,7 +305,7 @@ def capacity(nodes: QuerySet[ComputeNode]) -> dict[str, int | None]:
 def _is_uuid_like(text: str) -> bool:
     """Whether oslo's ``is_uuid_like`` takes it: with or without hyphens, braces, urn, case."""
     try:
-        return str(UUID(text)).replace("-", "") == (
+        return str(uuid.UUID(text)).replace("-", "") == (
             text.replace("urn:", "").replace("uuid:", "").strip("{}").replace("-", "").lower()
         )
     except (ValueError, AttributeError):

@@ -45,8 +45,8 @@ class Plan:
     ``columns`` are what ``values_list()`` must fetch, in this order.
     """
 
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.columns: list[str] = []
+    def __init__(self, fields: dict[str, Any], first: Sequence[str] = ()) -> None:
+        self.columns = list(first)
         self._context: list[str] = []
         self._functions: dict[str, Callable[..., Any]] = {}
         body = self._dict(fields)
@@ -121,9 +121,12 @@ class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
         return fields
 
     @classmethod
-    def plan(cls, version: Version) -> Plan:
-        """How to render rows at ``version``; compiled once."""
-        return _plan(cls, version)
+    def plan(cls, version: Version, first: tuple[str, ...] = ()) -> Plan:
+        """How to render rows at ``version``; compiled once.
+
+        ``first`` are columns to be fetched before all others, shown or not.
+        """
+        return _plan(cls, version, first)
 
 
 def _declared_at(item: tuple[str, Versioned[Any]]) -> int:
@@ -133,5 +136,5 @@ def _declared_at(item: tuple[str, Versioned[Any]]) -> int:
 
 
 @cache
-def _plan(serializer: type[VersionedSerializer], version: Version) -> Plan:
-    return Plan(serializer.fields_at(version))
+def _plan(serializer: type[VersionedSerializer], version: Version, first: tuple[str, ...]) -> Plan:
+    return Plan(serializer.fields_at(version), first)
