@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from django.db import connections
 from django.db.models import Max
 from django.utils import timezone
 
@@ -18,9 +19,11 @@ from cells.models import (
     CellModel,
     HostMapping,
 )
+from hypervisors.demo.databases import write_api, write_cell
+from hypervisors.demo.fleet import AggregateRow, Fleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import NOVA_COMPUTE, Service
-from tests.engines import CELLS, Engine, empty, forget_connection
+from tests.engines import CELLS, NUMBER_HIGH, Engine, empty, forget_connection
 
 M = TypeVar("M", bound=CellModel)
 CellOrName = Cell | str
@@ -163,6 +166,22 @@ class Cloud:
             columns["id"] = (rows.aggregate(last=Max("id"))["last"] or 0) + 1
         row: M = rows.create(**columns)
         return row
+
+
+def fill_with(fleet: Fleet) -> None:
+    """Write the rows of a demo fleet of three cells into a fresh cloud."""
+    mappings: list[tuple[str, int]] = []
+    aggregates: list[AggregateRow] = []
+    for rows in fleet:
+        write_cell(rows, alias_of(CELLS[rows.name]))
+        mappings += rows.mappings
+        aggregates += rows.aggregates
+    cell_ids = {number: number + 1 for number in range(len(CELLS))}
+    write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
+    for alias in ("api", *map(alias_of, CELLS.values())):
+        if connections[alias].vendor == "postgresql":
+            with connections[alias].cursor() as cursor:
+                cursor.execute(NUMBER_HIGH)
 
 
 def fresh_cloud(engine: Engine) -> Cloud:

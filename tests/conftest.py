@@ -16,9 +16,10 @@ from django.contrib.auth.models import User
 from pytest_django import DjangoDbBlocker, Settings
 
 from cells.mappings import Cell
+from hypervisors.demo.fleet import Fleet
 from portal.models import ApiToken
 from tests.clients import ApiClient
-from tests.clouds import Cloud, fresh_cloud
+from tests.clouds import Cloud, fill_with, fresh_cloud
 from tests.counting import Queries, counting, watch_connections
 from tests.engines import ENGINES, Engine, EngineMissing, SQLite, empty, forget_connections
 from tests.servers import PortalServer, SilentServer, free_port, serve
@@ -90,6 +91,18 @@ def cloud(databases: Engine, db: None) -> Iterator[Cloud]:
     """An empty cloud: cell0 to cell3 without a row, to be filled by its methods."""
     yield fresh_cloud(databases)
     forget_connections()
+
+
+@pytest.fixture
+def fleet(cloud: Cloud) -> Fleet:
+    """The cloud filled with a small demo fleet: cell0 and three cells of six ordinary hosts, the
+    odd corners, and no uuid on the services of cell3.
+
+    Iterating over it gives the rows of each cell (``.services``, ``.nodes``, ``.named`` ...).
+    """
+    fleet = Fleet(cells=3, hosts_per_cell=6, instances_per_host=2, uuidless_cell=3)
+    fill_with(fleet)
+    return fleet
 
 
 @pytest.fixture

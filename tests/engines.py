@@ -40,6 +40,10 @@ TEMPLATE = "cell-template"
 KEPT_TABLES = frozenset({"django_migrations", "django_content_type", "auth_permission"})
 
 
+#: PostgreSQL: rows that tests number themselves stay below what the database numbers.
+NUMBER_HIGH = "SELECT setval(format('%I', sequencename), 1000000) FROM pg_sequences"
+
+
 class EngineMissing(Exception):
     """The server does not answer; the message says which and why."""
 
@@ -128,11 +132,7 @@ autovacuum_naptime = 10s
         self.urls = {"default": self._url("portal"), "api": self._url("api")}
         self.migrate(**self.urls, template=self._url("cell_template"))
         for name in ("portal", "api", "cell_template"):
-            # Rows that tests number themselves stay below what the database numbers.
-            self._execute(
-                "SELECT setval(format('%I', sequencename), 1000000) FROM pg_sequences",
-                database=name,
-            )
+            self._execute(NUMBER_HIGH, database=name)
         for name in CELLS:
             self._execute(f"CREATE DATABASE {name} TEMPLATE cell_template STRATEGY file_copy")
             self.urls[name] = self._url(name)

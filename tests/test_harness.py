@@ -10,6 +10,7 @@ from django.test import Client
 
 from cells.mappings import Cell
 from cells.models import CellMapping
+from hypervisors.demo.fleet import Fleet
 from services.models import Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
@@ -40,6 +41,16 @@ def test_a_row_made_by_the_portal_does_not_collide(cloud: Cloud) -> None:
     Service.objects.using(cell.alias).create(host="two")
     cloud.add_service(cell, "three")
     assert Service.objects.using(cell.alias).count() == 3
+
+
+def test_a_fleet_is_the_same_in_every_engine(cloud: Cloud, fleet: Fleet, api: ApiClient) -> None:
+    services = api.get("/os-services", "2.53")["services"]
+    known = {service.uuid for rows in fleet for service in rows.services}
+    assert {one["id"] for one in services} <= known
+    assert None in known
+    for cell in cloud.cells:
+        assert Service.objects.using(cell.alias).filter(id=1).exists()
+        Service.objects.using(cell.alias).create(host="made later")
 
 
 def test_queries_are_counted_on_every_thread(
