@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import psycopg2
@@ -51,14 +50,7 @@ class Floor:
 
     @staticmethod
     def _connect(url: str) -> Any:
-        parts = urlsplit(url)
-        connection = psycopg2.connect(
-            host=parts.hostname,
-            port=parts.port,
-            user=parts.username,
-            password=parts.password,
-            dbname=parts.path[1:],
-        )
+        connection = psycopg2.connect(url.replace("postgresql+psycopg2:", "postgresql:", 1))
         connection.autocommit = True
         return connection
 
