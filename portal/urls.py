@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
+from portal.health import healthcheck
+from portal.metrics import MetricsView
 from portal.version_documents import VersionViewSet, choices, root
 from portal.views import UnknownRoute
 
@@ -33,6 +35,8 @@ def endpoint(prefix: str, *, legacy: bool) -> list:  # type: ignore[type-arg]
 urlpatterns = [
     path("", root),
     path("admin/", admin.site.urls),
+    path("healthz", healthcheck),
+    path("metrics", MetricsView.as_view()),
     *endpoint("v2.1", legacy=False),
     *endpoint("v2", legacy=True),
     re_path(r"^.*$", choices),

@@ -1,0 +1,75 @@
+"""What Prometheus may know of the cells, worked out at each scrape."""
+
+from collections.abc import Iterator
+
+from django.http import HttpResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from cells.checks import CellCheck, check_cells
+from portal.permissions import may_read
+
+
+class MayRead(BasePermission):
+    """Who may read the API may read the metrics."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return may_read(request.user)
+
+
+class CellCollector(Collector):
+    """One sample of each gauge per cell; a cell that does not answer has only ``up``, 0."""
+
+    def __init__(self, checks: list[CellCheck]) -> None:
+        self.checks = checks
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        labels = ["cell", "cell_uuid"]
+        up = GaugeMetricFamily("nova_cell_up", "Whether the cell can be read.", labels=labels)
+        latency = GaugeMetricFamily(
+            "nova_cell_latency_seconds", "One round trip to the cell's database.", labels=labels
+        )
+        rows = GaugeMetricFamily(
+            "nova_cell_rows", "Live rows of a table.", labels=[*labels, "table"]
+        )
+        without_uuid = GaugeMetricFamily(
+            "nova_cell_rows_without_uuid",
+            "Live rows of a table that have no uuid yet.",
+            labels=[*labels, "table"],
+        )
+        for check in self.checks:
+            cell = [check.cell.name, check.cell.uuid]
+            up.add_metric(cell, float(check.well))
+            if check.latency is not None:
+                latency.add_metric(cell, check.latency)
+            for table, count in check.rows.items():
+                rows.add_metric([*cell, table], count)
+                if check.well:
+                    without_uuid.add_metric([*cell, table], check.without_uuid.get(table, 0))
+        yield from (up, latency, rows, without_uuid)
+
+
+class PlainText(BaseRenderer):
+    """Only for content negotiation: the view writes its own answer."""
+
+    media_type = "text/plain"
+    format = "json"
+
+
+class MetricsView(APIView):
+    """``/metrics``, for those who may read the API (token or HTTP Basic)."""
+
+    permission_classes = (MayRead,)
+    renderer_classes = (PlainText,)
+    versioning_class = None
+
+    def get(self, request: Request) -> HttpResponse:
+        """The gauges in Prometheus's text format."""
+        registry = CollectorRegistry()
+        registry.register(CellCollector(check_cells()))
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
