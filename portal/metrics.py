@@ -7,12 +7,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from rest_framework.permissions import BasePermission
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from cells.checks import CellCheck, check_cells
 from portal.permissions import may_read
+from portal.renderers import JSONRenderer
 
 
 class MayRead(BasePermission):
@@ -54,18 +54,11 @@ class CellCollector(Collector):
         yield from (up, latency, rows, without_uuid)
 
 
-class PlainText(BaseRenderer):
-    """Only for content negotiation: the view writes its own answer."""
-
-    media_type = "text/plain"
-    format = "json"
-
-
 class MetricsView(APIView):
     """``/metrics``, for those who may read the API (token or HTTP Basic)."""
 
     permission_classes = (MayRead,)
-    renderer_classes = (PlainText,)
+    renderer_classes = (JSONRenderer,)  # for refusals
     versioning_class = None
 
     def get(self, request: Request) -> HttpResponse:

@@ -22,6 +22,7 @@ class NovaNegotiation(BaseContentNegotiation):
     ) -> Any:
         by_format = {renderer.format: renderer for renderer in renderers}
         first = request.headers.get("Accept", "").partition(",")[0].partition(";")[0].strip()
-        if first == "text/html" and "X-Auth-Token" not in request.headers:
+        person = first == "text/html" and "X-Auth-Token" not in request.headers
+        if person and "api" in by_format:
             return by_format["api"], "text/html"
         return by_format["json"], first if first in JSON_TYPES else JSON_TYPES[0]
