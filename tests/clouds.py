@@ -1,7 +1,8 @@
 """Filling the cells of a test."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.db import connections
@@ -24,6 +25,7 @@ from hypervisors.demo.fleet import AggregateRow, Fleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import NOVA_COMPUTE, Service
 from tests.engines import CELLS, NUMBER_HIGH, Engine, empty, forget_connection
+from tests.servers import Proxy
 
 M = TypeVar("M", bound=CellModel)
 CellOrName = Cell | str
@@ -66,6 +68,14 @@ class Cloud:
     def url(self, name: str) -> str:
         """The URL of a cell's real database, wherever its mapping points now."""
         return self._engine.urls[name]
+
+    @contextmanager
+    def proxy(self, name: str) -> Iterator[Proxy]:
+        """Put a proxy in front of a cell's server; the mapping points at it meanwhile."""
+        target, url = self._engine.proxied(name)
+        with Proxy(target) as proxy:
+            self.point(name, url.format(port=proxy.port))
+            yield proxy
 
     # --- one row each ---------------------------------------------------------------------
 

@@ -177,6 +177,20 @@ def dead_cell(cloud: Cloud, short_deadline: float) -> Cell:
 # --- the run --------------------------------------------------------------------------------
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests of servers where there is none: ``@pytest.mark.server`` is not for SQLite."""
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker("server") is not None
+        and getattr(item, "callspec", None) is not None
+        and item.callspec.params.get("databases") == SQLite.name  # type: ignore[attr-defined]
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note which engine the test runs on, for the summary."""
     callspec = getattr(item, "callspec", None)

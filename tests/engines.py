@@ -73,6 +73,12 @@ class Engine:
         for name, uuid in CELLS.items():
             register(alias_of(uuid), database(self.urls[name]))
 
+    def proxied(self, name: str) -> tuple[str, str]:
+        """Where the server of a database listens (see ``tests.servers.Proxy``), and the URL of
+        the database with ``{port}`` to be filled in.
+        """
+        raise NotImplementedError
+
     def migrate(self, **urls: str) -> None:
         """Run the portal's migrations on these databases, by alias."""
         for name, url in urls.items():
@@ -140,6 +146,13 @@ autovacuum_naptime = 10s
     def drop(self) -> None:
         self.server.cleanup()
 
+    def proxied(self, name: str) -> tuple[str, str]:
+        port = self.server.get_postmaster_info().port
+        return (
+            f"{self.socket_directory}/.s.PGSQL.{port}",
+            f"postgresql://postgres@127.0.0.1:{{port}}/{name}",
+        )
+
     def _url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={quote(self.socket_directory, safe='/')}"
 
@@ -176,6 +189,11 @@ class MySQL(Engine):
     def drop(self) -> None:
         for name in ("default", "api", *CELLS):
             self._execute(f"DROP DATABASE {self.run}_{name}")
+
+    def proxied(self, name: str) -> tuple[str, str]:
+        where = f"{self.server.hostname}:{self.server.port or 3306}"
+        login = self.server.netloc.rpartition("@")[0]
+        return where, f"mysql://{login}@127.0.0.1:{{port}}/{self.run}_{name}"
 
     def _execute(self, statement: str) -> None:
         connection = pymysql.connect(

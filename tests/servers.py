@@ -61,6 +61,76 @@ class SilentServer:
             one.close()
 
 
+class Proxy:
+    """A port in front of a real database, which can be made to hang and to answer again.
+
+    ``target`` is ``host:port``, or the path of a Unix socket.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._running = threading.Event()
+        self._running.set()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def hang(self) -> None:
+        """Pass nothing on any more, of old connections and new ones."""
+        self._running.clear()
+
+    def go_on(self) -> None:
+        """Pass on what has been waiting, and all else."""
+        self._running.set()
+
+    def cut(self) -> None:
+        """Break all connections there are."""
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._sockets.clear()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near = self._listening.accept()[0]
+                far = self._connect()
+                self._sockets += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        if self._target.startswith("/"):
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self._target)
+            return far
+        host, _, port = self._target.partition(":")
+        return socket.create_connection((host, int(port)))
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._running.wait()
+                sink.sendall(data)
+        for one in (source, sink):
+            one.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._listening.close()
+        self.cut()
+        self._running.set()
+
+
 @dataclass
 class PortalServer:
     """A portal in a process of its own.  ``url`` has no slash at the end."""

@@ -1,0 +1,137 @@
+"""Microversions: the history, and everything that changes with them."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal.microversions import HISTORY, MAX_VERSION, MIN_VERSION, Version, Versioned
+from portal.serializers import VersionedSerializer
+from portal.views import NovaViewSet
+
+VERSIONS = [version for version, _ in HISTORY]
+minors = st.integers(0, 200)
+
+
+def test_history_is_in_order_without_repeats() -> None:
+    assert sorted(set(VERSIONS)) == VERSIONS
+    assert VERSIONS[0] == MIN_VERSION == (2, 1)
+    assert VERSIONS[-1] == MAX_VERSION == (2, 104)
+    assert all(text.endswith(".") for _, text in HISTORY)
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert Version.parse("2.9") < Version.parse("2.53") < Version.parse("2.100")
+    assert str(Version.parse("2.100")) == "2.100"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "2", "2.", ".1", "2.01", "02.1", "2.1.1", "2.1 ", " 2.1", "v2.1", "2,1", "-2.1"],
+)
+def test_malformed_versions_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="^" + text.replace(".", r"\.") + "$"):
+        Version.parse(text)
+
+
+@given(st.dictionaries(minors, st.one_of(st.none(), st.text()), min_size=1), minors)
+def test_a_value_holds_from_its_step_to_the_next(steps: dict[int, str | None], minor: int) -> None:
+    """No gap and no overlap: at any version the last step that is not after it counts."""
+    versioned = Versioned({f"2.{one}": steps[one] for one in sorted(steps)})
+    reached = [one for one in sorted(steps) if one <= minor]
+    assert versioned.at(Version(2, minor)) == (steps[reached[-1]] if reached else None)
+
+
+@given(st.lists(minors, min_size=2, unique=True).filter(lambda them: them != sorted(them)))
+def test_steps_out_of_order_cannot_be_written(unsorted: list[int]) -> None:
+    with pytest.raises(ValueError, match="ascending"):
+        Versioned({f"2.{one}": "" for one in unsorted})
+
+
+def test_no_steps_at_all_cannot_be_written() -> None:
+    with pytest.raises(ValueError, match="ascending"):
+        Versioned({})
+
+
+# --- what the code does with them -----------------------------------------------------------------
+
+
+def modules() -> Iterator[Any]:
+    """Every module of the portal and its apps, but migrations and what starts a process."""
+    for config in apps.get_app_configs():
+        if config.name not in ("portal", "cells", "services", "hypervisors", "audit"):
+            continue
+        for found in pkgutil.walk_packages([config.path], f"{config.name}."):
+            if not {"migrations", "wsgi", "gunicorn"} & set(found.name.split(".")):
+                yield importlib.import_module(found.name)
+
+
+def values_of(thing: Any) -> Iterator[Any]:
+    """``thing``, or what is in it if it is a mapping."""
+    if isinstance(thing, dict):
+        yield from thing.values()
+    else:
+        yield thing
+
+
+def all_versioned() -> dict[str, Versioned[Any]]:
+    """Every ``Versioned`` there is, by where it stands: of modules, classes and their mappings."""
+    found: dict[str, Versioned[Any]] = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            inside = dict(vars(value)) if isinstance(value, type) else {"": value}
+            for inner_name, inner in inside.items():
+                for number, one in enumerate(values_of(inner)):
+                    if isinstance(one, Versioned):
+                        found[f"{module.__name__}.{name}.{inner_name}.{number}"] = one
+    return found
+
+
+def subclasses(parent: type) -> set[type]:
+    return {parent} | {one for child in parent.__subclasses__() for one in subclasses(child)}
+
+
+def test_the_search_finds_what_there_is() -> None:
+    found = {id(versioned) for versioned in all_versioned().values()}
+    serializers = subclasses(VersionedSerializer)
+    views = subclasses(NovaViewSet)
+    assert len(serializers) >= 5
+    assert len(views) >= 4
+    declared = [one for kind in serializers for one in getattr(kind, "versioned", {}).values()]
+    assert any(id(one) in found for one in declared)
+    for view in views:
+        for value in vars(view).values():
+            for one in values_of(value):
+                assert not isinstance(one, Versioned) or id(one) in found
+
+
+def test_every_step_is_in_the_history() -> None:
+    unknown = {
+        f"{where}: {version}"
+        for where, versioned in all_versioned().items()
+        for version, _ in versioned.steps()
+        if version not in VERSIONS
+    }
+    assert not unknown
+
+
+def test_every_version_of_the_history_changes_something() -> None:
+    used = {version for versioned in all_versioned().values() for version, _ in versioned.steps()}
+    assert set(VERSIONS[1:-1]) <= used
+
+
+def test_no_step_repeats_the_value_before_it() -> None:
+    idle = {
+        f"{where}: {version}"
+        for where, versioned in all_versioned().items()
+        for (version, value), (_, before) in zip(
+            list(versioned.steps())[1:], versioned.steps(), strict=False
+        )
+        if value == before
+    }
+    assert not idle
