@@ -1,6 +1,7 @@
-"""The response class of the compute API."""
+"""The responses of the compute API."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from rest_framework.response import Response
@@ -16,3 +17,16 @@ class NovaResponse(Response):
                     yield name, one
             else:
                 yield name, value
+
+
+class NoContent(NovaResponse):
+    """204, which Nova labels as JSON although there is none."""
+
+    def __init__(self) -> None:
+        super().__init__(status=HTTPStatus.NO_CONTENT)
+
+    @property
+    def rendered_content(self) -> Any:
+        content = super().rendered_content
+        self["Content-Type"] = "application/json"
+        return content

@@ -1,6 +1,5 @@
 """os-services."""
 
-from http import HTTPStatus
 from operator import attrgetter
 from typing import Any
 
@@ -21,7 +20,7 @@ from cells.stored import as_stored, utc_now
 from cells.zones import zones_of_hosts
 from portal.faults import Forbidden, ItemNotFound
 from portal.microversions import Versioned
-from portal.responses import NovaResponse
+from portal.responses import NoContent, NovaResponse
 from portal.schemas import as_bool, query, repeatable
 from portal.views import NovaViewSet, missing_cells_warnings, warning_header
 from services import actions, schemas
@@ -139,7 +138,7 @@ class ServiceViewSet(NovaViewSet):
                 actions.delete(ref, actor_of(request))
         except ItemNotFound:
             raise ItemNotFound(f"Service {id} not found.") from None
-        return NovaResponse(status=HTTPStatus.NO_CONTENT)
+        return NoContent()
 
     def check_permissions(self, request: Request) -> None:
         """Refuse by policy; refused changes are put on record."""
