@@ -4,10 +4,12 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from cells.databases import cause_of
 from portal.responses import NovaResponse
 
 logger = logging.getLogger(__name__)

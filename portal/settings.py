@@ -173,8 +173,8 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 AUTHENTICATION_BACKENDS = [
+    "portal.authentication.DemoBackend",  # first: it needs no password hash
     "django.contrib.auth.backends.ModelBackend",
-    "portal.authentication.DemoBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
