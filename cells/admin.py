@@ -121,10 +121,7 @@ class AcrossCellsChangeList(ChangeList):
     def columns(self) -> list[Column]:
         """The columns that are shown."""
         wanted = [
-            name
-            for names in self.request.GET.getlist(COLUMNS)
-            for name in names.split(",")
-            if name
+            name for names in self.request.GET.getlist(COLUMNS) for name in names.split(",") if name
         ]
         chosen = [column for column in self.model_admin.columns if column.name in wanted]
         return chosen or [column for column in self.model_admin.columns if column.default]
@@ -234,7 +231,9 @@ class AcrossCellsChangeList(ChangeList):
         for group in groups:
             group["cell"] = cell
         keys = None if first_keys is None else self.merged.keys_in(cell, first_keys)
-        zones = Counter[str]() if zone is None else zone.count_in(cell, self.rows_in(cell, but=zone))
+        zones = (
+            Counter[str]() if zone is None else zone.count_in(cell, self.rows_in(cell, but=zone))
+        )
         return Counted(groups, zones, keys)
 
     def _holds(self, group: Group, but: Facet | None = None) -> bool:
@@ -337,9 +336,7 @@ class AcrossCellsChangeList(ChangeList):
                 counts = Counter()
                 under = [group for group in self.groups if self._holds(group, but=facet)]
                 for value, _label in labels:
-                    counts[value] = sum(
-                        group["n"] for group in under if facet.holds(value, group)
-                    )
+                    counts[value] = sum(group["n"] for group in under if facet.holds(value, group))
             if chosen is not None and chosen not in dict(labels):
                 labels.append((chosen, chosen))
             choices = [
@@ -349,7 +346,10 @@ class AcrossCellsChangeList(ChangeList):
                 (
                     facet,
                     [
-                        (choice, self.link(**{facet.name: None if choice.selected else choice.value}))
+                        (
+                            choice,
+                            self.link(**{facet.name: None if choice.selected else choice.value}),
+                        )
                         for choice in choices
                         if choice.count or choice.selected or isinstance(facet, CellFacet)
                     ],
@@ -366,7 +366,11 @@ class AcrossCellsChangeList(ChangeList):
     def chips(self) -> list[tuple[Facet, Label, str]]:
         """The filters in force: each with its value's name, and the view without it."""
         return [
-            (facet, dict(facet.values(self.groups)).get(value, value), self.link(**{facet.name: None}))
+            (
+                facet,
+                dict(facet.values(self.groups)).get(value, value),
+                self.link(**{facet.name: None}),
+            )
             for facet, value in self.active.items()
         ]
 
@@ -506,8 +510,7 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         except NotFound:
             messages.warning(
                 request,
-                _("There is no %(name)s %(key)s.")
-                % {"name": self.opts.verbose_name, "key": key},
+                _("There is no %(name)s %(key)s.") % {"name": self.opts.verbose_name, "key": key},
             )
             return HttpResponseRedirect(
                 reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
@@ -521,6 +524,7 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "key": key_of(found.cell, found.row),
             "cell": found.cell,
             "row": found.row,
+            "list_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
             **self.detail(request, found.cell, found.row),
         }
         return TemplateResponse(request, self.detail_template, context)

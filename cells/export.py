@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1_000
 
 
-class _Line:
+class Line:
     """A file for ``csv.writer`` that hands each line back."""
 
     def write(self, text: str) -> str:
@@ -54,7 +54,7 @@ def csv_lines(
     Whole rows are fetched part by part while the file is being sent, so memory stays flat.
     """
     exports = [one for column in columns for one in column.export.items()]
-    writer = csv.writer(_Line())
+    writer = csv.writer(Line())
     yield writer.writerow([name for name, _value in exports])
     for part in in_parts(places, ROWS_AT_ONCE):
         for row in listing.listed(part):

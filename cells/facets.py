@@ -207,7 +207,9 @@ class ZoneFacet(Facet):
         if self.internal is not None and value == settings.INTERNAL_AVAILABILITY_ZONE:
             return self.internal
         if value == settings.DEFAULT_AVAILABILITY_ZONE:
-            condition = ~Q(host__among=frozenset(host for host, zone in zones.items() if zone != value))
+            condition = ~Q(
+                host__among=frozenset(host for host, zone in zones.items() if zone != value)
+            )
             condition |= Q(host=None)
         else:
             hosts = [host for host, zone in zones.items() if zone == value]
@@ -241,7 +243,9 @@ class ZoneFacet(Facet):
         for host, zone in zones_in(cell).items():
             hosts.setdefault(zone, []).append(host)
         rest = settings.DEFAULT_AVAILABILITY_ZONE
-        whens = [When(host__among=frozenset(names), then=Value(zone)) for zone, names in hosts.items()]
+        whens = [
+            When(host__among=frozenset(names), then=Value(zone)) for zone, names in hosts.items()
+        ]
         if self.internal is not None:
             whens.insert(0, When(self.internal, then=Value(settings.INTERNAL_AVAILABILITY_ZONE)))
         if not whens:

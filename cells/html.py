@@ -6,13 +6,15 @@ from typing import Any
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 Text = str | Promise
 
-NOTHING = mark_safe('<span class="quiet">–</span>')
+#: What stands for a value that there is not.
+DASH = "\N{EN DASH}"
+NOTHING = format_html('<span class="quiet">{}</span>', DASH)
 
 #: The shape that goes with each kind of badge.
 SHAPES = {"good": "●", "bad": "▼", "warning": "▲", "off": "■", "unknown": "◌"}
@@ -91,7 +93,7 @@ def in_unit(amount: int, unit: str) -> tuple[float, str]:
 def size(amount: int | None, unit: str) -> str:
     """An amount with its unit: ``size(4096, "MiB")`` is ``4 GiB``."""
     if amount is None:
-        return "–"
+        return DASH
     value, unit = in_unit(amount, unit)
     return f"{number(value)} {unit}"
 

@@ -1,5 +1,6 @@
 """Hypervisors in the console."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,14 +12,18 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from audit.history import history_of
 from cells.admin import AcrossCellsAdmin, Column, ListedRow
 from cells.facets import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
-from cells.html import NOTHING, ago, badge, bar
+from cells.html import DASH, NOTHING, ago, badge, bar
 from cells.mappings import Cell
 from cells.zones import zones_of_hosts
+from hypervisors.detail import around, cpu_of, uptime_of
 from hypervisors.models import ComputeNode
 from hypervisors.problems import UNMAPPED, find_unmapped_hosts, node_flags, unmapped_hosts_in
-from services.admin import STATES, STATUSES, state_badge, state_case, status_badge, status_case
+from services.action_pages import actions_for
+from services.admin import STATES, STATUSES, state_case, status_case
+from services.badges import state_badge, status_badge
 from services.serializers import Zones, status, zone
 
 Node = ListedRow[ComputeNode]
@@ -186,7 +191,7 @@ COLUMNS = (
     ),
     Column(
         "uuid", _("UUID"),
-        lambda listed: format_html('<code class="uuid">{}</code>', listed.row.uuid or "–"),
+        lambda listed: format_html('<code class="uuid">{}</code>', listed.row.uuid or DASH),
         sort="uuid", text=True, default=False,
         export={"uuid": lambda listed: listed.row.uuid, "id": lambda listed: listed.row.id},
     ),
@@ -236,6 +241,23 @@ class HypervisorAdmin(AcrossCellsAdmin):
         return [ListedRow(cell, row, zone("compute", row.host, zones)) for cell, row in rows]
 
     def detail(self, request: HttpRequest, cell: Cell, row: ComputeNode) -> dict[str, Any]:
-        return {}
-
-
+        try:
+            page = int(request.GET.get("servers", "1"))
+        except ValueError:
+            page = 1
+        found, missing = around(cell, row, page)
+        zones = Zones(zones_of_hosts([row.host] if row.host else []))
+        service = None if found is None else found.service
+        return {
+            "missing": missing,
+            "around": found,
+            "zone": zone("compute", row.host, zones),
+            "cpu": cpu_of(row),
+            "uptime": uptime_of(row),
+            "version": version_text(row.hypervisor_version),
+            "command": shlex.join(["openstack", "hypervisor", "show", row.uuid])
+            if row.uuid
+            else "",
+            "service_actions": [] if service is None else actions_for(request.user, service),
+            **history_of(request.user, row.host),
+        }

@@ -41,7 +41,9 @@ class _Unmapped:
 
     def read(self) -> None:
         nodes = ComputeNode.objects.filter(host__isnull=False).order_by()
-        answers = AcrossCells(nodes.values_list("host", flat=True).distinct(), compute_cells()).all()
+        answers = AcrossCells(
+            nodes.values_list("host", flat=True).distinct(), compute_cells()
+        ).all()
         mapped = cell_ids_of_hosts()
         self.hosts = {
             cell: sorted(host for host in hosts if host not in mapped)

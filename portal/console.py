@@ -21,8 +21,13 @@ class Console(admin.AdminSite):
 
     #: The pages in the navigation: name, URL and the permission that shows them.
     PAGES = (
-        (_("Hypervisors"), "admin:hypervisors_computenode_changelist", "hypervisors.view_computenode"),
+        (
+            _("Hypervisors"),
+            "admin:hypervisors_computenode_changelist",
+            "hypervisors.view_computenode",
+        ),
         (_("Services"), "admin:services_service_changelist", "services.view_service"),
+        (_("Audit"), "admin:audit_entry_changelist", "audit.view_entry"),
     )
 
     def has_permission(self, request: HttpRequest) -> bool:

@@ -1,24 +1,30 @@
 """Services in the console."""
 
 import datetime
+import shlex
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from audit.history import history_of
+from cells.across import ask_cells
 from cells.admin import AcrossCellsAdmin, Column, ListedRow
 from cells.facets import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
-from cells.html import NOTHING, ago, badge
+from cells.html import DASH, NOTHING, ago, badge
 from cells.mappings import Cell
 from cells.zones import zones_of_hosts
-from services.models import API_BINARIES, Service, up_at
+from services.action_pages import act, acted, actions_for
+from services.badges import state_badge, status_badge
+from services.models import API_BINARIES, NOVA_COMPUTE, Service, up_at
 from services.problems import service_flags
 from services.serializers import Zones, status, zone
 
@@ -27,28 +33,6 @@ STATUSES = {"enabled": _("enabled"), "disabled": _("disabled")}
 
 #: Services that are not compute are in the internal zone.
 NOT_COMPUTE = ~Q(topic="compute") | Q(topic=None)
-
-
-def state_badge(service: Service, now: datetime.datetime) -> SafeString:
-    """Up, down or forced down, with the age of the last heartbeat."""
-    if service.forced_down:
-        shown = badge("off", _("forced down"))
-    elif service.is_up(now):
-        shown = badge("good", _("up"))
-    else:
-        shown = badge("bad", _("down"))
-    heartbeat = ago(service.last_seen_up, now) if service.last_seen_up else _("never heard of")
-    return format_html('{} <span class="since quiet">{}</span>', shown, heartbeat)
-
-
-def status_badge(service: Service) -> SafeString:
-    """Enabled, or disabled with the reason."""
-    if not service.disabled:
-        return badge("good", _("enabled"))
-    shown = badge("off", _("disabled"))
-    if not service.disabled_reason:
-        return shown
-    return format_html('{} <span class="reason">{}</span>', shown, service.disabled_reason)
 
 
 def state_case(now: datetime.datetime, prefix: str = "") -> Case:
@@ -70,7 +54,7 @@ def status_case(prefix: str = "") -> Case:
 
 
 def _show_host(listed: ListedRow[Service]) -> str:
-    return listed.row.host or "–"
+    return listed.row.host or DASH
 
 
 def _show_uuid(listed: ListedRow[Service]) -> Any:
@@ -172,6 +156,55 @@ class ServiceAdmin(AcrossCellsAdmin):
 
     def listed(self, rows: Sequence[tuple[Cell, Service]]) -> list[ListedRow[Service]]:
         zones = Zones(zones_of_hosts({row.host for _cell, row in rows if row.host}))
+        return [ListedRow(cell, row, zone(row.topic, row.host, zones)) for cell, row in rows]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        actions = actions_for(request.user)
+        return super().changelist_view(
+            request,
+            {
+                **(extra_context or {}),
+                "row_actions": actions,
+                "act_url": reverse("admin:services_service_act"),
+            },
+        )
+
+    def more_urls(self, name: str) -> list[URLPattern]:
+        view = self.admin_site.admin_view
         return [
-            ListedRow(cell, row, zone(row.topic, row.host, zones)) for cell, row in rows
+            path("act/", view(partial(act, site=self.admin_site)), name=f"{name}_act"),
+            path("acted/", view(partial(acted, site=self.admin_site)), name=f"{name}_acted"),
         ]
+
+    def detail(self, request: HttpRequest, cell: Cell, row: Service) -> dict[str, Any]:
+        answers = ask_cells([cell], lambda cell: _around(cell, row))
+        others, nodes = answers.by_cell.get(cell, ([], []))
+        zones = Zones(zones_of_hosts([row.host] if row.host else []))
+        return {
+            "missing": answers.missing,
+            "zone": zone(row.topic, row.host, zones),
+            "others": others,
+            "nodes": nodes,
+            "command": client_command(row),
+            "service_actions": actions_for(request.user, row),
+            **history_of(request.user, row.host, row.binary),
+        }
+
+
+def client_command(service: Service) -> str:
+    """The OpenStack client's command that shows the service."""
+    return shlex.join(
+        ["openstack", "compute", "service", "list", "--long"]
+        + (["--host", service.host] if service.host else [])
+        + (["--service", service.binary] if service.binary else [])
+    )
+
+
+def _around(cell: Cell, service: Service) -> tuple[list[Service], list[Any]]:
+    """The other services of the host, and the compute nodes on it."""
+    rows = Service.objects.using(cell.alias).filter(host=service.host)
+    others = list(rows.exclude(id=service.id).exclude(binary__in=API_BINARIES).order_by("binary"))
+    is_compute = service.binary == NOVA_COMPUTE
+    return others, list(service.compute_nodes.order_by("id")[:100]) if is_compute else []

@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.models import Entry, Outcome
 from cells.facets import Label
-from services.models import up_at
 
 NO_UUID, FORCED_REPORTING, DISABLED_LONG = "no-uuid", "forced-reporting", "disabled-long"
 

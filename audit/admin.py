@@ -1,0 +1,108 @@
+"""The audit in the console: to read, search and export; nothing here can be changed."""
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, StreamingHttpResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from audit.models import Entry, Outcome
+from cells.export import Line, plain
+from cells.html import DASH, badge, moment
+
+BADGES = {
+    Outcome.DONE: "good",
+    Outcome.REFUSED: "off",
+    Outcome.FAILED: "bad",
+    Outcome.UNKNOWN: "unknown",
+}
+EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
+
+
+@admin.register(Entry)
+class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Who did what."""
+
+    list_display = ("when", "username", "action", "what", "cell_name", "ended", "change", "face")
+    list_display_links = ("when",)
+    list_filter = ("outcome", "action", "face", "cell_name", "username")
+    search_fields = ("username", "host", "service_uuid", "request_id", "message", "cell_name")
+    search_help_text = _("User, host, uuid, request id or message")
+    date_hierarchy = "at"
+    list_per_page = 100
+    show_full_result_count = False
+    change_list_template = "admin/audit/change_list.html"
+    fields: ClassVar[tuple[str, ...]] = EXPORTED
+
+    @admin.display(description=_("When"), ordering="at")
+    def when(self, entry: Entry) -> str:
+        return moment(entry.at)
+
+    @admin.display(description=_("Service"), ordering="host")
+    def what(self, entry: Entry) -> str:
+        return format_html("{} {}", entry.host or entry.service_uuid, entry.binary)
+
+    @admin.display(description=_("Outcome"), ordering="outcome")
+    def ended(self, entry: Entry) -> str:
+        shown = badge(BADGES[Outcome(entry.outcome)], entry.get_outcome_display())
+        return format_html("{} {}", shown, entry.message) if entry.message else shown
+
+    @admin.display(description=_("Change"))
+    def change(self, entry: Entry) -> str:
+        return changes(entry) or DASH
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """None: there is nothing to do to an entry."""
+        return {}
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.csv_view)
+        return [path("export.csv", view, name="audit_entry_csv"), *super().get_urls()]
+
+    def csv_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """The filtered entries as CSV."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        entries = self.get_changelist_instance(request).queryset
+        response = StreamingHttpResponse(_lines(entries), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = 'attachment; filename="audit.csv"'
+        return response
+
+
+def changes(entry: Entry) -> str:
+    """What the action changed, in words: ``status: enabled → disabled``."""
+    before, after = entry.before or {}, entry.after or {}
+    return ", ".join(
+        f"{name}: {_shown(before.get(name))} → {_shown(value)}"
+        for name, value in after.items()
+        if before.get(name) != value
+    )
+
+
+def _shown(value: Any) -> str:
+    return DASH if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _lines(entries: Any) -> Iterator[str]:
+    writer = csv.writer(Line())
+    yield writer.writerow(EXPORTED)
+    for entry in entries.iterator(chunk_size=1000):
+        values = [getattr(entry, name) for name in EXPORTED]
+        yield writer.writerow(
+            [plain(json.dumps(value) if isinstance(value, dict) else value) for value in values]
+        )

@@ -1,0 +1,32 @@
+"""The console's pieces of HTML in templates."""
+
+from typing import Any
+
+from django import template
+from django.urls import reverse
+
+from cells import html
+from cells.mappings import Cell
+from cells.rows import key_of
+
+register = template.Library()
+
+register.simple_tag(html.ago)
+register.simple_tag(html.badge)
+register.simple_tag(html.bar)
+register.simple_tag(html.copyable)
+register.simple_tag(html.moment)
+register.simple_tag(html.size)
+
+
+@register.simple_tag
+def row_url(cell: Cell, row: Any) -> str:
+    """The page of a row of that cell."""
+    opts = row._meta
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[key_of(cell, row)])
+
+
+@register.simple_tag
+def row_key(cell: Cell, row: Any) -> str:
+    """What the row is called in URLs and forms."""
+    return key_of(cell, row)
