@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from typing import Any
 
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        logging.getLogger("cells.lanes").setLevel(logging.ERROR)  # said below
         try:
             checks = check_cells()
         except DatabaseError as error:
@@ -94,7 +96,7 @@ def line(check: CellCheck) -> list[str]:
         cell.engine or "-",
         cell.server or "-",
         check.schema or "-",
-        f"{1000 * check.latency:.1f}" if check.latency is not None else "-",
+        f"{1000 * check.latency:.2f}" if check.latency is not None else "-",
         number(rows.get(SERVICES)),
         number(check.without_uuid.get(SERVICES, 0) if SERVICES in rows else None),
         number(rows.get("compute_nodes")),

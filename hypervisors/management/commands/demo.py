@@ -18,7 +18,7 @@ from cells.databases import cause_of
 from cells.urls import DatabaseURLError
 from hypervisors.demo.databases import FleetExists, NovaOwns, create, create_embedded, urls_from
 from hypervisors.demo.fleet import CellRows, Fleet
-from portal.authentication import DEMO_PASSWORD, DEMO_USER
+from portal.authentication import DEMO_USER
 
 MOST_CELLS, MOST_HOSTS = 1000, 20_000
 
@@ -104,8 +104,6 @@ class Command(BaseCommand):
             f"cell0 and {fleet.cells} cells: {services} services, {nodes} compute nodes, "
             f"{instances} instances ({time.monotonic() - began:.1f} s)"
         )
-        if template is None:
-            self.stdout.write(f"login: {DEMO_USER} / {DEMO_PASSWORD} (from this machine only)")
 
     def progress(self, fleet: Fleet) -> Any:
         """A context manager giving what to call with each cell that is done."""

@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import os
+import signal
 import time
 from typing import Any
 
@@ -23,14 +24,19 @@ TOGETHER = 60
 #: nova-compute reports every 10 seconds, and updates its compute nodes every 60.
 SERVICES_EVERY, NODES_EVERY = 10, 60
 
+#: Cells that are known not to be a Nova's.
+_ours: set[Cell] = set()
+
 
 def beat(cell: Cell, now: datetime.datetime) -> int:
     """Report for the services of the cell that are not down; how many those are.
 
     Raises ``CommandError`` for a cell that Nova manages: its services report themselves.
     """
-    if managed_by_nova(cell.alias):
-        raise CommandError(f"{cell.name} is a real Nova's: its services report themselves")
+    if cell not in _ours:
+        if managed_by_nova(cell.alias):
+            raise CommandError(f"{cell.name} is a real Nova's: its services report themselves")
+        _ours.add(cell)
     services = Service.objects.using(cell.alias).exclude(topic=None)
     newest = services.aggregate(newest=Max("last_seen_up"))["newest"]
     if newest is None:
@@ -64,18 +70,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         parent = os.getppid()
-        try:
-            while True:
-                began = time.monotonic()
-                self._beat()
-                if options["once"]:
+        if not options["once"]:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # each write is whole: just end
+        while True:
+            began = time.monotonic()
+            self._beat()
+            if options["once"]:
+                return
+            while time.monotonic() < began + options["every"]:
+                if options["with_parent"] and os.getppid() != parent:
                     return
-                while time.monotonic() < began + options["every"]:
-                    if options["with_parent"] and os.getppid() != parent:
-                        return
-                    time.sleep(min(1, options["every"]))
-        except KeyboardInterrupt:
-            return
+                time.sleep(min(1, options["every"]))
 
     def _beat(self) -> None:
         try:
