@@ -41,6 +41,15 @@ DRIVER_OPTIONS = {
 }
 
 
+#: As SQLAlchemy reads a URL: ``#``, ``?``, ``/`` and ``:`` may stand in a password as they are.
+FORM = re.compile(
+    r"(?P<scheme>[\w+]+)://"
+    r"(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?P<host>\[[^\]@]+\]|[^:/?@]*)(?::(?P<port>\d*))?"
+    r"(?:/(?P<name>[^?]*))?(?:\?(?P<query>.*))?"
+)
+
+
 class DatabaseURLError(ValueError):
     """The URL cannot be read; the message says why and never repeats a password."""
 
@@ -53,21 +62,21 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
     ``connect_timeout`` (seconds) also bounds how long one statement may take on the server, at
     five times its value, so that a thread never waits for ever.
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise DatabaseURLError("not a database URL") from error
-    scheme = parts.scheme.partition("+")[0]
+    parts = FORM.fullmatch(url)
+    if parts is None:
+        raise DatabaseURLError("not a database URL")
+    scheme = parts["scheme"].partition("+")[0]
     if scheme not in ENGINES:
         known = ", ".join(f"{name}://" for name in ENGINES)
-        raise DatabaseURLError(f"{parts.scheme or 'no'} scheme; expected one of {known}")
+        raise DatabaseURLError(f"{parts['scheme']} scheme; expected one of {known}")
     engine = ENGINES[scheme]
-    name = unquote(parts.path[1:])
+    name = unquote(parts["name"] or "")
     if not name:
         raise DatabaseURLError("names no database")
     options: dict[str, Any] = {
-        key: value for key, value in parse_qsl(parts.query) if key in DRIVER_OPTIONS[engine]
+        key: value
+        for key, value in parse_qsl(parts["query"] or "")
+        if key in DRIVER_OPTIONS[engine]
     }
     whole_seconds = max(1, math.ceil(connect_timeout))
     if scheme == "sqlite":
@@ -89,10 +98,10 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
     return {
         "ENGINE": engine,
         "NAME": name,
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": options.pop("host", None) or parts.hostname or "",
-        "PORT": str(options.pop("port", None) or port or ""),
+        "USER": unquote(parts["user"] or ""),
+        "PASSWORD": unquote(parts["password"] or ""),
+        "HOST": options.pop("host", None) or parts["host"].strip("[]"),
+        "PORT": options.pop("port", None) or parts["port"] or "",
         "OPTIONS": options,
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": False,
@@ -111,6 +120,15 @@ def fill_template(url: str, main_url: str) -> str:
     """
     if "{" not in url:
         return url
+    try:
+        return url.format(**_names_in(main_url))
+    except (KeyError, IndexError, AttributeError) as error:
+        raise DatabaseURLError(f"template has an unknown name: {error}") from error
+    except ValueError as error:  # its text may repeat a part of the main URL
+        raise DatabaseURLError("template or main database URL cannot be read") from error
+
+
+def _names_in(main_url: str) -> dict[str, Any]:
     parts = urlsplit(main_url)
     names: dict[str, Any] = {
         "scheme": parts.scheme,
@@ -121,23 +139,19 @@ def fill_template(url: str, main_url: str) -> str:
         "query": parts.query,
         "fragment": parts.fragment,
     }
-    if "," in parts.netloc:
-        for number, netloc in enumerate(parts.netloc.split(","), 1):
-            one = urlsplit(f"//{netloc}")
-            names |= {
-                f"username{number}": one.username,
-                f"password{number}": one.password,
-                f"hostname{number}": one.hostname,
-                f"port{number}": one.port,
-            }
-    else:
-        names["port"] = parts.port
-    try:
-        return url.format(**names)
-    except (KeyError, IndexError, ValueError) as error:
-        raise DatabaseURLError(f"template has an unknown name: {error}") from error
+    if "," not in parts.netloc:
+        return names | {"port": parts.port}
+    for number, netloc in enumerate(parts.netloc.split(","), 1):
+        one = urlsplit(f"//{netloc}")
+        names |= {
+            f"username{number}": one.username,
+            f"password{number}": one.password,
+            f"hostname{number}": one.hostname,
+            f"port{number}": one.port,
+        }
+    return names
 
 
 def without_password(text: str) -> str:
     """``text`` (an error message, a URL) with every ``user:password@`` made unreadable."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):[^@]*@", r"\1:***@", text)

@@ -39,6 +39,5 @@ os.environ |= {
 from portal.settings import *  # noqa: E402, F403
 
 ALLOWED_HOSTS = ["*"]
-STATIC_ROOT = VAR_DIR  # noqa: F405
 # The hash is slow by intent; tests log in often.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -92,7 +92,7 @@ def all_versioned() -> dict[str, Versioned[Any]]:
     return found
 
 
-def subclasses(parent: type) -> set[type]:
+def subclasses(parent: type[Any]) -> set[type[Any]]:
     return {parent} | {one for child in parent.__subclasses__() for one in subclasses(child)}
 
 
