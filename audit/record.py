@@ -5,11 +5,11 @@ record (``end``).  The portal's database and a cell's cannot commit together; th
 that dies in between leaves an intent behind, never a change that nobody knows of.
 """
 
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import router, transaction
-from django.utils.dateparse import parse_datetime
 
 from audit.models import Entry, Face, Intent, Notification, Outcome
 
@@ -81,11 +81,16 @@ def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
 def entry_of(intent: Intent) -> Entry:
     """The entry that the intent will become; not saved."""
     kept = dict(intent.entry)
-    at = parse_datetime(kept.pop("at"))
-    return Entry(at=at, **kept)
+    return Entry(at=datetime.datetime.fromisoformat(kept.pop("at")), **kept)
 
 
 def refuse(entry: Entry, message: str, outcome: Outcome = Outcome.REFUSED) -> None:
     """Put on record an action that ended before it changed anything."""
     entry.outcome, entry.message = outcome, message
     entry.save()
+
+
+def as_dict(entry: Entry) -> dict[str, Any]:
+    """The entry as it is exported, ready for JSON; times in ISO 8601 with their zone."""
+    values = {field.name: getattr(entry, field.name) for field in Entry._meta.concrete_fields}
+    return values | {"at": entry.at.isoformat()}

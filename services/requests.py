@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from oslo_utils.strutils import validate_integer
 from oslo_utils.uuidutils import is_uuid_like
 from rest_framework.request import Request
 
@@ -64,9 +63,9 @@ def ref_by_uuid(id: str) -> ServiceRef:
 def ref_by_integer(id: str) -> ServiceRef:
     """The service with that integer id, if it is the only one of all cells."""
     try:
-        return ServiceRef(id=validate_integer(id, "id"), text=id)
-    except ValueError as error:
-        raise BadRequest(f"Invalid input received: {error}") from None
+        return ServiceRef(id=int(id), text=id)
+    except ValueError:
+        raise BadRequest("Invalid input received: id must be an integer") from None
 
 
 # --- PUT before 2.53 --------------------------------------------------------------------------

@@ -5,79 +5,107 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.AutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('username', models.CharField(db_index=True, max_length=150)),
-                ('face', models.CharField(choices=[('api', 'API'), ('console', 'console'), ('command', 'command')], max_length=16)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('remote_address', models.GenericIPAddressField(blank=True, null=True)),
-                ('action', models.CharField(max_length=32)),
-                ('outcome', models.CharField(choices=[('done', 'done'), ('refused', 'refused'), ('failed', 'failed'), ('unknown', 'unknown')], max_length=16)),
-                ('message', models.TextField(blank=True)),
-                ('cell_uuid', models.CharField(blank=True, max_length=36)),
-                ('cell_name', models.CharField(blank=True, max_length=255)),
-                ('service_uuid', models.CharField(blank=True, db_index=True, max_length=255)),
-                ('service_id', models.IntegerField(blank=True, null=True)),
-                ('host', models.CharField(blank=True, db_index=True, max_length=255)),
-                ('binary', models.CharField(blank=True, max_length=255)),
-                ('before', models.JSONField(blank=True, null=True)),
-                ('after', models.JSONField(blank=True, null=True)),
+                (
+                    "id",
+                    models.AutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("username", models.CharField(db_index=True, max_length=150)),
+                (
+                    "face",
+                    models.CharField(
+                        choices=[("api", "API"), ("console", "console"), ("command", "command")],
+                        max_length=16,
+                    ),
+                ),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("remote_address", models.GenericIPAddressField(blank=True, null=True)),
+                ("action", models.CharField(max_length=32)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("done", "done"),
+                            ("refused", "refused"),
+                            ("failed", "failed"),
+                            ("unknown", "unknown"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("message", models.TextField(blank=True)),
+                ("cell_uuid", models.CharField(blank=True, max_length=36)),
+                ("cell_name", models.CharField(blank=True, max_length=255)),
+                ("service_uuid", models.CharField(blank=True, db_index=True, max_length=255)),
+                ("service_id", models.IntegerField(blank=True, null=True)),
+                ("host", models.CharField(blank=True, db_index=True, max_length=255)),
+                ("binary", models.CharField(blank=True, max_length=255)),
+                ("before", models.JSONField(blank=True, null=True)),
+                ("after", models.JSONField(blank=True, null=True)),
             ],
             options={
-                'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit entries',
-                'ordering': ('-at', '-id'),
-                'default_permissions': ('view',),
+                "verbose_name": "audit entry",
+                "verbose_name_plural": "audit entries",
+                "ordering": ("-at", "-id"),
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='Intent',
+            name="Intent",
             fields=[
-                ('id', models.AutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('begun_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('service', models.CharField(help_text='Cell uuid and row id.', max_length=64)),
-                ('entry', models.JSONField()),
-                ('notification', models.JSONField(null=True)),
+                (
+                    "id",
+                    models.AutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("begun_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("service", models.CharField(help_text="Cell uuid and row id.", max_length=64)),
+                ("entry", models.JSONField()),
+                ("notification", models.JSONField(null=True)),
             ],
             options={
-                'default_permissions': (),
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
-            name='Lease',
+            name="Lease",
             fields=[
-                ('name', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('holder', models.CharField(blank=True, max_length=64)),
-                ('until', models.DateTimeField(default=django.utils.timezone.now)),
+                ("name", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("holder", models.CharField(blank=True, max_length=64)),
+                ("until", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'default_permissions': (),
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
-            name='Notification',
+            name="Notification",
             fields=[
-                ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('service', models.CharField(help_text='Cell uuid and row id.', max_length=64)),
-                ('message', models.JSONField(help_text='Context and body.')),
-                ('sent_to', models.JSONField(default=list, help_text='Topics that have had it already.')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('attempts', models.IntegerField(default=0)),
-                ('last_error', models.TextField(blank=True)),
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("service", models.CharField(help_text="Cell uuid and row id.", max_length=64)),
+                ("message", models.JSONField(help_text="Context and body.")),
+                (
+                    "sent_to",
+                    models.JSONField(default=list, help_text="Topics that have had it already."),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("attempts", models.IntegerField(default=0)),
+                ("last_error", models.TextField(blank=True)),
             ],
             options={
-                'ordering': ('id',),
-                'default_permissions': (),
+                "ordering": ("id",),
+                "default_permissions": (),
             },
         ),
     ]

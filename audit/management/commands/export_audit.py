@@ -1,0 +1,42 @@
+"""``manage.py export_audit``: the audit as JSON lines."""
+
+import argparse
+import datetime
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+from audit.models import Entry
+from audit.record import as_dict
+
+
+def moment(text: str) -> datetime.datetime:
+    """A date or a time in ISO 8601; one without a zone is UTC."""
+    try:
+        day = parse_date(text)
+        found = datetime.datetime.combine(day, datetime.time()) if day else parse_datetime(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date or time in ISO 8601")
+    return found if found.tzinfo else timezone.make_aware(found, datetime.UTC)
+
+
+class Command(BaseCommand):
+    help = "Writes the audit as JSON lines, oldest first."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--since", type=moment, metavar="TIME", help="from then on")
+        parser.add_argument("--until", type=moment, metavar="TIME", help="before then")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        entries = Entry.objects.order_by("at", "id")
+        if options["since"]:
+            entries = entries.filter(at__gte=options["since"])
+        if options["until"]:
+            entries = entries.filter(at__lt=options["until"])
+        for entry in entries.iterator(chunk_size=2000):
+            self.stdout.write(json.dumps(as_dict(entry), ensure_ascii=False))
