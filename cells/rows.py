@@ -15,7 +15,12 @@ M = TypeVar("M", bound=Model)
 
 def key_of(cell: Cell, row: Any) -> str:
     """``row.uuid``, or ``cell-uuid:id`` while it has none."""
-    return row.uuid or f"{cell.uuid}:{row.pk}"
+    return key_from(cell, row.uuid, row.pk)
+
+
+def key_from(cell: Cell, uuid: str | None, row_id: int) -> str:
+    """The key of a row that is not at hand."""
+    return uuid or f"{cell.uuid}:{row_id}"
 
 
 def cell_and_id(key: str) -> tuple[Cell, int] | None:

@@ -1,4 +1,4 @@
-"""What can be wrong in a fleet, why it matters and what to do."""
+"""What can be wrong with a compute node, as conditions for lists; the whole is in ``fleet``."""
 
 import datetime
 import time
