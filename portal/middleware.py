@@ -1,9 +1,13 @@
 """What every request gets."""
 
+import logging
 import uuid
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 API_ROOTS = ("v2.1", "v2")
 
@@ -20,8 +24,17 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = f"req-{uuid.uuid4()}"
         request.request_id = request_id  # type: ignore[attr-defined]
+        _request_id.set(request_id)
         response = self.get_response(request)
         if request.path_info.split("/", 2)[1] in API_ROOTS:
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives log records ``request_id``: that of the request being answered, or ``-``."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = _request_id.get()
+        return True
