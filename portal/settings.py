@@ -59,10 +59,11 @@ def count(name: str, default: int) -> int:
     return value
 
 
-def database(name: str, default: Path) -> dict[str, Any]:
+def database(name: str, default: Path, patience: float) -> dict[str, Any]:
+    """Settings of the database behind the variable ``name``; ``patience`` in seconds."""
     url: str = setting(name, str, "") or f"sqlite:///{default}"
     try:
-        settings = database_settings(url, connect_timeout=CELL_DEADLINE)
+        settings = database_settings(url, connect_timeout=patience)
     except DatabaseURLError as error:
         sys.exit(f"{name}: {error}")
     return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
@@ -97,8 +98,9 @@ NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")
 EMBEDDED = not NOVA_API_DATABASE_URL
 
 DATABASES = {
-    "default": database("DATABASE_URL", VAR_DIR / "portal.sqlite3"),
-    "api": database("NOVA_API_DATABASE_URL", VAR_DIR / "api.sqlite3"),
+    # Every action is put on record in the portal's own, so writers wait for one another there.
+    "default": database("DATABASE_URL", VAR_DIR / "portal.sqlite3", 5 * CELL_DEADLINE),
+    "api": database("NOVA_API_DATABASE_URL", VAR_DIR / "api.sqlite3", CELL_DEADLINE),
 }
 DATABASE_ROUTERS = ["cells.router.CellRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
