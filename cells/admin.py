@@ -20,16 +20,19 @@ from django.db.models.expressions import Combinable
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from cells.across import ask_cells
+from cells.checks import check_cells
 from cells.export import csv_lines, missing_header
 from cells.facets import CellFacet, Choice, Facet, Group, ZoneFacet
-from cells.lanes import CellUnavailable
+from cells.lanes import CellUnavailable, lane_of
 from cells.locate import MayBeMissing, NotFound
 from cells.mappings import Cell, all_cells
 from cells.merging import AT_ONCE, Keys, MergedRows, Place, SortKey, whole_rows
+from cells.models import CellMapping
 from cells.rows import by_key, key_of
 
 M = TypeVar("M", bound=Model)
@@ -542,3 +545,37 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(
             request, "admin/across_cells/may_be_missing.html", context, status=503
         )
+
+
+@admin.register(CellMapping)
+class CellMappingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The cells there are and how each of them is.  To read only: mappings are Nova's."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.changelist_view)
+        return [path("", view, name="cells_cellmapping_changelist")]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Every cell, looked at now."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        checks = check_cells()
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Cells"),
+            "checks": [(check, lane_of(check.cell).health) for check in checks],
+            "now": timezone.now(),
+        }
+        return TemplateResponse(request, "admin/cells/cellmapping/cells.html", context)

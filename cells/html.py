@@ -138,3 +138,8 @@ def copyable(text: Any, label: Text) -> SafeString:
         label,
         _("Copy"),
     )
+
+
+def milliseconds(seconds: float | None) -> str:
+    """A latency."""
+    return "" if seconds is None else f"{1000 * seconds:.1f} ms"

@@ -24,7 +24,7 @@ from services.problems import DISABLED_LONG, FORCED_REPORTING, NO_UUID, service_
 
 #: How many cells are asked at once: more would only wait for each other in this process.
 CELLS_AT_ONCE = 20
-#: How many findings of a kind are kept; the rest is only counted.
+#: How many findings of a kind pages show; the rest is only counted.
 KEPT = 200
 #: How old the report that pages show may be, in seconds.
 REPORT_SECONDS = 60
@@ -48,10 +48,11 @@ class Problem:
     kind: Kind
     findings: list[Finding] = field(default_factory=list)
     count: int = 0
+    kept: int | None = None
 
     def add(self, finding: Finding) -> None:
         self.count += 1
-        if len(self.findings) < KEPT:
+        if self.kept is None or len(self.findings) < self.kept:
             self.findings.append(finding)
 
 
@@ -109,8 +110,11 @@ SERVICE_FLAGS = (NO_UUID, FORCED_REPORTING, DISABLED_LONG)
 Rows = tuple[list[Node], list[Daemon]]
 
 
-def check_fleet(cells: Iterable[Cell] | None = None) -> Report:
-    """Look at all cells (or at these), a few at a time: two queries each."""
+def check_fleet(cells: Iterable[Cell] | None = None, *, kept: int | None = None) -> Report:
+    """Look at all cells (or at these), a few at a time: two queries each.
+
+    ``kept`` is how many findings of a kind to keep; all unless given.
+    """
     asked = tuple(all_cells() if cells is None else cells)
     now = timezone.now()
     nodes = {name: node_flags(now)[name][1] for name in NODE_FLAGS}
@@ -122,7 +126,7 @@ def check_fleet(cells: Iterable[Cell] | None = None) -> Report:
         answers = ask_cells(part, partial(_read, nodes=nodes, services=services))
         rows |= answers.by_cell
         missing += answers.missing
-    problems = _Problems(rows).all()
+    problems = _Problems(rows, kept).all()
     return Report(problems, missing, len(asked))
 
 
@@ -142,7 +146,7 @@ def latest_report(*, seconds: float = REPORT_SECONDS) -> Report:
     with _latest.lock:
         report = _latest.report
         if report is None or not 0 <= time.time() - report.at < seconds:
-            report = _latest.report = check_fleet()
+            report = _latest.report = check_fleet(kept=KEPT)
     return report
 
 
@@ -188,9 +192,9 @@ def _names(conditions: Iterable[str], values: tuple[int, ...]) -> frozenset[str]
 class _Problems:
     """Sorts what the cells answered into problems."""
 
-    def __init__(self, rows: dict[Cell, Rows]) -> None:
+    def __init__(self, rows: dict[Cell, Rows], kept: int | None) -> None:
         self.rows = rows
-        self.problems = {kind.name: Problem(kind) for kind in KINDS}
+        self.problems = {kind.name: Problem(kind, kept=kept) for kind in KINDS}
         self.mappings: dict[str, int] = dict(HostMapping.objects.values_list("host", "cell_id"))
 
     def all(self) -> list[Problem]:

@@ -1,13 +1,16 @@
 """The admin site that is the console."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from portal.permissions import ADMIN_ROLE, READER_ROLE, roles_of
+
+VIEW_NODES, VIEW_SERVICES = "hypervisors.view_computenode", "services.view_service"
 
 
 class Console(admin.AdminSite):
@@ -19,15 +22,16 @@ class Console(admin.AdminSite):
     site_url = None
     enable_nav_sidebar = False
 
-    #: The pages in the navigation: name, URL and the permission that shows them.
+    #: The pages in the navigation: name, URL and the permissions that show them.
     PAGES = (
-        (
-            _("Hypervisors"),
-            "admin:hypervisors_computenode_changelist",
-            "hypervisors.view_computenode",
-        ),
-        (_("Services"), "admin:services_service_changelist", "services.view_service"),
-        (_("Audit"), "admin:audit_entry_changelist", "audit.view_entry"),
+        (_("Hypervisors"), "admin:hypervisors_computenode_changelist", (VIEW_NODES,)),
+        (_("Services"), "admin:services_service_changelist", (VIEW_SERVICES,)),
+        (_("Problems"), "admin:problems", (VIEW_NODES, VIEW_SERVICES)),
+        (_("Cells"), "admin:cells_cellmapping_changelist", ("cells.view_cellmapping",)),
+        (_("Audit"), "admin:audit_entry_changelist", ("audit.view_entry",)),
+        (_("Tokens"), "admin:portal_apitoken_changelist", ("portal.view_apitoken",)),
+        (_("Users"), "admin:auth_user_changelist", ("auth.view_user",)),
+        (_("Groups"), "admin:auth_group_changelist", ("auth.view_group",)),
     )
 
     def has_permission(self, request: HttpRequest) -> bool:
@@ -40,8 +44,28 @@ class Console(admin.AdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         pages = [
             {"name": name, "url": url, "current": request.path.startswith(url)}
-            for name, view, permission in self.PAGES
-            if request.user.has_perm(permission)
+            for name, view, permissions in self.PAGES
+            if request.user.has_perms(permissions)
             for url in [reverse(view)]
         ]
         return super().each_context(request) | {"console_pages": pages}
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        from portal import pages
+
+        def page(view: Any) -> Any:
+            return self.admin_view(partial(view, site=self))
+
+        return [
+            path("overview/", page(pages.overview_part), name="overview_part"),
+            path("problems/", page(pages.problems), name="problems"),
+            *super().get_urls(),
+        ]
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        from portal.pages import overview_context
+
+        context = {"is_overview": True, **overview_context(request), **(extra_context or {})}
+        return super().index(request, context)

@@ -15,6 +15,7 @@ register.simple_tag(html.ago)
 register.simple_tag(html.badge)
 register.simple_tag(html.bar)
 register.simple_tag(html.copyable)
+register.simple_tag(html.milliseconds)
 register.simple_tag(html.moment)
 register.simple_tag(html.size)
 

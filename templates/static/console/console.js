@@ -3,12 +3,11 @@
 
 // Times in the viewer's zone; UTC stays on hover.
 function localTimes(root) {
+  const two = (number) => String(number).padStart(2, "0");
   for (const time of root.querySelectorAll("time.moment")) {
-    const when = new Date(time.dateTime);
-    time.textContent = when.toLocaleString(undefined, {
-      year: "numeric", month: "2-digit", day: "2-digit",
-      hour: "2-digit", minute: "2-digit", second: "2-digit",
-    });
+    const at = new Date(time.dateTime);
+    time.textContent = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +
+      `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
   }
 }
 
@@ -52,7 +51,54 @@ function openFilters() {
   }
 }
 
+// The overview fetches itself again, but not while nobody sees it, and says how old it is.
+function keepFresh() {
+  const part = document.getElementById("overview");
+  const note = document.getElementById("freshness");
+  if (!part || !note) {
+    return;
+  }
+  const every = Number(part.dataset.every) * 1000;
+  let updated = Date.now();
+  let tried = updated;
+  let failed = false;
+  note.hidden = false;
+
+  async function refresh() {
+    tried = Date.now();
+    try {
+      const response = await fetch(part.dataset.refresh, { credentials: "same-origin" });
+      if (!response.ok || response.redirected) {
+        throw new Error(response.statusText);
+      }
+      part.innerHTML = await response.text();
+      localTimes(part);
+      updated = Date.now();
+      failed = false;
+    } catch {
+      failed = true;
+    }
+  }
+
+  setInterval(() => {
+    if (document.hidden) {
+      return;
+    }
+    const seconds = Math.round((Date.now() - updated) / 1000);
+    note.textContent = (failed ? note.dataset.stale : note.dataset.fresh).replace("%s", seconds);
+    if (Date.now() - tried >= every) {
+      refresh();
+    }
+  }, 1000);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && Date.now() - tried >= every) {
+      refresh();
+    }
+  });
+}
+
 localTimes(document);
+keepFresh();
 copyButtons(document);
 selectAll();
 openFilters();

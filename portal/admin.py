@@ -1,0 +1,66 @@
+"""API tokens in the console: issued and revoked, never shown again or changed."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from cells.html import NOTHING, badge, copyable, moment
+from portal.models import ApiToken
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Tokens for ``X-Auth-Token``.  A superuser issues them for anyone, others for themselves."""
+
+    list_display = ("name", "user", "project_id", "created", "expires", "in_force")
+    search_fields = ("name", "user__username", "project_id")
+    list_select_related = ("user",)
+    fields = ("user", "name", "project_id", "expires_at")
+
+    @admin.display(description=_("Created"), ordering="created_at")
+    def created(self, token: ApiToken) -> str:
+        return moment(token.created_at)
+
+    @admin.display(description=_("Expires"), ordering="expires_at")
+    def expires(self, token: ApiToken) -> str:
+        return moment(token.expires_at) if token.expires_at else NOTHING
+
+    @admin.display(description=_("In force"))
+    def in_force(self, token: ApiToken) -> str:
+        if token.expires_at is not None and token.expires_at <= timezone.now():
+            return badge("off", _("expired"))
+        if not token.user.is_active:
+            return badge("off", _("user is not active"))
+        return badge("good", _("yes"))
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[ApiToken]":
+        tokens: QuerySet[ApiToken] = super().get_queryset(request)
+        return tokens if request.user.is_superuser else tokens.filter(user_id=request.user.pk)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user":
+            users = User.objects.filter(is_active=True)
+            if not request.user.is_superuser:
+                users = users.filter(pk=request.user.pk)
+            kwargs |= {"queryset": users, "initial": request.user.pk}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        """Issue the token and show its text, this once."""
+        token, text = ApiToken.objects.issue(
+            obj.user, name=obj.name, expires_at=obj.expires_at, project_id=obj.project_id
+        )
+        obj.pk = token.pk
+        shown = format_html(
+            "{} {}", _("The new token, shown only this once:"), copyable(text, _("Copy the token"))
+        )
+        self.message_user(request, shown, messages.SUCCESS)
