@@ -24,19 +24,8 @@ TOGETHER = 60
 #: nova-compute reports every 10 seconds, and updates its compute nodes every 60.
 SERVICES_EVERY, NODES_EVERY = 10, 60
 
-#: Cells that are known not to be a Nova's.
-_ours: set[Cell] = set()
-
-
 def beat(cell: Cell, now: datetime.datetime) -> int:
-    """Report for the services of the cell that are not down; how many those are.
-
-    Raises ``CommandError`` for a cell that Nova manages: its services report themselves.
-    """
-    if cell not in _ours:
-        if managed_by_nova(cell.alias):
-            raise CommandError(f"{cell.name} is a real Nova's: its services report themselves")
-        _ours.add(cell)
+    """Report for the services of the cell that are not down; how many those are."""
     services = Service.objects.using(cell.alias).exclude(topic=None)
     newest = services.aggregate(newest=Max("last_seen_up"))["newest"]
     if newest is None:
@@ -69,6 +58,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.ours: set[Cell] = set()
         parent = os.getppid()
         if not options["once"]:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # each write is whole: just end
@@ -84,9 +74,16 @@ class Command(BaseCommand):
 
     def _beat(self) -> None:
         try:
-            answers = ask_cells(all_cells(), lambda cell: beat(cell, timezone.now()))
+            answers = ask_cells(all_cells(), self._beat_in)
         except DatabaseError as error:
             self.stderr.write(f"heartbeat: {cause_of(error)}")
             return
         for one in answers.missing:
             self.stderr.write(f"heartbeat: {one}")
+
+    def _beat_in(self, cell: Cell) -> None:
+        if cell not in self.ours:
+            if managed_by_nova(cell.alias):
+                raise CommandError(f"{cell} is a real Nova's: its services report themselves")
+            self.ours.add(cell)
+        beat(cell, timezone.now())

@@ -1,0 +1,66 @@
+"""Databases as Nova's own migrations leave them, as far as the portal can tell the difference."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from django.db import connections
+
+#: What Nova's tables have and the portal's models leave out: columns and their types.
+MORE_COLUMNS = {
+    "instances": {"hidden": "boolean", "locked": "boolean", "cleaned": "integer"},
+    "migrations": {"hidden": "boolean", "cross_cell_move": "boolean"},
+}
+OURS, ASIDE = "django_migrations", "set_aside"
+
+
+def schema_of(alias: str) -> dict[str, list[str]]:
+    """The tables of a database with their columns, and their indexes and constraints."""
+    connection = connections[alias]
+    introspection = connection.introspection
+    with connection.cursor() as cursor:
+        return {
+            table: sorted(
+                [
+                    *(str(one) for one in introspection.get_table_description(cursor, table)),
+                    *(
+                        f"{name} {one['columns']}"
+                        for name, one in introspection.get_constraints(cursor, table).items()
+                    ),
+                ]
+            )
+            for table in introspection.table_names(cursor)
+        }
+
+
+@contextmanager
+def made_by_nova(aliases: Iterable[str]) -> Iterator[None]:
+    """Give these databases Nova's version table instead of Django's, for a while."""
+    aliases = list(aliases)
+    for alias in aliases:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {OURS} RENAME TO {ASIDE}")
+            cursor.execute("CREATE TABLE alembic_version (version_num varchar(32) NOT NULL)")
+            cursor.execute("INSERT INTO alembic_version VALUES ('ab450ba04102')")
+    try:
+        yield
+    finally:
+        for alias in aliases:
+            with connections[alias].cursor() as cursor:
+                cursor.execute("DROP TABLE alembic_version")
+                cursor.execute(f"DROP TABLE IF EXISTS {OURS}")
+                cursor.execute(f"ALTER TABLE {ASIDE} RENAME TO {OURS}")
+
+
+@contextmanager
+def more_columns(alias: str) -> Iterator[None]:
+    """Give a cell's tables, for a while, columns of Nova's that the portal does not know."""
+    columns = [(t, c, kind) for t, added in MORE_COLUMNS.items() for c, kind in added.items()]
+    with connections[alias].cursor() as cursor:
+        for table, column, kind in columns:
+            cursor.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+    try:
+        yield
+    finally:
+        with connections[alias].cursor() as cursor:
+            for table, column, _ in columns:
+                cursor.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
