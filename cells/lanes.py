@@ -64,9 +64,11 @@ class Lane:
         future: Future[T] = Future()
         with self._lock:
             self._jobs.put((future, ask))
-            if self._idle:
+            if self._closed:  # only just, by someone who saw that the mapping has changed
+                self._jobs.put(None)
+            if self._idle and not self._closed:
                 self._idle -= 1
-            elif self._threads < settings.CELL_LANE_SIZE:
+            elif self._threads < settings.CELL_LANE_SIZE or self._closed:
                 self._threads += 1
                 threading.Thread(
                     target=self._work, name=f"lane-{self.cell.name}", daemon=True

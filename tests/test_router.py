@@ -35,7 +35,7 @@ USES: dict[str, Callable[[type[CellModel]], Any]] = {
     "bulk_create": lambda model: model.objects.bulk_create([model()]),
     "update": lambda model: model.objects.update(deleted=1),
     "delete": lambda model: model.with_deleted.all().delete(),
-    "save": lambda model: model(id=1).save(),
+    "save": lambda model: model(deleted=0).save(),
     "aggregate": lambda model: model.objects.aggregate(models.Max("id")),
     "raw": lambda model: list(model.objects.raw("SELECT 1 AS id")),
 }
