@@ -34,15 +34,16 @@ class Actor:
     roles: tuple[str, ...] = ()
 
 
-def draft(actor: Actor, action: str, **what: Any) -> Entry:
-    """An entry that is not on record yet."""
+def draft(actor: Actor, action: str, *, service_uuid: str = "", host: str = "") -> Entry:
+    """An entry that is not on record yet; the uuid and host are as the caller wrote them."""
     return Entry(
         username=actor.username,
         face=actor.face,
         request_id=actor.request_id,
         remote_address=actor.remote_address,
         action=action,
-        **what,
+        service_uuid=service_uuid[:255],
+        host=host,
     )
 
 

@@ -188,7 +188,7 @@ def delete(ref: ServiceRef, actor: Actor) -> None:
     is carried out before the cell's commits and committed after it: a failure before the cell
     has committed undoes both, one after it is finished from the intent (``settle``).
     """
-    entry = record.draft(actor, "delete", service_uuid=ref.uuid, service_id=ref.id)
+    entry = record.draft(actor, "delete", service_uuid=ref.uuid)
     with _on_record(entry) as attempt:
         found = find(ref)
         _describe(entry, found)
@@ -318,7 +318,9 @@ def _on_record(entry: Entry) -> Iterator[_Attempt]:
     try:
         yield attempt
     except Refused as refusal:
-        record.refuse(entry, refusal.message)
+        unavailable = isinstance(refusal, Unavailable)
+        outcome = Outcome.FAILED if unavailable else Outcome.REFUSED
+        record.refuse(entry, refusal.message, outcome)
         raise
     except DataError as error:
         _ended_by(error, attempt)
