@@ -142,4 +142,4 @@ def copyable(text: Any, label: Text) -> SafeString:
 
 def milliseconds(seconds: float | None) -> str:
     """A latency."""
-    return "" if seconds is None else f"{1000 * seconds:.1f} ms"
+    return "" if seconds is None else f"{number(1000 * seconds)} ms"

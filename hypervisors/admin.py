@@ -210,8 +210,9 @@ class HypervisorAdmin(AcrossCellsAdmin):
         "host_ip",
         "uuid",
         "service__disabled_reason",
+        "=id",
     )
-    search_help_text = _("Name, host, IP address, uuid or reason")
+    search_help_text = _("Name, host, IP address, uuid, reason or id")
     detail_template = "admin/hypervisors/computenode/detail.html"
 
     def whole(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":

@@ -28,8 +28,8 @@ SUMS = {
 class Numbers:
     """What there is in a cell, or in all.  Memory in MiB, disk in GiB.
 
-    ``hypervisors`` and ``services`` count by state and status together: ``up``, ``down``,
-    ``disabled`` (up or not), ``forced`` (down by force), and ``all``.
+    ``hypervisors`` and ``services`` count by state and status: ``all``, ``up``, ``down``, of the
+    latter those ``forced`` down, and ``disabled`` (up or not).
     """
 
     hypervisors: Counter[str] = field(default_factory=Counter)
@@ -139,6 +139,8 @@ def _numbers(cell: Cell) -> Numbers:
 
 def _count(counts: Counter[str], row: dict[str, Any]) -> None:
     counts["all"] += row["n"]
-    counts[row["state"]] += row["n"]
+    counts["up" if row["state"] == "up" else "down"] += row["n"]
+    if row["state"] == "forced":
+        counts["forced"] += row["n"]
     if row["off"]:
         counts["disabled"] += row["n"]

@@ -13,6 +13,12 @@ from portal.permissions import ADMIN_ROLE, READER_ROLE, roles_of
 VIEW_NODES, VIEW_SERVICES = "hypervisors.view_computenode", "services.view_service"
 
 
+def _saved_for(request: HttpRequest) -> list[Any]:
+    from portal.saved import saved_for
+
+    return saved_for(request)
+
+
 class Console(admin.AdminSite):
     """Django's admin under the portal's name."""
 
@@ -48,10 +54,13 @@ class Console(admin.AdminSite):
             if request.user.has_perms(permissions)
             for url in [reverse(view)]
         ]
-        return super().each_context(request) | {"console_pages": pages}
+        return super().each_context(request) | {
+            "console_pages": pages,
+            "saved_filter_sets": partial(_saved_for, request),
+        }
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        from portal import pages
+        from portal import pages, saved
 
         def page(view: Any) -> Any:
             return self.admin_view(partial(view, site=self))
@@ -59,6 +68,12 @@ class Console(admin.AdminSite):
         return [
             path("overview/", page(pages.overview_part), name="overview_part"),
             path("problems/", page(pages.problems), name="problems"),
+            path("saved/", self.admin_view(saved.save), name="save_filter_set"),
+            path(
+                "saved/<int:set_id>/forget/",
+                self.admin_view(saved.forget),
+                name="forget_filter_set",
+            ),
             *super().get_urls(),
         ]
 

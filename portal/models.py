@@ -72,3 +72,28 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name or 'token'} of {self.user}"
+
+
+class SavedFilterSet(models.Model):
+    """A view of one of the console's lists (search, filters, order, columns) under a name.
+
+    ``page`` is the list's URL name, ``query`` its query string.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_filter_sets"
+    )
+    page = models.CharField(max_length=100)
+    name = models.CharField(max_length=100)
+    query = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "saved filter set"
+        ordering = ("name",)
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=["user", "page", "name"], name="one_set_of_a_name"),
+        )
+
+    def __str__(self) -> str:
+        return self.name

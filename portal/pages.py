@@ -33,7 +33,7 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
         if request.user.has_perm("audit.view_entry")
         else None
     )
-    down = shown.total.hypervisors["down"] + shown.total.hypervisors["forced"]
+    down = shown.total.hypervisors["down"]
     if shown.missing or report.severity == "bad":
         verdict = "bad"
     elif down or report.count:
@@ -44,8 +44,6 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
         "overview": shown,
         "report": report,
         "verdict": verdict,
-        "hypervisors_down": down,
-        "services_down": shown.total.services["down"] + shown.total.services["forced"],
         "actions": actions,
         "now": timezone.now(),
     }

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from django.contrib import admin
 from rest_framework import renderers
 
-from portal.microversions import HISTORY, MAX_VERSION
+from portal.microversions import HISTORY
+
+#: Where a browser begins.
+API_PATHS = ("/v2.1/", "/v2.1/os-services", "/v2.1/os-hypervisors", "/v2.1/os-hypervisors/detail")
 
 
 class JSONRenderer(renderers.BaseRenderer):
@@ -45,7 +49,8 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         if context["microversion"] and context["microversion"] not in versions:
             versions.append(context["microversion"])
         context["microversions"] = versions
-        context["max_microversion"] = str(MAX_VERSION)
+        context["api_paths"] = API_PATHS
+        context |= admin.site.each_context(request)
         context["query"] = [
             (key, value)
             for key, values in request.query_params.lists()

@@ -129,8 +129,8 @@ class ServiceAdmin(AcrossCellsAdmin):
 
     columns = COLUMNS
     default_order = ("host", "binary")
-    search_fields = ("host", "binary", "uuid", "disabled_reason")
-    search_help_text = _("Host, binary, uuid or reason")
+    search_fields = ("host", "binary", "uuid", "disabled_reason", "=id")
+    search_help_text = _("Host, binary, uuid, reason or id")
     detail_template = "admin/services/service/detail.html"
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Service, Service]":
