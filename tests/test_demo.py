@@ -4,7 +4,6 @@ import datetime
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -30,8 +29,8 @@ from hypervisors.models import ComputeNode, Instance
 from services.models import NOVA_COMPUTE, Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
-from tests.engines import forget_connections
 from tests.nova import made_by_nova, more_columns
+from tests.scratch import scratch_databases
 
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 
@@ -165,31 +164,11 @@ def test_few_cells_have_the_odd_corners_too(cells: int) -> None:
 # --- writing it ----------------------------------------------------------------------------
 
 
-def databases_of(cloud: Cloud, tmp_path: Path) -> tuple[str, list[str]]:
-    """A template of database URLs beside the cloud's own, and SQL that removes them."""
-    if cloud.engine == "sqlite":
-        return f"sqlite:///{tmp_path}/{{name}}.sqlite3", []
-    parts = urlsplit(cloud.url("cell1"))
-    base = f"{parts.path[1:]}_made"
-    force = " WITH (FORCE)" if cloud.engine == "postgresql" else ""
-    names = [f"{base}_{name}" for name in ("api", "cell0", "cell1", "cell2")]
-    return (
-        urlunsplit(parts._replace(path=f"/{base}_{{name}}")),
-        [f"DROP DATABASE IF EXISTS {name}{force}" for name in names],
-    )
-
-
 @pytest.fixture
 def template(cloud: Cloud, tmp_path: Path) -> Iterator[str]:
     """Where a fleet can be made; what was made there is removed."""
-    url, statements = databases_of(cloud, tmp_path)
-    yield url
-    if not statements:
-        return
-    forget_connections()
-    with connections[alias_of(CellMapping.CELL0_UUID)]._nodb_cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
+    with scratch_databases(cloud, tmp_path) as scratch:
+        yield scratch.template
 
 
 SMALL = {"cells": 2, "hosts_per_cell": 3, "now": NOW}

@@ -1,0 +1,198 @@
+"""``manage.py cells``."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from cells.checks import check_cells
+from cells.mappings import Cell, forget_cells
+from cells.models import CellMapping
+from tests.clouds import Cloud
+from tests.commands import manage
+from tests.nova import made_by_nova
+from tests.scratch import scratch_databases
+from tests.servers import free_port
+
+ENGINE = {"sqlite": "sqlite3"}
+
+
+def as_json(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit code of ``cells --json``, and what it says by the cells' names."""
+    code = 0
+    try:
+        call_command("cells", "--json")
+    except SystemExit as error:
+        code = int(str(error.code))
+    return code, {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+
+
+def as_text(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    with suppress(SystemExit):
+        call_command("cells")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_cells_that_are_well(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = cloud.cell("cell1")
+    cloud.host("cell1", "one")
+    cloud.host("cell1", "two", service={"uuid": None})
+    cloud.add_service("cell1", "three", uuid=None, deleted=3, id=3)
+    cloud.add_instance("cell1", "one")
+    cloud.add_migration("cell1", "one")
+    code, cells = as_json(capsys)
+    assert code == 0
+    assert list(cells) == ["cell0", "cell1", "cell2", "cell3"]
+    one = cells["cell1"]
+    assert one.pop("latency_ms") < 1000
+    assert "0" in one.pop("schema")
+    server = one.pop("server")
+    assert str(connections[cell.alias].settings_dict["NAME"]) in server
+    assert one == {
+        "name": "cell1",
+        "uuid": cell.uuid,
+        "alias": cell.alias,
+        "engine": ENGINE.get(cloud.engine, cloud.engine),
+        "disabled": False,
+        "reachable": True,
+        "rows": {"services": 2, "compute_nodes": 2, "instances": 1, "migrations": 1},
+        "without_uuid": {"services": 1},
+        "problem": "",
+        "advice": "run: manage.py backfill_service_uuids",
+    }
+
+
+def test_the_table(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.host("cell2", "one", service={"uuid": None})
+    lines = as_text(capsys)
+    assert lines[0].split()[:4] == ["name", "uuid", "engine", "server"]
+    assert [line.split()[0] for line in lines[1:5]] == ["cell0", "cell1", "cell2", "cell3"]
+    assert lines[3].split()[-5:] == ["1", "1", "1", "0", "ok"]
+    assert lines[5:] == ["cell2: run: manage.py backfill_service_uuids"]
+
+
+def test_a_disabled_cell_is_read_and_marked(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    CellMapping.objects.filter(name="cell1").update(disabled=True)
+    forget_cells()
+    cloud.host("cell1", "one")
+    code, cells = as_json(capsys)
+    assert code == 0
+    assert (cells["cell1"]["disabled"], cells["cell1"]["rows"]["services"]) == (True, 1)
+    assert as_text(capsys)[2].endswith("ok, disabled")
+
+
+def test_a_dead_cell(cloud: Cloud, dead_cell: Cell, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.host("cell3", "one")
+    code, cells = as_json(capsys)
+    assert code == 1
+    assert not cells["cell2"]["reachable"]
+    assert cells["cell2"]["latency_ms"] is None
+    assert "refused" in cells["cell2"]["problem"]
+    assert cells["cell2"]["server"].startswith("127.0.0.1:")
+    assert cells["cell3"]["rows"]["services"] == 1
+    lines = as_text(capsys)
+    assert lines[3].endswith("unreachable")
+    assert lines[5].startswith("cell2: ")
+    assert "secret" not in "".join(lines) + json.dumps(cells)
+
+
+def test_a_hung_cell_costs_one_deadline(
+    cloud: Cloud, hung_cell: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, cells = as_json(capsys)
+    assert code == 1
+    assert cells["cell2"]["problem"] == "no answer within 1 s"
+    assert [name for name, one in cells.items() if one["reachable"]] == ["cell0", "cell1", "cell3"]
+
+
+@pytest.mark.server
+def test_a_login_that_is_refused(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    login = {"mysql": "root", "postgresql": "nobody"}[cloud.engine]
+    scheme, _, rest = cloud.url("cell2").partition("://")
+    cloud.point("cell2", f"{scheme}://{login}:not-the-password@{rest.rpartition('@')[2]}")
+    code, cells = as_json(capsys)
+    assert code == 1
+    # The suite's own PostgreSQL trusts whoever it knows.
+    said = {"mysql": "Access denied", "postgresql": 'role "nobody" does not exist'}[cloud.engine]
+    assert said in cells["cell2"]["problem"]
+    assert "not-the-password" not in json.dumps(cells)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("oracle://nova:secret@db/nova", "oracle scheme"),
+        ("{scheme}://{user}:{password}@db/nova", "unknown name"),
+        ("mysql://nova:secret@db", "names no database"),
+        ("", "not a database URL"),
+    ],
+)
+def test_a_url_that_cannot_be_read(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str], url: str, problem: str
+) -> None:
+    CellMapping.objects.filter(name="cell2").update(database_connection=url)
+    forget_cells()
+    code, cells = as_json(capsys)
+    assert code == 1
+    assert problem in cells["cell2"]["problem"]
+    assert cells["cell2"]["engine"] == ""
+    assert "secret" not in json.dumps(cells)
+
+
+@pytest.fixture
+def old_cell(cloud: Cloud, tmp_path: Path) -> Iterator[Cell]:
+    """cell2 with a schema from before services had uuids, and one service in it."""
+    with scratch_databases(cloud, tmp_path) as scratch:
+        cell = cloud.point("cell2", scratch.create("old"))
+        for app in ("services", "hypervisors"):
+            call_command("migrate", app, "0001_initial", database=cell.alias, verbosity=0)
+        with connections[cell.alias].cursor() as cursor:
+            cursor.execute("INSERT INTO services (id, host, report_count, deleted) VALUES (1, 'one', 0, 0)")
+        yield cell
+
+
+def test_a_cell_that_is_too_old(
+    cloud: Cloud, old_cell: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.host("cell3", "one")
+    code, cells = as_json(capsys)
+    assert code == 1
+    assert cells["cell2"]["reachable"]
+    assert cells["cell2"]["problem"] == "services.uuid is missing: schema from before Pike"
+    assert cells["cell2"]["advice"] == "run: manage.py migrate"
+    assert cells["cell2"]["rows"]["services"] == 1
+    assert cells["cell3"]["problem"] == ""
+    assert as_text(capsys)[3].endswith("unusable")
+
+
+def test_nova_migrates_what_is_novas(
+    cloud: Cloud, old_cell: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with made_by_nova([old_cell.alias]):
+        _, cells = as_json(capsys)
+    assert cells["cell2"]["advice"] == "run: nova-manage db sync"
+    assert cells["cell2"]["schema"] == "ab450ba04102"
+
+
+def test_a_database_without_tables(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.point("cell2", f"sqlite:///{tmp_path}/empty.sqlite3")
+    (check,) = check_cells([cloud.cell("cell2")])
+    assert check.reachable
+    assert "missing" in check.problem
+    assert check.rows == {}
+
+
+def test_the_api_database_is_away(tmp_path: Path) -> None:
+    url = f"mysql+pymysql://nova:secret@127.0.0.1:{free_port()}/nova_api"
+    done = manage("cells", NOVA_API_DATABASE_URL=url, VAR_DIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("CommandError: the API database does not answer: ")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
