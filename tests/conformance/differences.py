@@ -1,0 +1,249 @@
+"""Every way in which the portal answers differently from Nova on purpose, each with its reason.
+
+``docs/conformance.md`` lists them; a test sees to it that it lists all.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from tests.conformance.comparison import Kind, Verdict, compare
+from tests.conformance.messages import Answer, Request
+from tests.conformance.recording import Recorded
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+#: Headers that the portal adds to every answer.
+ADDED_HEADERS = (
+    "content-security-policy",
+    "cross-origin-opener-policy",
+    "referrer-policy",
+    "x-content-type-options",
+    "x-frame-options",
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``allows`` says whether it explains our answer to a request, given Nova's."""
+
+    name: str
+    reason: str
+    allows: Callable[[Request, Answer, Answer], bool]
+
+
+def judge(recorded: Recorded, ours: Answer, *, engine: str = "postgresql") -> Verdict:
+    """Compare with Nova's answer on that engine, and allow for what differs on purpose."""
+    ours = replace(
+        ours, headers=[line for line in ours.headers if not line.startswith(ADDED_HEADERS)]
+    )
+    nova, other = recorded.answer, recorded.on_mysql
+    if engine == "mysql" and other is not None:
+        nova, other = other, nova
+    verdict = compare(nova, ours)
+    if verdict.kind is Kind.IDENTICAL:
+        return verdict
+    if other is not None and compare(other, ours).kind is Kind.IDENTICAL:
+        return Verdict(Kind.DELIBERATE, ONE_ANSWER.name)
+    for difference in DIFFERENCES:
+        if difference.allows(recorded.request, nova, ours):
+            return Verdict(Kind.DELIBERATE, difference.name)
+    return verdict
+
+
+# --- what is asked ----------------------------------------------------------------------------
+
+
+def _path(request: Request) -> str:
+    return request.path.partition("?")[0]
+
+
+def _params(request: Request) -> dict[str, list[str]]:
+    return parse_qs(request.path.partition("?")[2], keep_blank_values=True, errors="replace")
+
+
+def _identifiers(request: Request) -> Iterator[str]:
+    """The last parts of the path, and markers."""
+    yield from (unquote(part) for part in _path(request).split("/")[2:])
+    yield from _params(request).get("marker", ())
+
+
+def _pattern(request: Request) -> str | None:
+    """The pattern that names are searched for."""
+    found = re.search(r"/os-hypervisors/([^/]+)/(?:search|servers)$", _path(request))
+    if found:
+        return unquote(found[1])
+    patterns = _params(request).get("hypervisor_hostname_pattern")
+    return patterns[-1] if patterns else None
+
+
+def _message(answer: Answer) -> str:
+    if isinstance(answer.body, dict):
+        for fault in answer.body.values():
+            if isinstance(fault, dict):
+                return str(fault.get("message", ""))
+    return ""
+
+
+def _hypervisors(answer: Answer) -> list[Any] | None:
+    """The hypervisors of a list; none when nothing was found."""
+    if answer.status == 404 and _message(answer).startswith("No hypervisor matching"):
+        return []
+    if answer.status == 200 and isinstance(answer.body, dict):
+        found: list[Any] | None = answer.body.get("hypervisors")
+        return found
+    return None
+
+
+# --- the differences --------------------------------------------------------------------------
+
+
+def _same_on_both(request: Request, nova: Answer, ours: Answer) -> bool:
+    return _uuid_in_capitals(request, nova, ours) or _pattern_in_any_case(request, nova, ours)
+
+
+def _uuid_in_capitals(request: Request, nova: Answer, ours: Answer) -> bool:
+    capitals = any(UUID.fullmatch(one) and one != one.lower() for one in _identifiers(request))
+    return capitals and nova.status in (400, 404) and ours.status in (200, 204, 400, 409, 501)
+
+
+def _pattern_in_any_case(request: Request, nova: Answer, ours: Answer) -> bool:
+    pattern, few, more = _pattern(request), _hypervisors(nova), _hypervisors(ours)
+    if pattern is None or few is None or more is None or not len(few) < len(more):
+        return False
+    escaped = re.escape(pattern).replace("_", ".").replace("%", ".*").replace(r"\%", ".*")
+    like = re.compile(escaped, re.IGNORECASE)
+    rest = iter(more)
+    return all(one in rest for one in few) and all(
+        like.search(one["hypervisor_hostname"]) for one in more
+    )
+
+
+def _ambiguous(request: Request, nova: Answer, ours: Answer) -> bool:
+    return ours.status == 400 and "refers to multiple hypervisors" in _message(ours)
+
+
+def _full_page(request: Request, nova: Answer, ours: Answer) -> bool:
+    few, more = _hypervisors(nova), _hypervisors(ours)
+    limits = _params(request).get("limit", ["1000"])
+    if few is None or more is None or not limits[-1].isdecimal():
+        return False
+    limit = min(int(limits[-1]), 1000)
+    return (
+        "hypervisors_links" not in nova.body
+        and more[: len(few)] == few
+        and len(more) == limit
+        and "hypervisors_links" in ours.body
+    ) or ("hypervisors_links" not in nova.body and more[: len(few)] == few and len(few) < len(more))
+
+
+def _nova_fails(request: Request, nova: Answer, ours: Answer) -> bool:
+    return (
+        nova.status == 500
+        and ours.status in (200, 204, 400, 404, 501)
+        and not (request.writes and ours.status == 200 and not ours.effect)
+    )
+
+
+def _head(request: Request, nova: Answer, ours: Answer) -> bool:
+    return request.method == "HEAD" and nova.status == 404 and ours.body is None
+
+
+def _unauthorized(request: Request, nova: Answer, ours: Answer) -> bool:
+    def others(answer: Answer) -> list[str]:
+        said = ("www-authenticate: ", "vary: Cookie")
+        return [line for line in answer.headers if not line.startswith(said)]
+
+    return (
+        nova.status == ours.status == 401
+        and others(nova) == others(ours)
+        and nova.body == ours.body
+        and ours.header("www-authenticate") == ['Basic realm="compute"']
+    )
+
+
+def _readable(request: Request, nova: Answer, ours: Answer) -> bool:
+    if nova.status != ours.status or nova.headers != ours.headers:
+        return False
+    garbled = _message(nova)
+    if garbled.isascii():
+        return False
+    raw = garbled.encode("latin-1", "replace")
+    return _message(ours) in (raw.decode("utf-8", "replace"), _escaped(raw))
+
+
+def _escaped(raw: bytes) -> str:
+    """As Django shows a path that is no UTF-8."""
+    return "".join(f"%{byte:02X}" if byte > 127 else chr(byte) for byte in raw)
+
+
+def _order_of_servers(request: Request, nova: Answer, ours: Answer) -> bool:
+    def ordered(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: ordered(one, name) for name, one in value.items()}
+        if isinstance(value, list):
+            items = [ordered(one) for one in value]
+            return sorted(items, key=lambda one: one["uuid"]) if key == "servers" else items
+        return value
+
+    return replace(nova, body=ordered(nova.body)) == replace(ours, body=ordered(ours.body))
+
+
+ONE_ANSWER = Difference(
+    "the same on every database",
+    "Nova hands text on to the database, so its answer depends on which one it is. Ours is the "
+    "same on all: a uuid is found however its letters are written, a pattern ignores case (as "
+    "on MariaDB); a host or binary is compared to the letter (as on PostgreSQL); a marker or id "
+    "that cannot be one is not found.",
+    _same_on_both,
+)
+
+DIFFERENCES: tuple[Difference, ...] = (
+    ONE_ANSWER,
+    Difference(
+        "the ambiguous integer id of a hypervisor",
+        "Before 2.53 an integer id, also as a marker, may belong to hypervisors in several "
+        "cells. Nova silently takes the first it finds; for services it answers 400. We answer "
+        "400 for both, and name the way out: microversion 2.53 and the uuid.",
+        _ambiguous,
+    ),
+    Difference(
+        "full pages",
+        "Nova leaves out nodes whose host has no mapping or no service, counts them in the page "
+        "all the same, and gives no link to the next page when one was left out: clients that "
+        "follow links stop there. Our pages are full, and have the link.",
+        _full_page,
+    ),
+    Difference(
+        "requests on which Nova fails",
+        "Where Nova answers 500 for what the client sent, we answer as for the request that was "
+        "meant: an unknown query parameter of statistics, uptime, search or servers is ignored; "
+        "a marker or id that the database cannot hold is not found; a reason with a NUL is "
+        "refused.",
+        _nova_fails,
+    ),
+    Difference(
+        "HEAD",
+        "Nova has no route for HEAD: 404. We answer it as GET, without the body.",
+        _head,
+    ),
+    Difference(
+        "how to log in",
+        "Without a valid token the 401 names HTTP Basic, which the portal takes, in place of "
+        "Keystone's address; it varies by cookie, because a browser's session counts too.",
+        _unauthorized,
+    ),
+    Difference(
+        "text in the path",
+        "Nova repeats what stood in the path byte by byte, which garbles all but ASCII. In our "
+        "messages it can be read.",
+        _readable,
+    ),
+    Difference(
+        "order of servers",
+        "Nova lists the servers of a host in whatever order the database gives; we by id.",
+        _order_of_servers,
+    ),
+)

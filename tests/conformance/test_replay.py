@@ -1,0 +1,38 @@
+"""The portal answers what the real Nova answered."""
+
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from tests.clouds import Cloud
+from tests.conformance import fleet, recording
+from tests.conformance.asking import ask
+from tests.conformance.catalogue import catalogue
+from tests.conformance.comparison import Kind
+from tests.conformance.differences import judge
+from tests.conformance.nova import SERVICE_DOWN_TIME
+from tests.conformance.portal import portal
+
+FILES = recording.files()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_answers_are_novas(cloud: Cloud, settings: Settings, path: Path) -> None:
+    settings.SERVICE_DOWN_TIME = SERVICE_DOWN_TIME
+    world = fleet.World(fleet.load())
+    world.fill()
+    recorded = list(recording.read(path))
+    found = []
+    answers = ask(portal(), [one.request for one in recorded], world)
+    for one, (request, ours) in zip(recorded, answers, strict=True):
+        verdict = judge(one, ours)
+        if verdict.kind not in (Kind.IDENTICAL, Kind.DELIBERATE):
+            found.append(f"{verdict.kind}: {request.name[:300]}\n    {verdict.why[:500]}")
+    assert not found, f"{len(found)} of {len(recorded)}:\n" + "\n".join(found[:40])
+
+
+def test_the_catalogue_is_recorded() -> None:
+    """Whoever changes the catalogue records it again (``make conformance``)."""
+    names = {one.request.name for path in FILES for one in recording.read(path)}
+    assert names == {one.name for one in catalogue(fleet.load())}
