@@ -1,6 +1,7 @@
 """Counting the statements that each database gets, on whatever thread."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from cells.lanes import _lanes
 from cells.mappings import all_cells
 
 
@@ -61,14 +63,27 @@ def watch_connections() -> None:
     connection_created.connect(_install, dispatch_uid="tests.counting")
 
 
+def settle(seconds: float = 1) -> None:
+    """Wait until the lanes have nothing to do: a search that has found its row leaves cells that
+    are still answering.  Lanes of cells that hang are not waited for longer than that.
+    """
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if all(lane._idle == lane._threads and lane._jobs.empty() for lane in _lanes.values()):
+            return
+        time.sleep(0.002)
+
+
 @contextmanager
 def counting() -> Iterator[Queries]:
-    """What is sent, on all threads, while the block runs."""
+    """What is sent, on all threads, because of the block."""
+    settle()
     queries = Queries()
     with _lock:
         _active.append(queries)
     try:
         yield queries
+        settle()
     finally:
         with _lock:
             _active.remove(queries)
