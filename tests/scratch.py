@@ -8,8 +8,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.db import connections
 
-from cells.databases import alias_of
-from cells.models import CellMapping
 from tests.clouds import Cloud
 from tests.engines import forget_connections
 
@@ -43,7 +41,7 @@ class Scratch:
             self._execute(f"DROP DATABASE {name}{force}")
 
     def _execute(self, statement: str) -> list[str]:
-        with connections[alias_of(CellMapping.CELL0_UUID)]._nodb_cursor() as cursor:
+        with connections["api"]._nodb_cursor() as cursor:
             cursor.execute(statement)
             return [row[0] for row in cursor.fetchall()] if cursor.description else []
 
