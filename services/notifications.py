@@ -11,6 +11,7 @@ import datetime
 import logging
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,6 +188,7 @@ def _broker() -> Iterator[Send]:
     oslo.messaging's own notifier logs a failure and goes on, which would lose the notification;
     so the transport is used as its driver uses it.
     """
+    warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")  # it is not used here
     import oslo_messaging  # takes a second, and most portals notify nobody
     from oslo_config import cfg
 

@@ -1,0 +1,189 @@
+"""The audit: what it holds, that nothing in it can be changed, and how it is exported."""
+
+import datetime
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db.models import Count
+
+from audit import record
+from audit.models import AppendOnly, Entry, Face, Intent
+from audit.record import Actor
+from services.models import Service
+from tests.clients import ApiClient
+from tests.clouds import Cloud
+
+ACTOR = Actor("ann", Face.COMMAND)
+MISSING = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.fixture
+def service(cloud: Cloud) -> Service:
+    return cloud.host("cell2", "cmp")[0]
+
+
+def test_an_entry_says_who_did_what(cloud: Cloud, api: ApiClient, service: Service) -> None:
+    body = {"status": "disabled", "disabled_reason": "fan"}
+    answer = api.put(f"/os-services/{service.uuid}", body, "2.53")
+    entry = Entry.objects.get()
+    written = Service.objects.using(cloud.cell("cell2").alias).get().updated_at
+    assert record.as_dict(entry) == {
+        "id": entry.id,
+        "at": entry.at.isoformat(),
+        "username": "operator",
+        "face": "api",
+        "request_id": answer.headers["x-openstack-request-id"],
+        "remote_address": "127.0.0.1",
+        "action": "disable",
+        "outcome": "done",
+        "message": "",
+        "cell_uuid": cloud.cell("cell2").uuid,
+        "cell_name": "cell2",
+        "service_uuid": service.uuid,
+        "service_id": service.id,
+        "host": "cmp",
+        "binary": "nova-compute",
+        "before": {"status": "enabled", "disabled_reason": None, "forced_down": False},
+        "after": {"status": "disabled", "disabled_reason": "fan", "forced_down": False},
+    }
+    assert written is not None
+    assert abs(entry.at - written) <= datetime.timedelta(seconds=1)
+    assert not Intent.objects.exists()
+
+
+def test_refusals_are_on_record(cloud: Cloud, api: ApiClient, service: Service) -> None:
+    cloud.add_instance("cell2", "cmp")
+    member = api.as_user("bob", "member")
+    member.put(f"/os-services/{service.uuid}", {"status": "enabled"}, "2.53")
+    member.put("/os-services/disable", {"host": "cmp", "binary": "nova-compute"}, "2.1")
+    member.delete("/os-services/7", "2.1")
+    api.put(f"/os-services/{MISSING}", {"status": "enabled"}, "2.53")
+    api.put(f"/os-services/{service.uuid}", {}, "2.53")
+    api.delete(f"/os-services/{service.uuid}", "2.53")
+    fields = ("username", "action", "outcome", "service_uuid", "host", "message")
+    assert list(Entry.objects.order_by("id").values_list(*fields)) == [
+        ("bob", "update", "refused", service.uuid, "", forbidden("update")),
+        ("bob", "update", "refused", "", "cmp", forbidden("update")),
+        ("bob", "delete", "refused", "", "", forbidden("delete")),
+        (
+            "operator",
+            "enable",
+            "refused",
+            MISSING,
+            "",
+            f"Service {MISSING} could not be found.",
+        ),
+        (
+            "operator",
+            "update",
+            "refused",
+            service.uuid,
+            "cmp",
+            "No updates were requested. Fields 'status' or 'forced_down' should be specified.",
+        ),
+        (
+            "operator",
+            "delete",
+            "refused",
+            service.uuid,
+            "cmp",
+            "Unable to delete compute service that is hosting instances. "
+            "Migrate or delete the instances first.",
+        ),
+    ]
+    assert Entry.objects.filter(after__isnull=True).count() == 6
+
+
+def forbidden(rule: str) -> str:
+    return f"Policy doesn't allow os_compute_api:os-services:{rule} to be performed."
+
+
+def test_reads_are_not_on_record(api: ApiClient, service: Service) -> None:
+    api.get("/os-services", "2.53")
+    api.as_user("bob", "member").get("/os-services", "2.53")
+    assert not Entry.objects.exists()
+
+
+def test_it_survives_the_service_and_the_user(
+    cloud: Cloud, api: ApiClient, service: Service
+) -> None:
+    api.delete(f"/os-services/{service.uuid}", "2.53")
+    Service.with_deleted.using(cloud.cell("cell2").alias).all().delete()
+    User.objects.all().delete()
+    entry = Entry.objects.get()
+    assert (entry.username, entry.service_uuid, entry.host) == ("operator", service.uuid, "cmp")
+
+
+def entry(**columns: Any) -> Entry:
+    one = record.draft(ACTOR, "disable", host="cmp")
+    for name, value in columns.items():
+        setattr(one, name, value)
+    record.refuse(one, "no")
+    return one
+
+
+@pytest.mark.usefixtures("db")
+def test_nothing_of_it_can_be_changed() -> None:
+    one = entry()
+    one.message = "yes"
+    read = Entry.objects.get()
+    read.message = "yes"
+    for change in (
+        one.save,
+        read.save,
+        one.delete,
+        lambda: Entry.objects.update(message="yes"),
+        lambda: Entry.objects.filter(id=one.id).delete(),
+        lambda: Entry.objects.all().delete(),
+        lambda: Entry.objects.bulk_update([read], ["message"]),
+        lambda: Entry.objects.update_or_create(id=one.id, defaults={"message": "yes"}),
+    ):
+        with pytest.raises(AppendOnly):
+            change()
+    assert Entry.objects.get().message == "no"
+
+
+def test_no_token_and_no_password_gets_into_it(
+    cloud: Cloud, api: ApiClient, service: Service
+) -> None:
+    user = User.objects.create_superuser("carl", password="pa55-word")
+    basic = "Basic Y2FybDpwYTU1LXdvcmQ="
+    api.put(f"/os-services/{service.uuid}", {"status": "disabled"}, "2.53")
+    anonymous = api.anonymous()
+    answer = anonymous.put(
+        f"/os-services/{service.uuid}", {"status": "enabled"}, "2.53", Authorization=basic
+    )
+    assert answer.status == 200
+    anonymous.client.force_login(user)
+    cloud.point("cell2", "postgresql://nova:pa55-word@127.0.0.1:1/nova_cell2")
+    assert api.put(f"/os-services/{service.uuid}", {"status": "enabled"}, "2.53").status == 503
+    everything = json.dumps([record.as_dict(one) for one in Entry.objects.all()])
+    assert Entry.objects.aggregate(count=Count("id"))["count"] == 3
+    assert "pa55-word" not in everything
+    assert "Y2FybDpwYTU1" not in everything
+    assert api.token is not None
+    assert api.token not in everything
+
+
+@pytest.mark.usefixtures("db")
+def test_export() -> None:
+    for day in (1, 2, 3):
+        entry(at=datetime.datetime(2026, 5, day, 12, tzinfo=datetime.UTC), host=f"cmp-{day}é")
+
+    def export(*arguments: str) -> list[str]:
+        out = StringIO()
+        call_command("export_audit", *arguments, stdout=out)
+        return [json.loads(line)["host"] for line in out.getvalue().splitlines()]
+
+    assert export() == ["cmp-1é", "cmp-2é", "cmp-3é"]
+    assert export("--since", "2026-05-02") == ["cmp-2é", "cmp-3é"]
+    assert export("--since", "2026-05-02T14:00:00+02:00") == ["cmp-2é", "cmp-3é"]
+    assert export("--since", "2026-05-02T12:00:01") == ["cmp-3é"]
+    assert export("--until", "2026-05-02") == ["cmp-1é"]
+    for nonsense in ("yesterday", "2026-13-01"):
+        with pytest.raises(CommandError, match=nonsense):
+            export("--since", nonsense)
