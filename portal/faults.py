@@ -143,6 +143,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return NovaResponse(
             fault_body(error.status_code, str(error.detail)), status=error.status_code
         )
+    if isinstance(error, DatabaseError):
+        # Cells that fail are missing from an answer; this is a database there is only one of.
+        logger.error("a database that every request needs failed: %s", cause_of(error))
+        return NovaResponse(
+            fault_body(503, "A database that every request needs does not answer."),
+            status=503,
+            headers={"Retry-After": "10"},
+        )
     request = context["request"]
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return NovaResponse(

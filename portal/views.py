@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from rest_framework import viewsets
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
