@@ -1,0 +1,186 @@
+"""Many operators and a heartbeat on one service at the same time, with real threads.
+
+Nova-compute's heartbeat and the actions write to the same row: neither may lose what the other
+wrote, and of two actions one must have happened after the other.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+from django.utils import timezone
+
+from audit.models import Entry, Face, Intent
+from audit.record import Actor
+from services import actions
+from services.actions import ServiceRef
+from services.models import Service
+from tests.clouds import Cloud
+
+pytestmark = pytest.mark.server
+
+#: Writers and seconds; 50 and 30 for the full measure.
+WRITERS = int(os.environ.get("CONCURRENCY_TEST_WRITERS", "12"))
+SECONDS = float(os.environ.get("CONCURRENCY_TEST_SECONDS", "4"))
+
+
+def together(*functions: Callable[[], None]) -> None:
+    """Run each on a thread of its own; an error in any of them fails the test."""
+    errors: list[BaseException] = []
+
+    def guarded(function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=guarded, args=(one,)) for one in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def act(ref: ServiceRef, actor: Actor, number: int) -> str:
+    """One of the actions; a disabled service carries the name of who disabled it last."""
+    choice = random.randrange(3)
+    if choice == 0:
+        actions.disable(ref, actor, f"{actor.username}:{number}")
+    elif choice == 1:
+        actions.enable(ref, actor)
+    else:
+        actions.set_forced_down(ref, bool(number % 2), actor)
+    return actor.username
+
+
+def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
+    service = cloud.host("cell2", "cmp", service={"report_count": 0})[0]
+    cloud.host("cell1", "other")
+    rows = Service.objects.using(cloud.cell("cell2").alias).filter(id=service.id)
+    ref = ServiceRef(uuid=service.uuid or "")
+    until = time.monotonic() + SECONDS
+    done: list[str] = []
+    beats = 0
+
+    def write(name: str) -> Callable[[], None]:
+        def run() -> None:
+            actor = Actor(name, Face.API)
+            number = 0
+            while time.monotonic() < until:
+                done.append(act(ref, actor, number))
+                number += 1
+
+        return run
+
+    def heartbeat() -> None:
+        """As nova-compute does: it reads the count, and writes the count and the time."""
+        nonlocal beats
+        while time.monotonic() < until:
+            count = rows.values_list("report_count", flat=True).get()
+            assert count == beats, "an action wrote to the count"
+            now = timezone.now()
+            rows.update(report_count=count + 1, last_seen_up=now, updated_at=now)
+            beats += 1
+            time.sleep(0.005)
+
+    together(heartbeat, *(write(f"writer-{number}") for number in range(WRITERS)))
+
+    row = rows.get()
+    assert row.report_count == beats > 10
+    assert len(done) > WRITERS
+    entries = list(Entry.objects.order_by("at", "id"))
+    assert sorted(entry.username for entry in entries) == sorted(done)
+    assert {entry.outcome for entry in entries} == {"done"}
+    assert not Intent.objects.exists()
+    # One after the other: each began from what the one before it had left.
+    state: Any = {"status": "enabled", "disabled_reason": None, "forced_down": False}
+    for entry in entries:
+        assert entry.before == state
+        state = entry.after
+        assert (state["status"] == "enabled") == (state["disabled_reason"] is None)
+    assert actions.state_of(row) == state
+
+
+def test_two_operators_leave_one_of_their_outcomes(cloud: Cloud) -> None:
+    service = cloud.host("cell2", "cmp")[0]
+    rows = Service.objects.using(cloud.cell("cell2").alias).filter(id=service.id)
+    ref = ServiceRef(uuid=service.uuid or "")
+    barrier = threading.Barrier(2)
+
+    def disable() -> None:
+        barrier.wait()
+        actions.disable(ref, Actor("ann", Face.CONSOLE), "ann's reason")
+
+    def enable() -> None:
+        barrier.wait()
+        actions.enable(ref, Actor("bob", Face.API))
+
+    for _ in range(20):
+        rows.update(disabled=True, disabled_reason="before")
+        together(disable, enable)
+        row = rows.get()
+        assert (row.disabled, row.disabled_reason) in [(True, "ann's reason"), (False, None)]
+    assert Entry.objects.filter(outcome="done").count() == 40
+
+
+def test_a_delete_against_updates(cloud: Cloud) -> None:
+    """Whoever comes after the delete is told that the service is gone."""
+    for number in range(10):
+        service = cloud.host("cell2", f"cmp-{number}")[0]
+        ref = ServiceRef(uuid=service.uuid or "")
+        barrier = threading.Barrier(3)
+        missing: list[str] = []
+
+        def delete(ref: ServiceRef = ref, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            actions.delete(ref, Actor("ann", Face.API))
+
+        def disable(
+            ref: ServiceRef = ref,
+            barrier: threading.Barrier = barrier,
+            missing: list[str] = missing,
+        ) -> None:
+            barrier.wait()
+            try:
+                actions.disable(ref, Actor("bob", Face.API), "too late?")
+            except actions.Missing:
+                missing.append("bob")
+
+        together(delete, disable, disable)
+        row = Service.with_deleted.using(cloud.cell("cell2").alias).get(id=service.id)
+        assert row.deleted == service.id
+        refused = Entry.objects.filter(service_uuid=service.uuid, outcome="refused")
+        assert refused.count() == len(missing)
+        assert row.disabled is (len(missing) < 2)
+
+
+def test_an_action_waits_for_who_holds_the_row(cloud: Cloud) -> None:
+    """A heartbeat in the middle of its transaction is neither lost nor overwritten."""
+    service = cloud.host("cell2", "cmp", service={"report_count": 5})[0]
+    alias = cloud.cell("cell2").alias
+    rows = Service.objects.using(alias).filter(id=service.id)
+    ref = ServiceRef(uuid=service.uuid or "")
+    locked = threading.Event()
+
+    def heartbeat() -> None:
+        with transaction.atomic(using=alias):
+            rows.update(report_count=6)
+            locked.set()
+            time.sleep(0.3)
+
+    def disable() -> None:
+        locked.wait()
+        actions.disable(ref, Actor("ann", Face.API), "fan")
+
+    together(heartbeat, disable)
+    row = rows.get()
+    assert (row.report_count, row.disabled_reason) == (6, "fan")
