@@ -1,401 +1,27 @@
-"""Lists over all cells in the admin, and the read-only pages of one row of one cell.
+"""Lists over all cells in the admin, and the read-only pages of one row of one cell."""
 
-A change list here is Django's own with three differences: its rows come merged from all cells
-(``cells.merging``), its filters are counted in all cells together (``cells.facets``), and a row
-goes by its uuid.
-"""
-
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
-from django.db.models import Model, Q, QuerySet
-from django.db.models.expressions import Combinable
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from cells.across import ask_cells
+from cells.change_list import PER_PAGE, PER_PAGE_CHOICES, AcrossCellsChangeList
 from cells.checks import check_cells
+from cells.columns import Column, ListedRow
 from cells.export import csv_lines, missing_header
-from cells.facets import CellFacet, Choice, Facet, Group, ZoneFacet
-from cells.lanes import CellUnavailable, lane_of
+from cells.facets import CellFacet, Facet
+from cells.lanes import lane_of
 from cells.locate import MayBeMissing, NotFound
-from cells.mappings import Cell, all_cells
-from cells.merging import AT_ONCE, Keys, MergedRows, Place, SortKey, whole_rows
+from cells.mappings import Cell
 from cells.models import CellMapping
 from cells.rows import by_key, key_of
-
-M = TypeVar("M", bound=Model)
-Label = str | Promise
-
-#: What a query string says besides filters.
-ORDER, PAGE, SEARCH, PER_PAGE, COLUMNS = "o", "p", "q", "per_page", "columns"
-PER_PAGE_CHOICES = (25, 50, 100, 250, 500)
-
-
-@dataclass(frozen=True)
-class ListedRow(Generic[M]):
-    """A row in a list, and what its columns need to know beside it."""
-
-    cell: Cell
-    row: M
-    zone: str = ""
-
-    @property
-    def key(self) -> str:
-        """What the row is called in URLs and checkboxes."""
-        return key_of(self.cell, self.row)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a list.
-
-    ``show`` renders it (already escaped HTML, or text), ``export`` gives its columns in the CSV
-    file; ``sort`` is what ``SortKey.by`` takes.
-    """
-
-    name: str
-    label: Label
-    show: Callable[[ListedRow[Any]], Any]
-    sort: str | Callable[[Cell], Combinable | str] | None = None
-    text: bool = False
-    numeric: bool = False
-    default: bool = True
-    export: Mapping[str, Callable[[ListedRow[Any]], Any]] = field(default_factory=dict)
-
-
-@dataclass
-class Counted:
-    """What one cell said of its rows."""
-
-    groups: list[dict[str, Any]]
-    zones: Counter[str]
-    keys: list[Keys] | None
-
-
-class AcrossCellsChangeList(ChangeList):
-    """A change list whose rows are in all cells."""
-
-    model_admin: "AcrossCellsAdmin"
-    missing: list[CellUnavailable]
-    title: str
-
-    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        self.request = request
-        super().__init__(request, *args, **kwargs)
-        self.title = str(self.opts.verbose_name_plural).capitalize()
-
-    # --- what is asked for -------------------------------------------------------------------
-
-    def get_queryset(
-        self, request: HttpRequest, exclude_parameters: Any = None
-    ) -> "QuerySet[Any, Any]":
-        """The rows that the search leaves, of no cell in particular and in no order."""
-        self.filter_specs, self.has_filters = [], True
-        self.facets: Sequence[Facet] = self.model_admin.get_facets(request)
-        for facet in self.facets:
-            facet.prepare()
-        self.active = {
-            facet: value
-            for facet in self.facets
-            if (value := request.GET.get(facet.name)) is not None
-        }
-        self.has_active_filters = bool(self.active)
-        self.clear_all_filters_qs = self.link(
-            **{facet.name: None for facet in self.facets}  # type: ignore[arg-type]
-        )
-        rows, _duplicates = self.model_admin.get_search_results(
-            request, self.root_queryset, self.query
-        )
-        return rows.order_by()
-
-    @cached_property
-    def columns(self) -> list[Column]:
-        """The columns that are shown."""
-        wanted = [
-            name for names in self.request.GET.getlist(COLUMNS) for name in names.split(",") if name
-        ]
-        chosen = [column for column in self.model_admin.columns if column.name in wanted]
-        return chosen or [column for column in self.model_admin.columns if column.default]
-
-    @cached_property
-    def order(self) -> list[tuple[Column, bool]]:
-        """The columns that the list is sorted by, each with whether it descends."""
-        known = {column.name: column for column in self.model_admin.columns if column.sort}
-        asked = self.request.GET.get(ORDER, "").split(".")
-        order = [
-            (known[name.removeprefix("-")], name.startswith("-"))
-            for name in asked
-            if name.removeprefix("-") in known
-        ]
-        return order or [(known[name], False) for name in self.model_admin.default_order]
-
-    @cached_property
-    def annotated(self) -> "QuerySet[Any, Any]":
-        annotations: dict[str, Any] = {}
-        for facet in self.facets:
-            annotations |= facet.annotations()
-        return self.queryset.annotate(**annotations)
-
-    def rows_in(
-        self, cell: Cell, *, but: Facet | None = None, only: type[Facet] | None = None
-    ) -> "QuerySet[Any, Any]":
-        """The cell's rows that the chosen filters leave (all ``but`` one; ``only`` one kind)."""
-        rows = self.annotated.using(cell.alias)
-        own: dict[str, Any] = {}
-        for facet in self.facets:
-            own |= facet.annotations_in(cell)
-        if own:
-            rows = rows.annotate(**own)
-        where = Q()
-        for facet, value in self.active.items():
-            if facet is but or (only is not None and not isinstance(facet, only)):
-                continue
-            condition = facet.condition(value, cell)
-            if condition is None:
-                return rows.none()
-            where &= condition
-        return rows.filter(where) if where else rows
-
-    # --- what is answered --------------------------------------------------------------------
-
-    @cached_property
-    def merged(self) -> MergedRows[Any]:
-        keys = [
-            SortKey(column.sort, descending, column.text)
-            for column, descending in self.order
-            if column.sort is not None
-        ]
-        return MergedRows(self.rows_in, keys)
-
-    def get_results(self, request: HttpRequest) -> None:
-        stop = max(1, self.page_num) * self.list_per_page
-        first_keys = stop if stop <= AT_ONCE else None
-        answers = ask_cells(all_cells(), partial(self._count_in, first_keys=first_keys))
-        self.missing = answers.missing
-        self.counted = answers.by_cell
-        self.groups: list[Group] = [
-            group for counted in self.counted.values() for group in counted.groups
-        ]
-        counts = {
-            cell: sum(group["n"] for group in counted.groups if self._holds(group))
-            for cell, counted in self.counted.items()
-        }
-        self.result_count = self.full_result_count = sum(counts.values())
-        self.show_full_result_count = False
-        self.show_admin_actions = True
-        self.can_show_all, self.show_all = False, False
-        self.multi_page = self.result_count > self.list_per_page
-        self.paginator = Paginator(range(self.result_count), self.list_per_page)
-        self.page_num = min(max(1, self.page_num), self.paginator.num_pages)
-        start = (self.page_num - 1) * self.list_per_page
-        stop = min(start + self.list_per_page, self.result_count)
-        if first_keys is not None and all(
-            counted.keys is not None for counted in self.counted.values()
-        ):
-            places = self.merged.merge(
-                {cell: counted.keys or [] for cell, counted in self.counted.items()}
-            )[start:stop]
-        else:
-            places, missing = self.merged.window(counts, start, stop)
-            self._note(missing)
-        self.result_list = self.listed(places)  # type: ignore[assignment]
-
-    def listed(self, places: Sequence[Place]) -> list[ListedRow[Any]]:
-        """The rows at these places, fetched whole."""
-        whole = whole_rows(places, self.model_admin.whole(self.root_queryset))
-        self._note(whole.missing)
-        return self.model_admin.listed(whole.rows)
-
-    def all_places(self) -> list[Place]:
-        """Where each row of the whole list is, in order."""
-        cells = [cell for cell, counted in self.counted.items()]
-        answers = ask_cells(cells, self.merged.keys_in)
-        self._note(answers.missing)
-        return self.merged.merge(answers.by_cell)
-
-    def _count_in(self, cell: Cell, first_keys: int | None) -> Counted:
-        zone = next((facet for facet in self.facets if isinstance(facet, ZoneFacet)), None)
-        rows = self.rows_in(cell, only=ZoneFacet)
-        columns = [name for facet in self.facets for name in facet.annotations()]
-        columns += [name for facet in self.facets for name in facet.annotations_in(cell)]
-        groups = self.model_admin.count_groups(rows, columns)
-        for group in groups:
-            group["cell"] = cell
-        keys = None if first_keys is None else self.merged.keys_in(cell, first_keys)
-        zones = (
-            Counter[str]() if zone is None else zone.count_in(cell, self.rows_in(cell, but=zone))
-        )
-        return Counted(groups, zones, keys)
-
-    def _holds(self, group: Group, but: Facet | None = None) -> bool:
-        return all(
-            facet is but or facet.holds(value, group) for facet, value in self.active.items()
-        )
-
-    def _note(self, missing: Sequence[CellUnavailable]) -> None:
-        known = {one.cell for one in self.missing}
-        self.missing += [one for one in missing if one.cell not in known]
-
-    # --- what the template shows -------------------------------------------------------------
-
-    def link(self, **changes: str | None) -> str:
-        """The query string of this view with some parameters changed; ``None`` removes one.
-
-        It leads to the first page unless ``p`` is among them.
-        """
-        query = self.request.GET.copy()
-        query.pop(PAGE, None)
-        query.pop("e", None)
-        for name, value in changes.items():
-            if value is None:
-                query.pop(name, None)
-            else:
-                query[name] = value
-        return f"?{query.urlencode()}"
-
-    def kept(self, *names: str) -> list[tuple[str, str]]:
-        """The view's parameters but these and the page, for the hidden fields of a form."""
-        return [
-            (name, value)
-            for name, values in self.request.GET.lists()
-            if name not in (PAGE, *names)
-            for value in values
-        ]
-
-    def kept_by_search(self) -> list[tuple[str, str]]:
-        return self.kept(SEARCH)
-
-    def kept_by_columns(self) -> list[tuple[str, str]]:
-        return self.kept(COLUMNS, PER_PAGE)
-
-    @property
-    def view(self) -> str:
-        """The query string by which the view is saved."""
-        return self.link().removeprefix("?")
-
-    def headers(self) -> list[dict[str, Any]]:
-        """The head of each column, with the link that sorts by it."""
-        now = {column.name: descending for column, descending in self.order[:1]}
-        heads = []
-        for column in self.columns:
-            descending = now.get(column.name)
-            heads.append(
-                {
-                    "column": column,
-                    "sort": "none"
-                    if descending is None
-                    else ("descending" if descending else "ascending"),
-                    "link": self.link(
-                        **{ORDER: f"-{column.name}" if descending is False else column.name}
-                    )
-                    if column.sort
-                    else "",
-                }
-            )
-        return heads
-
-    def table(self) -> list[dict[str, Any]]:
-        """The rows, each with its columns rendered."""
-        columns = self.columns
-        return [
-            {
-                "key": row.key,
-                "name": str(row.row),
-                "url": self.url_for_result(row),
-                "cells": [(column, column.show(row)) for column in columns],
-            }
-            for row in self.result_list
-        ]
-
-    def url_for_result(self, result: Any) -> str:
-        opts = self.opts
-        return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[result.key])
-
-    def facet_choices(self) -> list[tuple[Facet, list[tuple[Choice, str]]]]:
-        """Each facet with its choices, and the query string of each."""
-        shown = []
-        for facet in self.facets:
-            chosen = self.active.get(facet)
-            if isinstance(facet, ZoneFacet):
-                zones: Counter[str] = Counter()
-                for counted in self.counted.values():
-                    zones += counted.zones
-                labels: list[tuple[str, Any]] = [(zone, zone) for zone in sorted(zones)]
-                counts = zones
-            else:
-                labels = facet.values(self.groups)
-                counts = Counter()
-                under = [group for group in self.groups if self._holds(group, but=facet)]
-                for value, _label in labels:
-                    counts[value] = sum(group["n"] for group in under if facet.holds(value, group))
-            if chosen is not None and chosen not in dict(labels):
-                labels.append((chosen, chosen))
-            choices = [
-                Choice(value, label, counts[value], value == chosen) for value, label in labels
-            ]
-            shown.append(
-                (
-                    facet,
-                    [
-                        (
-                            choice,
-                            self.link(**{facet.name: None if choice.selected else choice.value}),
-                        )
-                        for choice in choices
-                        if choice.count or choice.selected or isinstance(facet, CellFacet)
-                    ],
-                )
-            )
-        return shown
-
-    per_page_choices = PER_PAGE_CHOICES
-
-    def column_choices(self) -> list[tuple[Column, bool]]:
-        """All columns, each with whether it is shown."""
-        return [(column, column in self.columns) for column in self.model_admin.columns]
-
-    def chips(self) -> list[tuple[Facet, Label, str]]:
-        """The filters in force: each with its value's name, and the view without it."""
-        return [
-            (
-                facet,
-                dict(facet.values(self.groups)).get(value, value),
-                self.link(**{facet.name: None}),
-            )
-            for facet, value in self.active.items()
-        ]
-
-    def link_without_search(self) -> str:
-        return self.link(**{SEARCH: None})
-
-    @property
-    def first(self) -> int:
-        """The number of the first row of the page, from 1."""
-        return (self.page_num - 1) * self.list_per_page + 1
-
-    @property
-    def last(self) -> int:
-        """The number of the last row of the page."""
-        return min(self.page_num * self.list_per_page, self.result_count)
-
-    def page_links(self) -> list[tuple[int | str, str]]:
-        """Numbers of pages with their links; one without a link stands for those left out."""
-        return [
-            (number, self.link(**{PAGE: str(number)}) if isinstance(number, int) else "")
-            for number in self.paginator.get_elided_page_range(self.page_num)
-        ]
 
 
 class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -471,9 +97,11 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_changelist_instance(self, request: HttpRequest) -> AcrossCellsChangeList:
         try:
-            per_page = int(request.GET.get(PER_PAGE, ""))
-        except ValueError:
+            asked = int(request.GET[PER_PAGE])
+        except (KeyError, ValueError):
             per_page = self.list_per_page
+        else:
+            per_page = min(max(asked, PER_PAGE_CHOICES[0]), PER_PAGE_CHOICES[-1])
         return AcrossCellsChangeList(
             request,
             self.model,
@@ -483,7 +111,7 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             date_hierarchy=None,
             search_fields=self.get_search_fields(request),
             list_select_related=False,
-            list_per_page=min(max(per_page, PER_PAGE_CHOICES[0]), PER_PAGE_CHOICES[-1]),
+            list_per_page=per_page,
             list_max_show_all=0,
             list_editable=(),
             model_admin=self,
@@ -501,7 +129,8 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             csv_lines(self.columns, places, listing), content_type="text/csv; charset=utf-8"
         )
         response["Content-Disposition"] = f'attachment; filename="{self.opts.model_name}s.csv"'
-        response.headers |= missing_header(listing.missing)
+        for name, value in missing_header(listing.missing).items():
+            response[name] = value
         return response
 
     def row_view(self, request: HttpRequest, key: str) -> HttpResponse:

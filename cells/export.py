@@ -10,7 +10,8 @@ from cells.lanes import CellUnavailable
 from cells.merging import Place, in_parts
 
 if TYPE_CHECKING:
-    from cells.admin import AcrossCellsChangeList, Column
+    from cells.change_list import AcrossCellsChangeList
+    from cells.columns import Column
 
 ROWS_AT_ONCE = 1_000
 

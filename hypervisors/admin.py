@@ -13,7 +13,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from audit.history import history_of
-from cells.admin import AcrossCellsAdmin, Column, ListedRow
+from cells.admin import AcrossCellsAdmin
+from cells.columns import Column, ListedRow
 from cells.facets import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
 from cells.html import DASH, NOTHING, ago, badge, bar
 from cells.mappings import Cell

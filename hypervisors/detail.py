@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
 from cells.across import ask_cells
 from cells.lanes import CellUnavailable
@@ -84,7 +85,7 @@ def around(cell: Cell, node: ComputeNode, page: int) -> tuple[Around | None, lis
 
 def _ask(cell: Cell, node: ComputeNode, page: int) -> Around:
     nodes = ComputeNode.objects.using(cell.alias)
-    names: QuerySet[ComputeNode, ComputeNode] = nodes.only("uuid", "hypervisor_hostname").annotate(
+    names: Any = nodes.only("uuid", "hypervisor_hostname").annotate(
         sorted_by=CodePoints(F("hypervisor_hostname"))
     )
     siblings = (

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from django.db.models import Case, IntegerField, Q, Value, When
 from django.db.models.expressions import Combinable
@@ -152,13 +153,13 @@ def latest_report(*, seconds: float = REPORT_SECONDS) -> Report:
 
 def _read(cell: Cell, nodes: dict[str, Q], services: dict[str, Q]) -> Rows:
     """The cell's compute nodes and services."""
-    node_rows = (
+    node_rows: Any = (
         ComputeNode.objects.using(cell.alias)
         .annotate(**_flags(nodes))
         .order_by("id")
         .values_list("id", "uuid", "host", "hypervisor_hostname", *_flags(nodes))
     )
-    service_rows = (
+    service_rows: Any = (
         Service.objects.using(cell.alias)
         .exclude(binary__in=API_BINARIES)
         .annotate(**_flags(services))
@@ -166,8 +167,14 @@ def _read(cell: Cell, nodes: dict[str, Q], services: dict[str, Q]) -> Rows:
         .values_list("id", "uuid", "host", "binary", *_flags(services))
     )
     return (
-        [Node(*row[:4], _names(nodes, row[4:])) for row in node_rows],
-        [Daemon(*row[:4], _names(services, row[4:])) for row in service_rows],
+        [
+            Node(row_id, uuid, host, name, _names(nodes, flags))
+            for row_id, uuid, host, name, *flags in node_rows
+        ],
+        [
+            Daemon(row_id, uuid, host, binary, _names(services, flags))
+            for row_id, uuid, host, binary, *flags in service_rows
+        ],
     )
 
 
@@ -183,7 +190,7 @@ def _flags(conditions: dict[str, Q]) -> dict[str, Combinable]:
 NONE: frozenset[str] = frozenset()
 
 
-def _names(conditions: Iterable[str], values: tuple[int, ...]) -> frozenset[str]:
+def _names(conditions: Iterable[str], values: Sequence[int]) -> frozenset[str]:
     if not any(values):
         return NONE
     return frozenset(name for name, value in zip(conditions, values, strict=True) if value)

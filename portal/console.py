@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from portal.permissions import ADMIN_ROLE, READER_ROLE, roles_of
@@ -60,14 +60,10 @@ class Console(admin.AdminSite):
         }
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        from portal import pages, saved
-
-        def page(view: Any) -> Any:
-            return self.admin_view(partial(view, site=self))
+        from portal import saved
 
         return [
-            path("overview/", page(pages.overview_part), name="overview_part"),
-            path("problems/", page(pages.problems), name="problems"),
+            path("", include("hypervisors.console_urls")),
             path("saved/", self.admin_view(saved.save), name="save_filter_set"),
             path(
                 "saved/<int:set_id>/forget/",
@@ -76,11 +72,3 @@ class Console(admin.AdminSite):
             ),
             *super().get_urls(),
         ]
-
-    def index(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        from portal.pages import overview_context
-
-        context = {"is_overview": True, **overview_context(request), **(extra_context or {})}
-        return super().index(request, context)

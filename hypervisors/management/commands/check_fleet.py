@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
     def write_table(self, report: Report, *, every: bool) -> None:
         """A row a problem, then what does not answer."""
-        console = Console(file=self.stdout._out)
+        console = Console(file=cast(TextIO, self.stdout))
         table = Table("problem", "severity", "count", "where", "what to do", show_lines=every)
         for problem in report.problems:
             if problem.count:

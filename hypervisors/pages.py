@@ -49,6 +49,12 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def index(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """The overview, the console's first page."""
+    context = {"is_overview": True, "title": site.index_title, **overview_context(request)}
+    return site.index(request, context)
+
+
 def overview_part(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """The changing part of the overview alone, which the page fetches to stay fresh."""
     if not may_see_fleet(request):
