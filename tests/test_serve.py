@@ -1,0 +1,223 @@
+"""``manage.py serve``, which is what ``make run`` runs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections
+
+from portal.models import ApiToken
+from tests.clouds import Cloud
+from tests.commands import ROOT, environment, manage
+from tests.nova import made_by_nova, schema_of
+from tests.servers import free_port
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Served:
+    """A portal as it is served; ``text`` is what it has printed."""
+
+    process: "subprocess.Popen[str]"
+    port: int
+    text: str
+
+    def line(self, start: str) -> str:
+        """The line that begins so."""
+        return next(line for line in self.text.splitlines() if line.startswith(start))
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@contextmanager
+def served(folder: Path, **settings: str) -> Iterator[Served]:
+    """Serve until the end of the block, on a free port."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "manage.py", "serve"],
+        env=environment(PORT=str(port), VAR_DIR=str(folder), **settings),
+        stdout=subprocess.PIPE,
+        stderr=(folder / "stderr").open("w"),
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    text = ""
+    while "openstack " not in text:
+        line = process.stdout.readline()
+        assert line, f"it ended: {text}{(folder / 'stderr').read_text()}"
+        text += line
+    try:
+        shell(f"curl --silent --fail http://127.0.0.1:{port}/v2.1")
+        yield Served(process, port, text)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+        process.stdout.close()
+
+
+def shell(line: str) -> str:
+    """What a printed line prints when it is given to a shell."""
+    done = subprocess.run(
+        line,
+        shell=True,  # noqa: S602
+        env=environment() | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of them end within a few seconds."""
+    return not psutil.wait_procs(processes, timeout=15)[1]
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The embedded portal in an empty folder."""
+    with served(tmp_path_factory.mktemp("var")) as one:
+        yield one
+
+
+def test_it_says_where_it_is(portal: Served) -> None:
+    base = f"http://127.0.0.1:{portal.port}"
+    assert portal.line("console").split() == ["console", f"{base}/admin/"]
+    assert portal.line("API").split() == ["API", f"{base}/v2.1"]
+    assert portal.line("login").split()[:4] == ["login", "admin", "/", "demo"]
+
+
+def test_the_printed_lines_work(portal: Served) -> None:
+    assert '"hypervisor_hostname":"c1-r01-cmp01.example.net"' in shell(
+        portal.line("curl").replace("curl", "curl --silent --fail", 1)
+    )
+    services = shell(portal.line("openstack"))
+    assert re.search(r"nova-compute +\| c1-r01-cmp01 +\| az1 +\| enabled +\| up", services)
+    assert re.search(r"nova-compute +\| c1-r01-cmp02 +\| az1 +\| enabled +\| down", services)
+    assert re.search(r"None +\| nova-compute +\| c4-r01-cmp01 ", services)
+
+
+def test_the_console_answers(portal: Served) -> None:
+    page = shell(f"curl --silent --fail --location {portal.line('console').split()[1]}")
+    assert "csrfmiddlewaretoken" in page
+
+
+def test_heartbeats_run_beside_it(portal: Served) -> None:
+    commands = [" ".join(child.cmdline()) for child in portal.children()]
+    assert len([command for command in commands if "heartbeat" in command]) == 1
+
+
+def test_a_port_in_use(portal: Served, tmp_path: Path) -> None:
+    done = manage("serve", PORT=str(portal.port), VAR_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    said = f"CommandError: port {portal.port}: address already in use; set PORT to another\n"
+    assert done.stderr == said
+    assert not (tmp_path / "cells").exists()
+
+
+def test_interrupting_ends_everything_and_the_fleet_stays(tmp_path: Path) -> None:
+    with served(tmp_path) as first:
+        assert "cell0 and 4 cells" in first.text
+        children = first.children()
+        assert len(children) >= 2
+        os.killpg(first.process.pid, signal.SIGINT)  # as Ctrl-C does
+        first.process.wait(30)
+        assert gone(children)
+    assert (tmp_path / "stderr").read_text().count("Traceback") == 0
+    before = (tmp_path / "cells" / "cell1.sqlite3").stat().st_ino
+    with served(tmp_path) as second:
+        assert "cell0 and 4 cells" not in second.text
+        assert (tmp_path / "cells" / "cell1.sqlite3").stat().st_ino == before
+        children = second.children()
+        os.kill(second.process.pid, signal.SIGKILL)
+        second.process.wait(30)
+        assert gone(children)
+
+
+def test_attached_it_makes_nothing_in_novas_databases(
+    cloud: Cloud, tmp_path: Path, admin_token: str
+) -> None:
+    cloud.host("cell1", "one")
+    aliases = ["api", *(cell.alias for cell in cloud.cells)]
+    with made_by_nova(aliases):
+        before = {alias: schema_of(alias) for alias in aliases}
+        for alias in aliases:
+            connections[alias].close()
+        with served(
+            tmp_path, NOVA_API_DATABASE_URL=cloud.api_url, DATABASE_URL=cloud.portal_url
+        ) as portal:
+            assert "4 cells" in portal.line("attached to")
+            assert "demo" not in portal.text
+            assert "createsuperuser" in portal.text
+            assert "create_token" in portal.text
+            for tool in ("curl", "openstack"):
+                line = portal.line(tool).replace("TOKEN", admin_token)
+                assert "one" in shell(line)
+            assert not [one for one in portal.children() if "heartbeat" in one.cmdline()]
+        assert {alias: schema_of(alias) for alias in aliases} == before
+    assert not (tmp_path / "cells").exists()
+
+
+def test_attached_to_a_database_that_is_away(tmp_path: Path) -> None:
+    url = f"mysql+pymysql://nova:secret@127.0.0.1:{free_port()}/nova_api"
+    done = manage(
+        "serve", NOVA_API_DATABASE_URL=url, VAR_DIR=str(tmp_path), PORT=str(free_port())
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("CommandError: ")
+    assert done.stderr.count("\n") == 1
+    assert "refused" in done.stderr
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "http", "PORT: 'http' cannot be read"),
+        ("PORT", "65536", "PORT: must be from 0 to 65535"),
+        ("DEBUG", "perhaps", "DEBUG: must be true or false, not 'perhaps'"),
+        ("CELL_DEADLINE", "-1", "CELL_DEADLINE: must be a number of seconds above 0"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR"),
+        ("NOVA_API_DATABASE_URL", "oracle://u:hidden@h/db", "NOVA_API_DATABASE_URL: oracle"),
+        ("DATABASE_URL", "mysql://u:hidden@h", "DATABASE_URL: names no database"),
+        ("VAR_DIR", "/dev/null/var", "SECRET_KEY: not set, and none can be kept in"),
+    ],
+)
+def test_a_malformed_setting_is_one_line(tmp_path: Path, name: str, value: str, said: str) -> None:
+    settings: dict[str, Any] = {"VAR_DIR": str(tmp_path)} | {name: value}
+    done = manage("check", **settings)
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+    assert "hidden" not in done.stderr
+
+
+def test_tokens_of_another_process_are_known(cloud: Cloud, tmp_path: Path) -> None:
+    User.objects.create_superuser("alice")
+    connections["default"].close()
+    done = manage(
+        "create_token",
+        "alice",
+        NOVA_API_DATABASE_URL=cloud.api_url,
+        DATABASE_URL=cloud.portal_url,
+        VAR_DIR=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    assert ApiToken.objects.valid(done.stdout.strip()) is not None
