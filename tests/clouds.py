@@ -10,7 +10,6 @@ from django.db.models import Max
 from django.utils import timezone
 
 from cells.databases import alias_of
-from cells.lanes import close_lanes
 from cells.mappings import Cell, all_cells, forget_cells
 from cells.models import (
     Aggregate,
@@ -196,7 +195,6 @@ def fill_with(fleet: Fleet) -> None:
 
 def fresh_cloud(engine: Engine) -> Cloud:
     """The engine's databases without a row but the four cells' mappings."""
-    close_lanes()
     engine.activate()
     empty("api")
     for number, (name, cell_uuid) in enumerate(CELLS.items(), 1):

@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import DjangoDbBlocker, Settings
 
+from cells.lanes import close_lanes
 from cells.mappings import Cell
 from hypervisors.demo.fleet import Fleet
 from portal.models import ApiToken
@@ -90,7 +91,7 @@ def transactional_db(db: None) -> None:
 def cloud(databases: Engine, db: None) -> Iterator[Cloud]:
     """An empty cloud: cell0 to cell3 without a row, to be filled by its methods."""
     yield fresh_cloud(databases)
-    forget_connections()
+    close_lanes()
 
 
 @pytest.fixture

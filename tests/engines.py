@@ -66,12 +66,15 @@ class Engine:
         raise NotImplementedError
 
     def activate(self) -> None:
-        """Make these the databases that the portal uses."""
-        forget_connections()
-        for alias in ("default", "api"):
-            register(alias, database(self.urls[alias]))
-        for name, uuid in CELLS.items():
-            register(alias_of(uuid), database(self.urls[name]))
+        """Make these the databases that the portal uses, with nothing known of them."""
+        forget_cloud()
+        urls = {alias: self.urls[alias] for alias in ("default", "api")}
+        urls |= {alias_of(uuid): self.urls[name] for name, uuid in CELLS.items()}
+        for alias, url in urls.items():
+            settings = database(url)
+            if connections.settings.get(alias) != settings or not _is_usable(alias):
+                forget_connection(alias)
+                register(alias, settings)
 
     def proxied(self, name: str) -> tuple[str, str]:
         """Where the server of a database listens (see ``tests.servers.Proxy``), and the URL of
@@ -214,6 +217,14 @@ def database(url: str) -> dict[str, Any]:
     return database_settings(url, connect_timeout=settings.CELL_DEADLINE)
 
 
+def _is_usable(alias: str) -> bool:
+    """Whether this thread's connection can be used by the next test."""
+    connection = connections[alias]
+    return connection.connection is None or (
+        not connection.in_atomic_block and connection.is_usable()
+    )
+
+
 def forget_connection(alias: str) -> None:
     """Close this thread's connection, so that the next use makes one for what is registered."""
     if alias in connections.settings:
@@ -221,12 +232,17 @@ def forget_connection(alias: str) -> None:
         del connections[alias]
 
 
-def forget_connections() -> None:
-    """Forget all that is known of the databases that were used until now."""
+def forget_cloud() -> None:
+    """Forget what the portal knows of the databases that were used until now."""
     close_lanes()
     forget_cells()
     locate._seen.clear()
     ContentType.objects.clear_cache()
+
+
+def forget_connections() -> None:
+    """Leave all databases alone, so that they can be dropped."""
+    forget_cloud()
     for alias in list(connections.settings):
         forget_connection(alias)
 
