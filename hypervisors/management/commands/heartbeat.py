@@ -54,12 +54,12 @@ class Command(BaseCommand):
         )
         parser.add_argument("--once", action="store_true", help="report once and end")
         parser.add_argument(
-            "--with-parent", action="store_true", help="end when the process that started it does"
+            "--parent", type=int, metavar="PID", help="end when this process, its parent, has ended"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.ours: set[Cell] = set()
-        parent = os.getppid()
+        parent: int | None = options["parent"]
         if not options["once"]:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # each write is whole: just end
         while True:
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             if options["once"]:
                 return
             while time.monotonic() < began + options["every"]:
-                if options["with_parent"] and os.getppid() != parent:
+                if parent is not None and os.getppid() != parent:
                     return
                 time.sleep(min(1, options["every"]))
 

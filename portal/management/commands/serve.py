@@ -31,9 +31,14 @@ class Command(BaseCommand):
         self.prepare()
         self.announce(listening.getsockname()[1])
         if settings.EMBEDDED:
-            # Outlives the exec below as gunicorn's child, and ends when gunicorn does.
+            # Gunicorn takes this process over, so it will be the parent; when it ends, so do
+            # the heartbeats, without Ctrl-C having to reach them.
             subprocess.Popen(
-                [sys.executable, settings.BASE_DIR / "manage.py", "heartbeat", "--with-parent"]
+                [
+                    *(sys.executable, settings.BASE_DIR / "manage.py"),
+                    *("heartbeat", "--parent", str(os.getpid())),
+                ],
+                start_new_session=True,
             )
         listening.set_inheritable(True)
         os.chdir(settings.BASE_DIR)
