@@ -59,7 +59,7 @@ class Entry(models.Model):
     username = models.CharField(max_length=150, db_index=True)
     face = models.CharField(max_length=16, choices=Face.choices)
     request_id = models.CharField(max_length=64, blank=True)
-    remote_address = models.GenericIPAddressField(null=True, blank=True)
+    remote_address = models.CharField(max_length=64, null=True, blank=True)
     action = models.CharField(max_length=32)
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     message = models.TextField(blank=True)

@@ -1,6 +1,7 @@
 """Nova's ``services`` table: the daemons of a cloud and when they were last heard of."""
 
 import datetime
+import uuid
 
 from django.conf import settings
 from django.db import models
@@ -55,11 +56,19 @@ def up_at(now: datetime.datetime, prefix: str = "") -> models.Q:
     return (models.Q(**seen) | models.Q(**never_seen)) & ~forced_down
 
 
+def new_uuid() -> str:
+    """The uuid of a service that is created here."""
+    return str(uuid.uuid4())
+
+
 class Service(CellModel):
-    """A daemon of Nova on a host.  ``uuid`` is null until the backfill has given it one."""
+    """A daemon of Nova on a host.
+
+    ``uuid`` is null for one from before services had uuids, until the backfill gives it one.
+    """
 
     id = models.AutoField(primary_key=True)
-    uuid = models.CharField(max_length=36, null=True)
+    uuid = models.CharField(max_length=36, null=True, default=new_uuid)
     host = models.CharField(max_length=255, null=True)
     binary = models.CharField(max_length=255, null=True)
     topic = models.CharField(max_length=255, null=True)

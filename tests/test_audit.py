@@ -140,7 +140,7 @@ def test_nothing_of_it_can_be_changed() -> None:
         lambda: Entry.objects.filter(id=one.id).delete(),
         lambda: Entry.objects.all().delete(),
         lambda: Entry.objects.bulk_update([read], ["message"]),
-        lambda: Entry.objects.update_or_create(id=one.id, defaults={"message": "yes"}),
+        lambda: Entry.objects.update_or_create({"message": "yes"}, id=one.id),
     ):
         with pytest.raises(AppendOnly):
             change()

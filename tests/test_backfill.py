@@ -330,3 +330,30 @@ def test_killed_at_random_moments(cloud: Cloud, tmp_path: Path) -> None:
 def test_size_of_a_batch() -> None:
     """As many as SQLite takes parameters for, at the least."""
     assert 3 * BATCH_SIZE < 32766
+
+
+def test_the_uuid_column_arrives_by_a_migration_of_its_own(cloud: Cloud) -> None:
+    """On a cell from before it; the rows there are wait for the backfill."""
+    cell = cloud.cell("cell3")
+    call_command("migrate", "services", "0001", database=cell.alias, verbosity=0)
+    try:
+        with connections[cell.alias].cursor() as cursor:
+            for number in (1, 2):
+                cursor.execute(
+                    "INSERT INTO services (id, host, report_count, deleted) VALUES (%s, %s, 0, 0)",
+                    [number, f"cmp-{number}"],
+                )
+    finally:
+        call_command("migrate", database=cell.alias, verbosity=0)
+    assert uuids(cell) == {1: None, 2: None}
+    assert run("--cell", "cell3") == (
+        0,
+        ["cell       found       done", "cell3          2          2"],
+    )
+    assert len(set(uuids(cell).values())) == 2
+
+
+def test_services_created_here_have_a_uuid(cloud: Cloud) -> None:
+    services = Service.objects.using(cloud.cell("cell1").alias)
+    one, other = (services.create(host=host, binary="b", topic="t") for host in ("a", "b"))
+    assert UUID(one.uuid or "") != UUID(other.uuid or "")

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("request_id", models.CharField(blank=True, max_length=64)),
-                ("remote_address", models.GenericIPAddressField(blank=True, null=True)),
+                ("remote_address", models.CharField(blank=True, max_length=64, null=True)),
                 ("action", models.CharField(max_length=32)),
                 (
                     "outcome",
