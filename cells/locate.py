@@ -62,6 +62,8 @@ def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     answer ends the search.  Raises ``NotFound``, or ``MayBeMissing`` when a cell is away.
     """
     uuid = uuid.lower()
+    if "\0" in uuid:  # which PostgreSQL cannot even be asked for
+        raise NotFound(uuid)
     hint = _seen.get(uuid)
     first = [cell for cell in rows.cells if cell == hint]
     others = [cell for cell in rows.cells if cell != hint]

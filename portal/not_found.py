@@ -1,4 +1,4 @@
-"""The answer of Nova's router for a path or method that it does not know."""
+"""What Nova answers before it looks for a resource, or when it finds no route to one."""
 
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
@@ -24,3 +24,10 @@ def no_such_route(request: HttpRequest | Request) -> HttpResponse:
     if request.method == "HEAD" or "text/html" in accepted or "*/*" in accepted:
         return HttpResponse(HTML, status=404, content_type="text/html; charset=UTF-8")
     return HttpResponse(TEXT, status=404, content_type="text/plain; charset=UTF-8")
+
+
+def preflight() -> HttpResponse:
+    """The answer to ``OPTIONS``: 200 and nothing else, not even a type."""
+    response = HttpResponse()
+    del response["Content-Type"]
+    return response

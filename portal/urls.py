@@ -26,8 +26,8 @@ def endpoint(prefix: str, *, legacy: bool) -> list:  # type: ignore[type-arg]
     return [
         path(prefix, version_document, options),
         path(f"{prefix}/", version_document, options),
-        re_path(rf"^{prefix}/+", include(resources), options),
-        re_path(rf"^{prefix}/+{PROJECT}", include(resources), options),
+        re_path(rf"^{prefix}/", include(resources), options),
+        re_path(rf"^{prefix}/{PROJECT}", include(resources), options),
         re_path(rf"^{prefix}/.*$", UnknownRoute.as_view(), options),
     ]
 

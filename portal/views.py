@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
 
-from django.http import HttpResponse
 from rest_framework import viewsets
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -14,7 +13,7 @@ from rest_framework.views import APIView
 from cells.lanes import CellUnavailable
 from portal.faults import BadRequest, ItemNotFound
 from portal.microversions import Version, Versioned
-from portal.not_found import no_such_route
+from portal.not_found import no_such_route, preflight
 from portal.parsers import check_content_type
 from portal.schemas import validate
 from portal.versioning import HEADER, LEGACY_HEADER
@@ -98,7 +97,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """``OPTIONS`` is answered before anything else, empty, as Nova's CORS filter does."""
         if request.method == "OPTIONS" and "options" not in self.action_map:
-            return HttpResponse()
+            return preflight()
         return super().dispatch(request, *args, **kwargs)
 
     def _has_body(self) -> bool:
@@ -203,7 +202,7 @@ class UnknownRoute(APIView):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Every method is answered alike, but for ``OPTIONS``: see ``NovaViewSet``."""
         if request.method == "OPTIONS":
-            return HttpResponse()
+            return preflight()
         self.args, self.kwargs, self.headers = args, kwargs, {}
         self.request = self.initialize_request(request, *args, **kwargs)
         try:

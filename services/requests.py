@@ -63,8 +63,8 @@ def ref_by_uuid(id: str) -> ServiceRef:
 def ref_by_integer(id: str) -> ServiceRef:
     """The service with that integer id, if it is the only one of all cells."""
     try:
-        return ServiceRef(id=int(id), text=id)
-    except ValueError:
+        return ServiceRef(id=int(id.encode("ascii")), text=id)
+    except ValueError:  # other scripts' digits are none to Nova
         raise BadRequest("Invalid input received: id must be an integer") from None
 
 
