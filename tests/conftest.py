@@ -178,15 +178,22 @@ def dead_cell(cloud: Cloud, short_deadline: float) -> Cell:
 # --- the run --------------------------------------------------------------------------------
 
 
+def engine_of(item: pytest.Item) -> str | None:
+    """The engine that a test is to run on, if it has one."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("databases")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests of servers where there is none: ``@pytest.mark.server`` is not for SQLite."""
-    left_out = [
-        item
-        for item in items
-        if item.get_closest_marker("server") is not None
-        and getattr(item, "callspec", None) is not None
-        and item.callspec.params.get("databases") == SQLite.name  # type: ignore[attr-defined]
-    ]
+    """Leave out engines that a test is not for: see the markers ``server`` and ``any_engine``."""
+    left_out: list[pytest.Item] = []
+    for item in items:
+        engine = engine_of(item)
+        if engine is not None and (
+            (item.get_closest_marker("server") and engine == SQLite.name)
+            or (item.get_closest_marker("any_engine") and engine != SQLite.name)
+        ):
+            left_out.append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -194,9 +201,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note which engine the test runs on, for the summary."""
-    callspec = getattr(item, "callspec", None)
-    if callspec is not None and "databases" in callspec.params:
-        item.user_properties.append(("engine", callspec.params["databases"]))
+    if (engine := engine_of(item)) is not None:
+        item.user_properties.append(("engine", engine))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
