@@ -8,14 +8,15 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
 
+from portal.not_found import Preflight
+
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 API_ROOTS = ("v2.1", "v2")
 
 
 class RequestIdMiddleware:
-    """Give each request an id, and put it on the answers of the API as Nova does: on all but those
-    to ``OPTIONS``.
+    """Give each request an id, and put it on the answers of the API as Nova does.
 
     ``request.request_id`` is what the audit record and the logs carry.
     """
@@ -28,7 +29,7 @@ class RequestIdMiddleware:
         request.request_id = request_id  # type: ignore[attr-defined]
         _request_id.set(request_id)
         response = self.get_response(request)
-        if _in_api(request) and request.method != "OPTIONS":
+        if _in_api(request) and not isinstance(response, Preflight):
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response

@@ -26,8 +26,9 @@ def no_such_route(request: HttpRequest | Request) -> HttpResponse:
     return HttpResponse(TEXT, status=404, content_type="text/plain; charset=UTF-8")
 
 
-def preflight() -> HttpResponse:
-    """The answer to ``OPTIONS``: 200 and nothing else, not even a type."""
-    response = HttpResponse()
-    del response["Content-Type"]
-    return response
+class Preflight(HttpResponse):
+    """The answer to ``OPTIONS``: 200 and nothing else, not even a type or a request id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self["Content-Type"]

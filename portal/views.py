@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from cells.lanes import CellUnavailable
 from portal.faults import BadRequest, ItemNotFound
 from portal.microversions import Version, Versioned
-from portal.not_found import no_such_route, preflight
+from portal.not_found import Preflight, no_such_route
 from portal.parsers import check_content_type
 from portal.schemas import validate
 from portal.versioning import HEADER, LEGACY_HEADER
@@ -97,7 +97,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """``OPTIONS`` is answered before anything else, empty, as Nova's CORS filter does."""
         if request.method == "OPTIONS" and "options" not in self.action_map:
-            return preflight()
+            return Preflight()
         return super().dispatch(request, *args, **kwargs)
 
     def _has_body(self) -> bool:
@@ -202,7 +202,7 @@ class UnknownRoute(APIView):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Every method is answered alike, but for ``OPTIONS``: see ``NovaViewSet``."""
         if request.method == "OPTIONS":
-            return preflight()
+            return Preflight()
         self.args, self.kwargs, self.headers = args, kwargs, {}
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
