@@ -146,7 +146,10 @@ def write_cell(rows: CellRows, alias: str) -> None:
     """Insert the rows of one cell into its database, whose tables must be there and empty."""
     with transaction.atomic(using=alias):
         for model, table in zip(CELL_MODELS, rows.tables, strict=True):
-            model._default_manager.using(alias).bulk_create(table, batch_size=BATCH)
+            # Several rows at once are cast to the column's type, which for migrations is an enum
+            # of Nova's on PostgreSQL; there are few.
+            batch = 1 if model is Migration else BATCH
+            model._default_manager.using(alias).bulk_create(table, batch_size=batch)
     _reset_sequences(alias, CELL_MODELS)
     if connections[alias].vendor == "postgresql":
         with connections[alias].cursor() as cursor:
