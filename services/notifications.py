@@ -152,8 +152,9 @@ def deliver() -> Delivery:
 
 def _drain(result: Delivery, renew: Callable[[], bool]) -> None:
     with _broker() as send:
-        for pk in list(Notification.objects.values_list("id", flat=True)):
-            notification = Notification.objects.get(pk=pk)
+        pk = 0
+        while (notification := Notification.objects.filter(id__gt=pk).first()) is not None:
+            pk = notification.pk
             if Intent.objects.filter(service=notification.service, id__lt=pk).exists():
                 continue  # an earlier action on the service has yet to end
             if not renew():

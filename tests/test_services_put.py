@@ -334,3 +334,31 @@ def test_cell_that_does_not_answer(
     assert "cell2" in answer["serviceUnavailable"]["message"]
     assert put(api, "disable", "2.1").status == 503
     assert [entry.outcome for entry in Entry.objects.all()] == ["failed", "failed"]
+
+
+def asked(queries: Any) -> dict[str, int]:
+    """How many statements went to the cells that got any, beside SQLite's BEGIN."""
+    counts = {
+        name: sum(not sql.startswith("BEGIN") for sql in queries.on(name))
+        for name in queries.per_cell()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def test_number_of_queries(api: ApiClient, service: Service, count_queries: Any) -> None:
+    """Only the service's cell is asked, once it is known that it is there."""
+    url = f"/os-services/{service.uuid}"
+    api.get("/os-services", "2.53")
+    with count_queries() as queries:
+        assert api.put(url, {"status": "disabled"}, "2.53").status == 200
+    assert asked(queries) == {"cell2": 3}  # found, locked, written
+    with count_queries() as queries:
+        assert api.put(url, {"status": "disabled"}, "2.53").status == 200
+    assert asked(queries) == {"cell2": 2}
+    with count_queries() as queries:
+        assert put(api, "enable", "2.1").status == 200
+    assert asked(queries) == {"cell2": 3}
+    with count_queries() as queries:
+        assert api.delete(url, "2.53").status == 204
+    # Found, locked; servers, nodes, migrations from and to; service and nodes deleted.
+    assert asked(queries) == {"cell2": 8}
