@@ -42,10 +42,18 @@ def catalogue(rows: Rows) -> list[Request]:
     """Every request, each once, in an order that stays the same."""
     from tests.conformance.catalogue_hypervisors import hypervisors
     from tests.conformance.catalogue_services import services
+    from tests.conformance.states import in_states
 
     picks = Picks(rows)
-    parts = (documents(), headers(picks), methods(picks), services(picks), hypervisors(picks))
-    return list({one.name: one for part in parts for one in part}.values())
+    parts = (
+        documents(),
+        headers(picks),
+        methods(picks),
+        services(picks),
+        hypervisors(picks),
+        in_states(picks),
+    )
+    return list({one.key: one for part in parts for one in part}.values())
 
 
 def documents() -> Iterator[Request]:
@@ -60,6 +68,9 @@ def documents() -> Iterator[Request]:
     ):
         yield from get(endpoint, path, ("", "2.53", "2.999", "foo", "latest"))
         yield from get(endpoint, path, ("", "foo"), token=None)
+    for path in ("/", "/v2", "/v2/", "/v2.1", "/v2.1/", "/v2.1/nope"):
+        for method in ("HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            yield Request(endpoint, method, path)
     for project in (PROJECT_ID, "admin", "abc", "fedcba98", "0" * 33, PROJECT_ID.upper()):
         for path in ("os-services", "os-hypervisors", "os-hypervisors/statistics"):
             yield from get("projects", f"/v2.1/{project}/{path}", ("", "2.53", "foo"))
@@ -138,8 +149,6 @@ def methods(picks: Picks) -> Iterator[Request]:
             (f"/os-hypervisors/{n}/nope", ("GET",)),
             ("/os-hypervisors/a/b/c", ("GET",)),
             ("/os-hypervisors/99999", ("HEAD",)),
-            ("/", ("HEAD", "POST", "PUT", "DELETE")),
-            ("", ("HEAD", "POST")),
         ):
             for method in wrong:
                 yield Request("methods", method, f"/v2.1{path}", version)

@@ -118,11 +118,18 @@ class Report:
         return sum(self.by_endpoint.values(), Counter())
 
     def tables(self) -> str:
-        """Both tables in Markdown."""
+        """Three tables in Markdown: by endpoint, by microversion, by deliberate difference."""
         return "\n\n".join(
             [
                 _table("Endpoint", sorted(self.by_endpoint.items()), self.total),
                 _table("Microversion", sorted(self.by_version.items(), key=_by_number), self.total),
+                "\n".join(
+                    [
+                        "| Deliberate difference | requests |",
+                        "|---|---:|",
+                        *(f"| {name} | {count} |" for name, count in self.deliberate.most_common()),
+                    ]
+                ),
             ]
         )
 

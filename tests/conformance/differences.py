@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 from tests.conformance.comparison import Kind, Verdict, compare
 from tests.conformance.messages import Answer, Request
 from tests.conformance.recording import Recorded
+from tests.conformance.states import CELL_DOWN, WITHOUT_UUIDS
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -191,6 +192,33 @@ def _order_of_servers(request: Request, nova: Answer, ours: Answer) -> bool:
     return replace(nova, body=ordered(nova.body)) == replace(ours, body=ordered(ours.body))
 
 
+def _cell_away(request: Request, nova: Answer, ours: Answer) -> bool:
+    if request.state != CELL_DOWN:
+        return False
+    warned = any("cell cell2 did not answer" in text for text in ours.header("warning"))
+    if nova.status == 500:
+        return ours.status == 503 or (ours.status == 200 and warned)
+    return warned and (nova.status, nova.body) == (ours.status, ours.body)
+
+
+def _no_uuid_yet(request: Request, nova: Answer, ours: Answer) -> bool:
+    return (
+        request.state == WITHOUT_UUIDS
+        and ours.status == 200
+        and any("backfill_service_uuids" in text for text in ours.header("warning"))
+    )
+
+
+def _evacuations_before_253(request: Request, nova: Answer, ours: Answer) -> bool:
+    return (
+        _path(request).endswith("/os-services/force-down")
+        and nova.status == 200
+        and nova.body["service"]["forced_down"] is False
+        and ours.status == 400
+        and "evacuation migration records remain" in _message(ours)
+    )
+
+
 ONE_ANSWER = Difference(
     "the same on every database",
     "Nova hands text on to the database, so its answer depends on which one it is. Ours is the "
@@ -223,6 +251,28 @@ DIFFERENCES: tuple[Difference, ...] = (
         "a marker or id that the database cannot hold is not found; a reason with a NUL is "
         "refused.",
         _nova_fails,
+    ),
+    Difference(
+        "a cell that does not answer",
+        "Nova answers 500 to nearly every request about hypervisors while a cell is away, and "
+        "leaves its services out without a word. We answer with what the other cells have, and a "
+        "`Warning` header says which cell is missing; where the one thing asked for may be in that "
+        "cell, it is 503 and not 404.",
+        _cell_away,
+    ),
+    Difference(
+        "services without a uuid",
+        "From 2.53 Nova answers 500 where a service has no uuid yet, from 2.69 it lists such "
+        "services as if their cell were down. We list them with a null `id`, and a `Warning` header "
+        "header names the command that gives them one.",
+        _no_uuid_yet,
+    ),
+    Difference(
+        "forcing up an evacuated host before 2.53",
+        "A host with evacuations that are done but not completed must not be forced up. Nova looks "
+        "for them in the cell of the host from 2.53 on, but before that only in the database of "
+        "its own configuration, where there are none. We look in the cell of the host always.",
+        _evacuations_before_253,
     ),
     Difference(
         "HEAD",

@@ -34,10 +34,11 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)  # beside version, token and type
     token: str | None = "admin"
     content_type: str | None = JSON  # sent when there is a body
+    state: str = ""  # of the cloud, when it is not well: see ``states``
 
     @property
     def name(self) -> str:
-        """Unique in the catalogue, and readable."""
+        """What is asked, readably."""
         parts = [self.method, self.path, f"@{self.version or '-'}"]
         parts += [f"[{key}: {value}]" for key, value in self.headers.items()]
         if self.token != "admin":
@@ -46,6 +47,11 @@ class Request:
             parts += [f"[{self.content_type}]"] if self.content_type != JSON else []
             parts.append(self.body)
         return " ".join(parts)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The state of the cloud and the name: unique in the catalogue."""
+        return self.state, self.name
 
     @property
     def writes(self) -> bool:

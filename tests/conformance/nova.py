@@ -169,9 +169,11 @@ log_file = {self.log}
 [api_database]
 connection = {self.databases.url("api")}
 max_retries = 1
+retry_interval = 0
 [database]
 connection = {self.databases.url(cell)}
 max_retries = 1
+retry_interval = 0
 [oslo_concurrency]
 lock_path = {self.home}/locks
 [oslo_messaging_notifications]
@@ -218,9 +220,7 @@ timeout = 300
         }
         command = [str(self.venv / "bin/gunicorn")]
         with (self.home / "gunicorn.log").open("ab") as log:
-            server = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+            server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             self._wait(server, port)
             yield f"http://127.0.0.1:{port}"

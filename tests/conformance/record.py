@@ -11,15 +11,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pymysql
 from django.conf import settings
 from django.core.management import call_command
 
 from cells.databases import register
-from tests.conformance import fleet, recording
+from tests.conformance import document, fleet, recording, samples
 from tests.conformance.asking import ask
 from tests.conformance.catalogue import catalogue
 from tests.conformance.comparison import Report
@@ -28,12 +29,14 @@ from tests.conformance.messages import Answer, OverHTTP, Request, Server
 from tests.conformance.nova import CELLS, SERVICE_DOWN_TIME, Databases, Nova, mysql, postgresql
 from tests.conformance.portal import portal
 from tests.conformance.recording import Recorded
+from tests.conformance.states import STATES
 from tests.conformance.stream import stream
 from tests.engines import MySQL, database, forget_connections
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOME = ROOT / "var" / "conformance"
 PORT = 28900
+ENGINE_NAMES = {"postgresql": "PostgreSQL", "mysql": "MariaDB"}
 
 
 #: Nova's answer and ours to each request, in their order.
@@ -46,26 +49,44 @@ def main() -> int:
     logging.disable(logging.CRITICAL)  # refusals are what is asked for here
     HOME.mkdir(parents=True, exist_ok=True)
     rows = fleet.build()
-    known = [one for one in catalogue(rows) if arguments.only in f"{one.endpoint} {one.name}"]
+    whole = catalogue(rows)
+    kept = _recorded(rows) if arguments.new else {}
+    known = [
+        one
+        for one in whole
+        if one.key not in kept and arguments.only in f"{one.endpoint} {one.name}"
+    ]
     random = list(stream(rows, arguments.seed, arguments.n))
     answers = {
         databases.engine: _Both(databases, rows).ask(known + random)
         for databases in _databases(arguments.engine)
     }
     recorded = _merge(known + random, answers)
-    if not arguments.only and not arguments.engine:
-        fleet.save(rows)
-        recording.write(recorded[: len(known)])
-    report = "\n\n".join(
-        f"### {what}, {engine}\n\n{_report(recorded[part], pairs[part], engine)}"
-        for engine, pairs in answers.items()
-        for what, part in (
-            ("The catalogue", slice(len(known))),
-            (f"{arguments.n} random requests (seed {arguments.seed})", slice(len(known), None)),
-        )
-    )
-    print(report)
-    return 1 if "\n    " in report else 0
+    kinds = {
+        "The catalogue": slice(len(known)),
+        f"{arguments.n} random requests (seed {arguments.seed})": slice(len(known), None),
+    }
+    faults = 0
+    tables = []
+    for engine, pairs in answers.items():
+        for what, part in kinds.items():
+            report = _report(recorded[part], pairs[part], engine)
+            tables.append(f"### {what}, {ENGINE_NAMES[engine]}\n\n{report.tables()}")
+            print(f"\n{tables[-1]}\n")
+            for request, verdict in report.found:
+                print(f"{verdict.kind}: {request.name[:300]}\n    {verdict.why[:600]}")
+            faults += len(report.found)
+    if arguments.only or len(answers) < len(ENGINE_NAMES):
+        print("\nNot recorded: that needs the whole catalogue, and both databases.")
+        return 1 if faults else 0
+    kept |= {one.request.key: one for one in recorded[: len(known)]}
+    fleet.save(rows)
+    recording.write(kept[one.key] for one in whole)
+    samples.write(rows, kept.values())
+    document.replace_part("differences", document.deliberate_differences())
+    if not arguments.new:
+        document.replace_part("last run", "\n\n".join(tables))
+    return 1 if faults else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,9 +95,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=1000, help="random requests to send")
     parser.add_argument("--engine", choices=("postgresql", "mysql"), help="only this one")
     parser.add_argument(
+        "--new", action="store_true", help="of the catalogue only what has no recorded answer yet"
+    )
+    parser.add_argument(
         "--only", default="", help="of the catalogue only requests with this text in their name"
     )
     return parser.parse_args()
+
+
+def _recorded(rows: fleet.Rows) -> dict[tuple[str, str], Recorded]:
+    """What has been recorded, if it is about this fleet."""
+    if fleet.load() != rows:
+        sys.exit("The fleet has changed since: everything must be recorded anew, without --new.")
+    return {one.request.key: one for path in recording.files() for one in recording.read(path)}
 
 
 def _databases(engine: str | None) -> Iterable[Databases]:
@@ -106,32 +137,42 @@ class _Both:
         self.nova.install()
         self.nova.configure()
         self.nova.create_schema()
+        by_state: dict[Any, list[int]] = {None: []}
+        for index, request in enumerate(requests):
+            by_state.setdefault(STATES.get(request.state), []).append(index)
+        pairs: dict[int, tuple[Answer, Answer]] = {}
         with tempfile.TemporaryDirectory() as directory:
             forget_connections()
             register("default", database(f"sqlite:///{directory}/portal.sqlite3"))
             register("api", database(self.databases.url("api")))
             call_command("migrate", database="default", verbosity=0)
-            self.world.map_cells({name: self.databases.url(name) for name in CELLS})
-            settings.SERVICE_DOWN_TIME = SERVICE_DOWN_TIME
-            portal_side = portal()
-            self.world.fill()
-            with self.nova.running(PORT) as address:
+            for state, indexes in by_state.items():
+                # Those that write last: the others can be sent side by side.
+                indexes.sort(key=lambda index: requests[index].writes)
+                some = [requests[index] for index in indexes]
+                pairs |= zip(indexes, self._ask_in(state, some), strict=True)
+                forget_connections()
+        return [pairs[index] for index in range(len(requests))]
+
+    def _ask_in(self, state: Callable[[], None] | None, requests: list[Request]) -> Answers:
+        settings.SERVICE_DOWN_TIME = SERVICE_DOWN_TIME
+        self.world.map_cells({name: self.databases.url(name) for name in CELLS})
+        self.world.fill()
+        if state is not None:
+            state()
+        with self.nova.running(PORT) as address:
+            if state is None:
                 self.world.fill()  # again: Nova has added a row for itself
-                nova = self._answers("nova-api", OverHTTP(address), requests, threads=4)
-            ours = self._answers("portal", portal_side, requests, threads=1)
-            forget_connections()
-        return list(zip(nova, ours, strict=True))
+            nova = self._answers("nova-api", OverHTTP(address), requests, threads=4)
+        return list(zip(nova, self._answers("portal", portal(), requests, 1), strict=True))
 
     def _answers(
         self, who: str, server: Server, requests: list[Request], threads: int
     ) -> list[Answer]:
         began = time.monotonic()
-        # Those that write last: the others can be sent side by side.
-        order = sorted(range(len(requests)), key=lambda index: requests[index].writes)
-        answers: dict[int, Answer] = {}
-        asking = ask(server, [requests[index] for index in order], self.world, threads)
-        for index, (_, answer) in zip(order, asking, strict=True):
-            answers[index] = answer
+        answers = []
+        for _, answer in ask(server, requests, self.world, threads):
+            answers.append(answer)
             if sys.stderr.isatty() and not len(answers) % 50:
                 print(f"\r{who}: {len(answers)} of {len(requests)} ", end="", file=sys.stderr)
         seconds = time.monotonic() - began
@@ -140,7 +181,7 @@ class _Both:
             file=sys.stderr,
             flush=True,
         )
-        return [answers[index] for index in range(len(requests))]
+        return answers
 
 
 def _merge(requests: list[Request], answers: dict[str, Answers]) -> list[Recorded]:
@@ -154,12 +195,8 @@ def _merge(requests: list[Request], answers: dict[str, Answers]) -> list[Recorde
     return recorded
 
 
-def _report(recorded: list[Recorded], answers: Answers, engine: str) -> str:
+def _report(recorded: list[Recorded], answers: Answers, engine: str) -> Report:
     report = Report()
     for one, (_, ours) in zip(recorded, answers, strict=True):
         report.add(one.request, judge(one, ours, engine=engine))
-    found = [
-        f"{verdict.kind}: {request.name[:300]}\n    {verdict.why[:600]}"
-        for request, verdict in report.found
-    ]
-    return "\n".join([report.tables(), "", *found])
+    return report

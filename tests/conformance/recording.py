@@ -78,6 +78,8 @@ def _request(request: Request) -> dict[str, Any]:
         "request": f"{request.method} {request.path}",
         "version": request.version,
     }
+    if request.state:
+        line["state"] = request.state
     if request.headers:
         line["sent"] = dict(request.headers)
     if request.token != "admin":
@@ -100,6 +102,7 @@ def _to_request(line: dict[str, Any]) -> Request:
         line.get("sent", {}),
         line.get("token", "admin"),
         line.get("content_type", JSON),
+        line.get("state", ""),
     )
 
 

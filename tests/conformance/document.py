@@ -1,0 +1,35 @@
+"""``docs/conformance.md``: the parts of it that are made from data."""
+
+import re
+from pathlib import Path
+
+from tests.conformance.differences import ADDED_HEADERS, DIFFERENCES
+
+PATH = Path(__file__).resolve().parent.parent.parent / "docs" / "conformance.md"
+
+
+def deliberate_differences() -> str:
+    """The list of them."""
+    headers = ", ".join(f"`{name}`" for name in ADDED_HEADERS)
+    lines = [
+        f"- **Headers for browsers.** The same server has pages, so every answer carries {headers}."
+    ]
+    lines += [f"- **{one.name[0].upper()}{one.name[1:]}.** {one.reason}" for one in DIFFERENCES]
+    return "\n".join(lines)
+
+
+def part(text: str, name: str) -> str:
+    """What stands between the marks of that part."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
+    if found is None:
+        raise LookupError(f"docs/conformance.md has no part {name!r}")
+    return found[1].strip()
+
+
+def replace_part(name: str, new: str) -> None:
+    """Write a part anew."""
+    text = PATH.read_text()
+    part(text, name)
+    pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+    changed = re.sub(pattern, lambda found: f"{found[1]}\n{new}\n{found[2]}", text, flags=re.DOTALL)
+    PATH.write_text(changed)

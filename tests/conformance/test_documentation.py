@@ -1,0 +1,28 @@
+"""The documentation says what the data says."""
+
+from tests.conformance import document, fleet, recording, samples
+from tests.conformance.differences import DIFFERENCES
+
+
+def test_every_difference_is_documented() -> None:
+    text = document.PATH.read_text()
+    assert document.part(text, "differences") == document.deliberate_differences()
+
+
+def test_every_difference_is_met_by_the_catalogue() -> None:
+    last_run = document.part(document.PATH.read_text(), "last run")
+    for difference in DIFFERENCES:
+        assert f"| {difference.name} | " in last_run
+
+
+def test_samples_are_novas_answers() -> None:
+    recorded = samples.by_request(one for path in recording.files() for one in recording.read(path))
+    wanted = {
+        name: samples.sample(recorded[request.key])
+        for name, request in samples.samples(fleet.load())
+    }
+    found = {
+        str(path.relative_to(samples.DIRECTORY)): path.read_text()
+        for path in samples.DIRECTORY.rglob("*.json")
+    }
+    assert found == wanted
