@@ -61,9 +61,9 @@ def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     The cell where it was seen last is asked first, then the others side by side; the first
     answer ends the search.  Raises ``NotFound``, or ``MayBeMissing`` when a cell is away.
     """
+    if len(uuid) > 36 or not uuid.isascii() or not uuid.isprintable():
+        raise NotFound(uuid)  # no row has it, and not every database would look for it
     uuid = uuid.lower()
-    if "\0" in uuid:  # which PostgreSQL cannot even be asked for
-        raise NotFound(uuid)
     hint = _seen.get(uuid)
     first = [cell for cell in rows.cells if cell == hint]
     others = [cell for cell in rows.cells if cell != hint]

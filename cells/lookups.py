@@ -7,6 +7,11 @@ from django.db.models import CharField
 from django.db.models.lookups import Exact, Lookup
 
 
+def beyond_utf8mb3(text: str) -> bool:
+    """Whether MySQL refuses to compare it with Nova's columns, which hold 16-bit characters."""
+    return max(text, default="") > "\uffff"
+
+
 @CharField.register_lookup
 class SameText(Exact):
     """``host__same_text``: equal to the letter.  MySQL's usual collations ignore case, so there
@@ -22,6 +27,8 @@ class SameText(Exact):
         left, left_params = self.process_lhs(compiler, connection)
         right, right_params = self.process_rhs(compiler, connection)
         params = [*left_params, *right_params]
+        if beyond_utf8mb3(str(self.rhs)):
+            return f"BINARY {left} = {right}", params
         return f"({left} = {right} AND BINARY {left} = {right})", [*params, *params]
 
 
@@ -37,6 +44,8 @@ class Like(Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, params = self.process_lhs(compiler, connection)
         escape = "" if connection.vendor == "mysql" else r" ESCAPE '\'"
+        if connection.vendor == "mysql" and beyond_utf8mb3(str(self.rhs)):
+            left = f"CONVERT({left} USING utf8mb4)"
         pattern = f"%{str(self.rhs).lower()}%"
         return f"LOWER({left}) LIKE %s{escape}", (*params, pattern)
 

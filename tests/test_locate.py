@@ -93,6 +93,12 @@ def test_capitals_do_not_matter(cloud: Cloud, uuids: dict[str, str]) -> None:
         assert by_uuid(services(), uuids["cell2"].upper()).cell.name == "cell2"
 
 
+@pytest.mark.parametrize("text", ["", "x" * 37, "\0", "\U0001f422", "\n", "%", "'"])
+def test_what_is_no_uuid_is_not_found(cloud: Cloud, uuids: dict[str, str], text: str) -> None:
+    with pytest.raises(NotFound):
+        by_uuid(services(), text)
+
+
 def test_only_these_cells_are_searched(
     cloud: Cloud, uuids: dict[str, str], count_queries: Counting
 ) -> None:
