@@ -22,6 +22,7 @@ SERVICES = "services"
 #: slow themselves.
 AT_ONCE = 20
 
+
 @dataclass
 class CellCheck:
     """A cell and how it is.
@@ -160,7 +161,7 @@ def _count(cell: Cell) -> tuple[dict[str, int], dict[str, int]]:
     for model in cell_models():
         live, table = model.objects.using(cell.alias), model._meta.db_table
         questions = {"rows": Count("pk")}
-        if model._meta.get_field("uuid").null:
+        if any(field.name == "uuid" and field.null for field in model._meta.concrete_fields):
             questions["without_uuid"] = Count("pk", filter=Q(uuid=None))
         try:
             counts = live.aggregate(**questions)

@@ -24,9 +24,7 @@ class StoredTime(models.Field):  # type: ignore[type-arg]
         return [_from_text] if connection.vendor == "sqlite" else []
 
 
-def _from_text(
-    value: str | datetime.datetime | None, *args: object
-) -> datetime.datetime | None:
+def _from_text(value: str | datetime.datetime | None, *args: object) -> datetime.datetime | None:
     # Django's SQLite connection has read the text already where the column says what it is.
     return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
 

@@ -54,9 +54,7 @@ def scratch_databases(cloud: Cloud, folder: Path) -> Iterator[Scratch]:
         return
     parts = urlsplit(cloud.url("cell0"))
     prefix = f"{parts.path[1:]}_scratch_"
-    scratch = Scratch(
-        urlunsplit(parts._replace(path=f"/{prefix}{{name}}")), prefix, cloud.engine
-    )
+    scratch = Scratch(urlunsplit(parts._replace(path=f"/{prefix}{{name}}")), prefix, cloud.engine)
     try:
         yield scratch
     finally:

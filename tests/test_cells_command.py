@@ -154,7 +154,9 @@ def old_cell(cloud: Cloud, tmp_path: Path) -> Iterator[Cell]:
         for app in ("services", "hypervisors"):
             call_command("migrate", app, "0001_initial", database=cell.alias, verbosity=0)
         with connections[cell.alias].cursor() as cursor:
-            cursor.execute("INSERT INTO services (id, host, report_count, deleted) VALUES (1, 'one', 0, 0)")
+            cursor.execute(
+                "INSERT INTO services (id, host, report_count, deleted) VALUES (1, 'one', 0, 0)"
+            )
         yield cell
 
 

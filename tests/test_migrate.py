@@ -111,14 +111,12 @@ def test_a_database_of_novas_is_refused(cloud: Cloud, name: str) -> None:
         assert schema_of(alias) == before
 
 
-def test_the_portals_own_may_not_be_in_a_database_of_novas(
-    cloud: Cloud, own_aliases: None
-) -> None:
+def test_the_portals_own_may_not_be_in_a_database_of_novas(cloud: Cloud, own_aliases: None) -> None:
     register("default", database(cloud.api_url))
     forget_connection("default")
     with made_by_nova(["api"]):
         before = schema_of("api")
-        with pytest.raises(CommandError, match="default: database .* is managed by Nova's"):
+        with pytest.raises(CommandError, match=r"default: database .* is managed by Nova's"):
             call_command("migrate", verbosity=0)
         assert schema_of("api") == before
 

@@ -38,7 +38,8 @@ class Served:
         return next(line for line in self.text.splitlines() if line.startswith(start))
 
     def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        processes: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return processes
 
 
 @contextmanager
@@ -71,9 +72,9 @@ def served(folder: Path, **settings: str) -> Iterator[Served]:
 
 def shell(line: str) -> str:
     """What a printed line prints when it is given to a shell."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S602
         line,
-        shell=True,  # noqa: S602
+        shell=True,
         env=environment() | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -177,9 +178,7 @@ def test_attached_it_makes_nothing_in_novas_databases(
 
 def test_attached_to_a_database_that_is_away(tmp_path: Path) -> None:
     url = f"mysql+pymysql://nova:secret@127.0.0.1:{free_port()}/nova_api"
-    done = manage(
-        "serve", NOVA_API_DATABASE_URL=url, VAR_DIR=str(tmp_path), PORT=str(free_port())
-    )
+    done = manage("serve", NOVA_API_DATABASE_URL=url, VAR_DIR=str(tmp_path), PORT=str(free_port()))
     assert done.returncode == 1
     assert done.stderr.startswith("CommandError: ")
     assert done.stderr.count("\n") == 1

@@ -41,7 +41,7 @@ class NovaOwns(Exception):
 
 
 def urls_from(template: str, fleet: Fleet) -> dict[str, str]:
-    """The database URL of ``api``, ``cell0``, ``cell1`` ...: the template with ``{name}`` filled."""
+    """The database URLs of ``api``, ``cell0``, ``cell1`` ...: ``{name}`` in the template."""
     names = [API, *(fleet.name_of(number) for number in range(len(fleet)))]
     return {name: template.replace("{name}", name) for name in names}
 

@@ -113,7 +113,7 @@ class CellBuilder:
         self.fleet = fleet
         self.number = number
         self.rows = CellRows(number, fleet.name_of(number), fleet.uuid_of(number))
-        self.random = random.Random(f"{fleet.seed}/{number}")
+        self.random = random.Random(f"{fleet.seed}/{number}")  # noqa: S311
         self.ids = dict.fromkeys((Service, ComputeNode, Instance, Migration), 0)
 
     def build(self) -> CellRows:
@@ -130,7 +130,7 @@ class CellBuilder:
         self.aggregates(hosts)
         if self.number == self.fleet.uuidless_cell:
             for service in self.rows.services:
-                service.uuid = None  # type: ignore[assignment]
+                service.uuid = None
         return self.rows
 
     # --- rows ------------------------------------------------------------------------------
@@ -278,11 +278,10 @@ class CellBuilder:
             node.vcpus_used += vcpus
             node.memory_mb_used += memory_mb
             node.local_gb_used += root_gb
-            if node.free_ram_mb is not None:
-                node.free_ram_mb -= memory_mb
-                node.free_disk_gb -= root_gb
-                node.running_vms += 1
-                node.disk_available_least -= root_gb
+            node.free_ram_mb = node.memory_mb - node.memory_mb_used
+            node.free_disk_gb = node.local_gb - node.local_gb_used
+            node.disk_available_least = node.free_disk_gb - self.random.randrange(1, 40)
+            node.running_vms = (node.running_vms or 0) + 1
         return instance
 
     def migration(

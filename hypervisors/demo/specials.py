@@ -13,6 +13,10 @@ from services.models import API_BINARIES
 if TYPE_CHECKING:
     from hypervisors.demo.fleet import CellBuilder
 
+SIZES = (
+    "vcpus", "memory_mb", "local_gb", "vcpus_used", "memory_mb_used", "local_gb_used",
+    "free_ram_mb", "free_disk_gb", "disk_available_least", "current_workload", "running_vms",
+)  # fmt: skip
 NO_UPTIME = json.dumps({"uptime": None})
 
 
@@ -31,15 +35,8 @@ def ironic(cell: "CellBuilder") -> None:
             cpu_info="",
             host_ip=None,
             stats=NO_UPTIME,
-            **dict.fromkeys(
-                (
-                    "vcpus", "memory_mb", "local_gb", "vcpus_used", "memory_mb_used",
-                    "local_gb_used", "free_ram_mb", "free_disk_gb", "disk_available_least",
-                    "current_workload", "running_vms",
-                ),
-                0,
-            ),
-        )  # fmt: skip
+            **dict.fromkeys(SIZES, 0),  # type: ignore[arg-type]
+        )
         if index < 3:
             cell.instance(node, vm_state="active", power_state=1)
         cell.name(f"ironic{index}", node)
@@ -108,7 +105,7 @@ def legacy(cell: "CellBuilder") -> None:
     service = cell.service(host)
     cell.map(host)
     node = cell.node(host, service=service)
-    node.host = None  # type: ignore[assignment]
+    node.host = None
     cell.name("legacy", node)
     cell.name("legacy_service", service)
 
@@ -139,7 +136,7 @@ def names(cell: "CellBuilder") -> None:
     service, node = cell.host(
         f"c{number}-{'x' * 60}",
         disabled=True,
-        disabled_reason=("Störung im Rechenzentrum – 冷却 ✓ " * 10)[:255],
+        disabled_reason=("Störung im Rechenzentrum, 冷却 ✓ " * 10)[:255],
         node={"host_ip": "2001:db8::2:1"},
     )
     cell.name("long", node)

@@ -1,6 +1,5 @@
 """Django's ``migrate``, over every database that the portal owns and none that Nova does."""
 
-import argparse
 from typing import Any
 
 from django.conf import settings
@@ -23,15 +22,16 @@ class Command(migrate.Command):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:  # type: ignore[override]
-        super().add_arguments(parser)  # type: ignore[arg-type]
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument(
             "--database",
             help="Only this one: an alias, or the name or uuid of a cell.",
         )
 
-    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {**super().get_check_kwargs(options), "databases": [DEFAULT_DB_ALIAS]}
+    def get_check_kwargs(self, options: dict[str, Any]) -> dict[Any, Any]:
+        # Which databases will be migrated is not known before the cells have been looked up.
+        return super().get_check_kwargs({**options, "database": DEFAULT_DB_ALIAS})
 
     def handle(self, *args: Any, **options: Any) -> None:
         named = options["database"]

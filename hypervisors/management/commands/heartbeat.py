@@ -24,6 +24,7 @@ TOGETHER = 60
 #: nova-compute reports every 10 seconds, and updates its compute nodes every 60.
 SERVICES_EVERY, NODES_EVERY = 10, 60
 
+
 def beat(cell: Cell, now: datetime.datetime) -> int:
     """Report for the services of the cell that are not down; how many those are."""
     services = Service.objects.using(cell.alias).exclude(topic=None)

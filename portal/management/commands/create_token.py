@@ -35,8 +35,8 @@ class Command(BaseCommand):
             )
         if not user.is_active:
             raise CommandError(f"user {options['user']!r} is not active")
-        for option, field in (("name", "name"), ("project_id", "project_id")):
-            longest = ApiToken._meta.get_field(field).max_length
+        for option in ("name", "project_id"):
+            longest = getattr(ApiToken._meta.get_field(option), "max_length", 0)
             if len(options[option]) > longest:
                 name = option.replace("_", "-")
                 raise CommandError(f"--{name}: at most {longest} characters")

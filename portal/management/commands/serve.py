@@ -56,7 +56,9 @@ class Command(BaseCommand):
         try:
             return socket.create_server((ADDRESS, port))
         except OSError as error:
-            raise CommandError(f"port {port}: {os.strerror(error.errno or 0).lower()}; set PORT to another") from None
+            raise CommandError(
+                f"port {port}: {os.strerror(error.errno or 0).lower()}; set PORT to another"
+            ) from None
 
     def prepare(self) -> None:
         """Bring the databases into the state that serving needs."""
