@@ -8,13 +8,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.db import connections
 
+from cells.databases import is_cell_alias
 from tests.clouds import Cloud
 from tests.engines import forget_connections
 
 
 @dataclass
 class Scratch:
-    """Databases that are removed at the end.  ``template`` is their URL, with ``{name}``."""
+    """Databases that are removed at the end.
+
+    ``template`` is their URL, with ``{name}``; ``prefix`` is how their names begin.
+    """
 
     template: str
     prefix: str
@@ -27,9 +31,13 @@ class Scratch:
         return self.template.replace("{name}", name)
 
     def drop_all(self) -> None:
+        """Remove the databases, and the cells' aliases for them."""
+        forget_connections()
+        for alias, database in list(connections.settings.items()):
+            if is_cell_alias(alias) and str(database["NAME"]).startswith(self.prefix):
+                del connections.settings[alias]
         if self.engine == "sqlite":
             return
-        forget_connections()
         if self.engine == "mysql":
             names = self._execute(f"SHOW DATABASES LIKE '{self.prefix}%'")
         else:
@@ -49,12 +57,13 @@ class Scratch:
 @contextmanager
 def scratch_databases(cloud: Cloud, folder: Path) -> Iterator[Scratch]:
     """A place for databases of the engine that the cloud is on."""
-    if cloud.engine == "sqlite":
-        yield Scratch(f"sqlite:///{folder}/{{name}}.sqlite3", "", cloud.engine)
-        return
     parts = urlsplit(cloud.url("cell0"))
-    prefix = f"{parts.path[1:]}_scratch_"
-    scratch = Scratch(urlunsplit(parts._replace(path=f"/{prefix}{{name}}")), prefix, cloud.engine)
+    if cloud.engine == "sqlite":
+        scratch = Scratch(f"sqlite:///{folder}/{{name}}.sqlite3", f"{folder}/", cloud.engine)
+    else:
+        prefix = f"{parts.path[1:]}_scratch_"
+        template = urlunsplit(parts._replace(path=f"/{prefix}{{name}}"))
+        scratch = Scratch(template, prefix, cloud.engine)
     try:
         yield scratch
     finally:

@@ -213,7 +213,7 @@ def _prepare(alias: str, url: str, template: Path, *, replace: bool) -> None:
     if path is not None and template.exists() and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(template, path)
-        register(alias, _settings(url))
+        _point(alias, url)
         return
     _make(alias, url)
     _refuse_nova(alias)
@@ -226,12 +226,17 @@ def _prepare(alias: str, url: str, template: Path, *, replace: bool) -> None:
         shutil.copyfile(path, template)
 
 
-def _make(alias: str, url: str) -> None:
-    """Point ``alias`` at the database, which is created if the server lets us."""
+def _point(alias: str, url: str) -> None:
+    """Let ``alias`` mean the database at ``url``, whatever this thread used it for before."""
     if alias in connections.settings:
         connections[alias].close()
-        del connections[alias]  # it may have been for another engine
+        del connections[alias]
     register(alias, _settings(url))
+
+
+def _make(alias: str, url: str) -> None:
+    """Point ``alias`` at the database, which is created if the server lets us."""
+    _point(alias, url)
     connection = connections[alias]
     name = connection.settings_dict["NAME"]
     quoted = connection.ops.quote_name(name)
