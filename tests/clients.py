@@ -23,6 +23,19 @@ class Answer:
         return self.body[key]
 
 
+def fault(answer: Answer) -> tuple[int, str]:
+    """Status and message of a refusal."""
+    [body] = answer.body.values()
+    assert body["code"] == answer.status
+    return answer.status, body["message"]
+
+
+def names(answer: Answer) -> list[str]:
+    """The names in a list of hypervisors."""
+    assert answer.status == 200, answer.text
+    return [one["hypervisor_hostname"] for one in answer["hypervisors"]]
+
+
 class ApiClient:
     """Requests with a token.  Paths are below ``/v2.1`` unless they begin with ``/v2``.
 
