@@ -145,9 +145,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         validate(schema, body, is_body=True)
         return body
 
-    def finalize_response(
-        self, request: Request, response: Any, *args: Any, **kwargs: Any
-    ) -> Response:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         if not isinstance(response, Response):  # the answer of Nova's router
             return response
