@@ -70,7 +70,8 @@ def test_cells_that_are_well(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -
 def test_the_table(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.host("cell2", "one", service={"uuid": None})
     lines = as_text(capsys)
-    assert lines[0].split()[:4] == ["name", "uuid", "engine", "server"]
+    assert lines[0].split()[:5] == ["name", "alias", "(cell-uuid)", "engine", "server"]
+    assert cloud.cell("cell2").alias in lines[3]
     assert [line.split()[0] for line in lines[1:5]] == ["cell0", "cell1", "cell2", "cell3"]
     assert lines[3].split()[-5:] == ["1", "1", "1", "0", "ok"]
     assert lines[5:] == ["cell2: run: manage.py backfill_service_uuids"]

@@ -6,8 +6,10 @@ import logging
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +20,7 @@ from cells.databases import cause_of
 #: Headings, and whether the column holds numbers.
 COLUMNS = {
     "name": False,
-    "uuid": False,
+    "alias (cell-uuid)": False,
     "engine": False,
     "server": False,
     "schema": False,
@@ -29,6 +31,10 @@ COLUMNS = {
     "instances": True,
     "state": False,
 }
+#: Those that a narrow terminal may show on several lines.
+FOLDED = ("alias (cell-uuid)", "server")
+#: Columns of a terminal that is wide enough for all of them.
+WIDE = 140
 
 
 class Command(BaseCommand):
@@ -45,7 +51,10 @@ class Command(BaseCommand):
         try:
             checks = check_cells()
         except DatabaseError as error:
-            raise CommandError(f"the API database does not answer: {cause_of(error)}") from None
+            advice = " (without a fleet yet, run: manage.py demo)" if settings.EMBEDDED else ""
+            raise CommandError(
+                f"the API database does not answer: {cause_of(error)}{advice}"
+            ) from None
         if options["json"]:
             self.stdout.write(json.dumps([as_json(check) for check in checks], indent=2))
         elif not checks:
@@ -59,13 +68,20 @@ class Command(BaseCommand):
         """A table, as wide as it needs to be; then what is wrong and what to do."""
         if self.stdout.isatty():
             console = Console()
-            table = Table()
-            for heading, number in COLUMNS.items():
-                table.add_column(heading, justify="right" if number else "left", overflow="fold")
+            shown = [heading for heading in COLUMNS if heading != "schema" or console.width >= WIDE]
+            table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+            for heading in shown:
+                table.add_column(
+                    heading,
+                    justify="right" if COLUMNS[heading] else "left",
+                    overflow="fold",
+                    no_wrap=heading not in FOLDED,
+                )
             for check in checks:
-                cells = [Text(text) for text in line(check)]
-                cells[-1].stylize("green" if check.well else "bold red")
-                table.add_row(*cells)
+                texts = dict(zip(COLUMNS, line(check), strict=True))
+                row = [Text(texts[heading]) for heading in shown]
+                row[-1].stylize("green" if check.well else "bold red")
+                table.add_row(*row)
             console.print(table)
         else:
             lines = [list(COLUMNS), *(line(check) for check in checks)]
@@ -92,10 +108,10 @@ def line(check: CellCheck) -> list[str]:
 
     return [
         cell.name,
-        cell.uuid,
+        cell.alias,
         cell.engine or "-",
         cell.server or "-",
-        check.schema or "-",
+        check.schema.partition("_")[0] or "-",
         f"{1000 * check.latency:.2f}" if check.latency is not None else "-",
         number(rows.get(SERVICES)),
         number(check.without_uuid.get(SERVICES, 0) if SERVICES in rows else None),
