@@ -29,7 +29,7 @@ from services.models import Service
 from tests.clouds import Cloud
 from tests.servers import free_port, serve
 
-SAMPLE = Path(__file__).parent / "samples" / "service.update.notification.json"
+SAMPLE = Path(__file__).parent / "notification_samples" / "service.update.json"
 RABBIT = "rabbit://guest:guest@127.0.0.1:5672/"
 ACTOR = Actor("ann", Face.API, request_id="req-1", user_id="7", roles=("admin",))
 

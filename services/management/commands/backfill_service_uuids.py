@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,6 +24,10 @@ MORE_TO_DO, ONLY_ERRORS, BAD_INPUT = 1, 2, 127
 LINE_EVERY = 5.0
 
 
+def bad_usage(parser: CommandParser, message: str) -> NoReturn:
+    parser.exit(BAD_INPUT, f"{parser.format_usage()}{parser.prog}: error: {message}\n")
+
+
 class Command(BaseCommand):
     help = (
         "Gives every live service that has no uuid one, cell by cell. It can be run while Nova "
@@ -33,7 +38,8 @@ class Command(BaseCommand):
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(*args, **kwargs)
         if parser.called_from_command_line:
-            parser.error = self.bad_input  # type: ignore[method-assign]
+            # argparse's own exit code is that of "only errors are left".
+            parser.error = partial(bad_usage, parser)  # type: ignore[method-assign]
         return parser
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
