@@ -158,9 +158,7 @@ def test_an_interrupted_update(
     assert entry.after == (after if outcome == "done" else None)
 
 
-def test_running_actions_are_not_taken_for_interrupted_ones(
-    cloud: Cloud, service: Service
-) -> None:
+def test_running_actions_are_not_taken_for_interrupted_ones(cloud: Cloud, service: Service) -> None:
     interrupted(cloud, service, "disable", {})
     assert actions.settle_interrupted() == 0
     assert Intent.objects.count() == 1
