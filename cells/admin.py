@@ -45,14 +45,6 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """The rows as the list needs them: with what is joined, without columns it never shows."""
         return rows
 
-    def count_groups(
-        self, rows: "QuerySet[Any, Any]", columns: Sequence[str]
-    ) -> list[dict[str, Any]]:
-        """How many of the rows have each combination of these annotations."""
-        from django.db.models import Count
-
-        return list(rows.order_by().values(*columns).annotate(n=Count("id")))
-
     def listed(self, rows: Sequence[tuple[Cell, Any]]) -> list[ListedRow[Any]]:
         """The rows with what their columns need beside them."""
         return [ListedRow(cell, row) for cell, row in rows]

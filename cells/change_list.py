@@ -4,24 +4,28 @@ It is Django's own with three differences: its rows come from all cells (``cells
 filters are counted in all cells together (``cells.facets``), and a row goes by its uuid.
 """
 
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from cells.across import ask_cells
 from cells.columns import Column, Label, ListedRow
+from cells.compiled import Compiled
 from cells.facets import CellFacet, Choice, Facet, Group, ZoneFacet
 from cells.lanes import CellUnavailable
 from cells.mappings import Cell, all_cells
-from cells.merging import AT_ONCE, Keys, MergedRows, Place, SortKey, whole_rows
+from cells.merging import AT_ONCE, Keys, MergedRows, Place, whole_rows
 
 if TYPE_CHECKING:
     from cells.admin import AcrossCellsAdmin
@@ -49,6 +53,9 @@ class AcrossCellsChangeList(ChangeList):
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.request = request
+        self._lock = threading.Lock()
+        self._same: dict[tuple[str, ...], QuerySet[Any, Any]] = {}
+        self._queries: dict[tuple[int, str], tuple[QuerySet[Any, Any], Compiled]] = {}
         super().__init__(request, *args, **kwargs)
         self.title = str(self.opts.verbose_name_plural).capitalize()
 
@@ -88,7 +95,7 @@ class AcrossCellsChangeList(ChangeList):
     @cached_property
     def order(self) -> list[tuple[Column, bool]]:
         """The columns that the list is sorted by, each with whether it descends."""
-        known = {column.name: column for column in self.model_admin.columns if column.sort}
+        known = {column.name: column for column in self.model_admin.columns if column.sortable}
         asked = self.request.GET.get(ORDER, "").split(".")
         order = [
             (known[name.removeprefix("-")], name.startswith("-"))
@@ -105,36 +112,45 @@ class AcrossCellsChangeList(ChangeList):
         annotated: QuerySet[Any, Any] = self.queryset.annotate(**annotations)
         return annotated
 
-    def rows_in(
-        self, cell: Cell, *, but: Facet | None = None, only: type[Facet] | None = None
-    ) -> "QuerySet[Any, Any]":
-        """The cell's rows that the chosen filters leave (all ``but`` one; ``only`` one kind)."""
-        rows = self.annotated.using(cell.alias)
+    def rows_in(self, cell: Cell, but: Facet | None = None) -> "QuerySet[Any, Any]":
+        """The cell's rows that the chosen filters leave (all ``but`` one), without its database.
+
+        The very same queryset for all cells in which the filters mean the same.
+        """
+        active = {facet: value for facet, value in self.active.items() if facet is not but}
+        return self._narrowed(cell, active)
+
+    def rows_to_group(self, cell: Cell) -> "QuerySet[Any, Any]":
+        """The cell's rows that are counted: those left by filters that are not in the groups."""
+        active = {f: value for f, value in self.active.items() if isinstance(f, ZoneFacet)}
+        return self._narrowed(cell, active)
+
+    def _narrowed(self, cell: Cell, active: Mapping[Any, str]) -> "QuerySet[Any, Any]":
         own: dict[str, Any] = {}
         for facet in self.facets:
             own |= facet.annotations_in(cell)
-        if own:
-            rows = rows.annotate(**own)
-        where = Q()
-        for facet, value in self.active.items():
-            if facet is but or (only is not None and not isinstance(facet, only)):
-                continue
-            condition = facet.condition(value, cell)
-            if condition is None:
-                return rows.none()
-            where &= condition
-        narrowed: QuerySet[Any, Any] = rows.filter(where)
-        return narrowed
+        conditions = [facet.condition(value, cell) for facet, value in active.items()]
+        if None in conditions:
+            nothing: QuerySet[Any, Any] = self.annotated.none()
+            return nothing
+        if own or any(facet.differs(value) for facet, value in active.items()):
+            rows: QuerySet[Any, Any] = self.annotated.annotate(**own).filter(
+                *(one for one in conditions if one is not None)
+            )
+            return rows
+        with self._lock:
+            names = tuple(facet.name for facet in active)
+            if names not in self._same:
+                self._same[names] = self.annotated.filter(
+                    *(one for one in conditions if one is not None)
+                )
+            return self._same[names]
 
     # --- what is answered --------------------------------------------------------------------
 
     @cached_property
     def merged(self) -> MergedRows[Any]:
-        keys = [
-            SortKey(column.sort, descending, column.text)
-            for column, descending in self.order
-            if column.sort is not None
-        ]
+        keys = [column.sort_key(descending) for column, descending in self.order]
         return MergedRows(self.rows_in, keys)
 
     def get_results(self, request: HttpRequest) -> None:
@@ -184,18 +200,39 @@ class AcrossCellsChangeList(ChangeList):
         return self.merged.merge(answers.by_cell)
 
     def _count_in(self, cell: Cell, first_keys: int | None) -> Counted:
-        zone = next((facet for facet in self.facets if isinstance(facet, ZoneFacet)), None)
-        rows = self.rows_in(cell, only=ZoneFacet)
-        columns = [name for facet in self.facets for name in facet.annotations()]
-        columns += [name for facet in self.facets for name in facet.annotations_in(cell)]
-        groups = self.model_admin.count_groups(rows, columns)
-        for group in groups:
-            group["cell"] = cell
+        groups = self._groups(cell)
         keys = None if first_keys is None else self.merged.keys_in(cell, first_keys)
-        zones = (
-            Counter[str]() if zone is None else zone.count_in(cell, self.rows_in(cell, but=zone))
-        )
+        zone = next((facet for facet in self.facets if isinstance(facet, ZoneFacet)), None)
+        zones = Counter[str]() if zone is None else self._zones(cell, zone)
         return Counted(groups, zones, keys)
+
+    def _groups(self, cell: Cell) -> list[dict[str, Any]]:
+        """How many rows the cell has of each combination that filters look at."""
+        names = [name for facet in self.facets for name in facet.annotations()]
+        names += [name for facet in self.facets for name in facet.annotations_in(cell)]
+        query = self._compiled(
+            self.rows_to_group(cell), lambda rows: rows.values_list(*names).annotate(n=Count("id"))
+        )
+        groups = []
+        for *values, number in query.rows_in(cell):
+            groups.append(dict(zip(names, values, strict=True)) | {"cell": cell, "n": number})
+        return groups
+
+    def _zones(self, cell: Cell, facet: ZoneFacet) -> Counter[str]:
+        """How many rows each zone has under the other filters."""
+        query = self._compiled(self.rows_in(cell, but=facet), facet.host_and_internal)
+        return facet.count_in(cell, query.rows_in(cell))
+
+    def _compiled(
+        self,
+        rows: "QuerySet[Any, Any]",
+        query: "Callable[[QuerySet[Any, Any]], QuerySet[Any, Any]]",
+    ) -> Compiled:
+        with self._lock:
+            at = (id(rows), query.__qualname__)
+            if at not in self._queries:
+                self._queries[at] = (rows, Compiled(query(rows)))
+            return self._queries[at][1]
 
     def _holds(self, group: Group, but: Facet | None = None) -> bool:
         return all(
@@ -258,21 +295,26 @@ class AcrossCellsChangeList(ChangeList):
                     "link": self.link(
                         **{ORDER: f"-{column.name}" if descending is False else column.name}
                     )
-                    if column.sort
+                    if column.sortable
                     else "",
                 }
             )
         return heads
 
     def table(self) -> list[dict[str, Any]]:
-        """The rows, each with its columns rendered."""
-        columns = self.columns
+        """The rows, each with its columns rendered; the first column is the row's head."""
+        first, *others = self.columns
+        attributes = [_attributes(column) for column in others]
         return [
             {
                 "key": row.key,
                 "name": str(row.row),
                 "url": self.url_for_result(row),
-                "cells": [(column, column.show(row)) for column in columns],
+                "head": first.show(row),
+                "cells": [
+                    (attribute, column.show(row))
+                    for attribute, column in zip(attributes, others, strict=True)
+                ],
             }
             for row in self.result_list
         ]
@@ -354,3 +396,9 @@ class AcrossCellsChangeList(ChangeList):
             (number, self.link(**{PAGE: str(number)}) if isinstance(number, int) else "")
             for number in self.paginator.get_elided_page_range(self.page_num)
         ]
+
+
+def _attributes(column: Column) -> SafeString:
+    """The attributes of a column's cells."""
+    numeric = " numeric" if column.numeric else ""
+    return format_html(' class="column-{}{}" data-label="{}"', column.name, numeric, column.label)

@@ -9,6 +9,7 @@ from django.db.models.expressions import Combinable
 from django.utils.functional import Promise
 
 from cells.mappings import Cell
+from cells.merging import SortKey
 from cells.rows import key_of
 
 M = TypeVar("M", bound=Model)
@@ -34,14 +35,28 @@ class Column:
     """A column of a list.
 
     ``show`` renders it (already escaped HTML, or text), ``export`` gives its columns in the CSV
-    file; ``sort`` is what ``SortKey.by`` takes.
+    file; ``sort`` is a field's name or makes an expression (which may depend on the time), or
+    ``sort_in`` gives an expression or one plain value for each cell.
     """
 
     name: str
     label: Label
     show: Callable[[ListedRow[Any]], Any]
-    sort: str | Callable[[Cell], Combinable | str] | None = None
+    sort: str | Callable[[], Combinable] | None = None
+    sort_in: Callable[[Cell], Combinable | str] | None = None
     text: bool = False
     numeric: bool = False
     default: bool = True
     export: Mapping[str, Callable[[ListedRow[Any]], Any]] = field(default_factory=dict)
+
+    @property
+    def sortable(self) -> bool:
+        """Whether the list can be sorted by it."""
+        return self.sort is not None or self.sort_in is not None
+
+    def sort_key(self, descending: bool) -> SortKey:
+        """What sorts the list by it."""
+        if self.sort_in is not None:
+            return SortKey(self.sort_in, descending, self.text)
+        by = self.sort() if callable(self.sort) else self.sort
+        return SortKey(by or "id", descending, self.text)

@@ -55,6 +55,10 @@ class Facet:
         """The rows of the cell that ``value`` leaves; ``None`` when it leaves none."""
         raise NotImplementedError
 
+    def differs(self, value: str) -> bool:
+        """Whether ``condition`` differs from cell to cell (other than by leaving nothing)."""
+        return False
+
     def holds(self, value: str, group: Group) -> bool:
         """Whether ``value`` leaves the rows of this group."""
         raise NotImplementedError
@@ -170,6 +174,9 @@ class FlagsFacet(Facet):
             some |= Q(**{column: 1})
         return some if value == self.ANY else ~some
 
+    def differs(self, value: str) -> bool:
+        return value in self.hosts_of
+
     def holds(self, value: str, group: Group) -> bool:
         if value in self.flags or value in self.hosts_of:
             return bool(group.get(self.column(value)))
@@ -218,21 +225,25 @@ class ZoneFacet(Facet):
             condition = Q(host__among=frozenset(hosts))
         return condition if self.internal is None else condition & ~self.internal
 
+    def differs(self, value: str) -> bool:
+        return True
+
     def holds(self, value: str, group: Group) -> bool:
         return True
 
-    def count_in(self, cell: Cell, rows: "QuerySet[Any, Any]") -> Counter[str]:
-        """How many of these rows are in each zone."""
+    def host_and_internal(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
+        """What ``count_in`` needs to know of rows."""
+        if self.internal is None:
+            return rows.values_list("host")
+        return rows.values_list("host", _flag(self.internal))
+
+    def count_in(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
+        """How many of these rows of the cell are in each zone."""
         zones, rest = zones_in(cell), settings.DEFAULT_AVAILABILITY_ZONE
-        counts: Counter[str] = Counter()
-        if self.internal is not None:
-            counts[settings.INTERNAL_AVAILABILITY_ZONE] = rows.filter(self.internal).count()
-            rows = rows.exclude(self.internal)
-        if zones:
-            counts.update(zones.get(host, rest) for host in rows.values_list("host", flat=True))
-        else:
-            counts[rest] = rows.count()
-        return counts
+        internal = settings.INTERNAL_AVAILABILITY_ZONE
+        return Counter(
+            internal if any(is_internal) else zones.get(host, rest) for host, *is_internal in rows
+        )
 
     def values(self, groups: Iterable[Group]) -> list[tuple[str, Label]]:
         return []

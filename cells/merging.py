@@ -6,15 +6,17 @@ The order is the same whatever the databases are: text by code point, nulls last
 directions, and what is equal by cell and then by id.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from django.db.models import F, Func, Model, QuerySet, TextField, Value
+from django.db.models import F, Func, Model, QuerySet, TextField
 from django.db.models.expressions import Combinable, OrderBy
 
 from cells.across import Answers, ask_cells
+from cells.compiled import Compiled
 from cells.lanes import CellUnavailable
 from cells.mappings import Cell
 
@@ -52,31 +54,43 @@ class CodePoints(Func):
 
 @dataclass(frozen=True)
 class SortKey:
-    """What to sort by: a field's name, or for each cell an expression or one plain value.
+    """What to sort by: a field's name, an expression, or what ``by`` says for each cell, which
+    may also be one plain value for all its rows.
 
     ``text`` must be true for text, whose order would otherwise be each database's own.
     """
 
-    by: str | Callable[[Cell], Combinable | str]
+    by: str | Combinable | Callable[[Cell], Combinable | str]
     descending: bool = False
     text: bool = False
 
-    def of(self, cell: Cell) -> tuple[Combinable, bool]:
-        """The expression in ``cell``, and whether it differs between the cell's rows."""
+    @property
+    def differs(self) -> bool:
+        """Whether each cell has its own."""
+        return not isinstance(self.by, str | Combinable)
+
+    def of(self, cell: Cell) -> Combinable | str:
+        """The expression in ``cell``, or the one value there."""
         if isinstance(self.by, str):
-            return F(self.by), True
-        value = self.by(cell)
-        return (Value(value), False) if isinstance(value, str) else (value, True)
+            return F(self.by)
+        if isinstance(self.by, Combinable):
+            return self.by
+        return self.by(cell)
 
 
 class MergedRows(Generic[M]):
-    """The rows of ``queryset_in(cell)`` of every cell as one list in the order of ``keys``."""
+    """The rows of ``queryset_in(cell)`` of every cell as one list in the order of ``keys``.
+
+    The querysets name no database; cells for which it returns the very same one share its SQL.
+    """
 
     def __init__(
         self, queryset_in: "Callable[[Cell], QuerySet[M, Any]]", keys: Sequence[SortKey]
     ) -> None:
         self.queryset_in = queryset_in
         self.keys = tuple(keys)
+        self._lock = threading.Lock()
+        self._queries: dict[tuple[Any, ...], tuple[QuerySet[M, Any], Compiled]] = {}
 
     def keys_in(
         self, cell: Cell, limit: int | None = None, *, backwards: bool = False
@@ -84,22 +98,46 @@ class MergedRows(Generic[M]):
         """The keys and ids of the cell's first ``limit`` rows, or with ``backwards`` its last,
         in order.  To be called on the cell's lane.
         """
+        by = [key.of(cell) for key in self.keys]
+        found = self._query(cell, by, limit, backwards).rows_in(cell)
+        for position, value in enumerate(by):
+            if isinstance(value, str):
+                found = [(*keys[:position], value, *keys[position:]) for keys in found]
+        return found[::-1] if backwards else found
+
+    def _query(
+        self, cell: Cell, by: Sequence[Combinable | str], limit: int | None, backwards: bool
+    ) -> Compiled:
         rows = self.queryset_in(cell)
+        own = cell if any(key.differs for key in self.keys) else None
+        with self._lock:
+            at = (id(rows), own, limit, backwards)
+            if at not in self._queries:
+                query = self._ordered(rows, by, limit, backwards)
+                self._queries[at] = (rows, Compiled(query))
+            return self._queries[at][1]
+
+    def _ordered(
+        self,
+        rows: "QuerySet[M, Any]",
+        by: Sequence[Combinable | str],
+        limit: int | None,
+        backwards: bool,
+    ) -> "QuerySet[M, Any]":
+        """The query for the keys; what is one value in the whole cell is not asked for."""
         names, order = [], []
-        for number, key in enumerate(self.keys):
-            expression, differs = key.of(cell)
-            names.append(f"key{number}")
-            rows = rows.annotate(**{names[-1]: expression})
-            if differs:
-                nulls = {"nulls_first": True} if backwards else {"nulls_last": True}
-                sorted_by = CodePoints(F(names[-1])) if key.text else F(names[-1])
-                order.append(OrderBy(sorted_by, descending=key.descending != backwards, **nulls))
-        found = list(
-            rows.order_by(*order, "-id" if backwards else "id").values_list(*names, "id")[:limit]
-        )
-        if backwards:
-            found.reverse()
-        return found
+        for number, (key, expression) in enumerate(zip(self.keys, by, strict=True)):
+            if isinstance(expression, str):
+                continue
+            name = f"key{number}"
+            names.append(name)
+            rows = rows.annotate(**{name: expression})
+            nulls = {"nulls_first": True} if backwards else {"nulls_last": True}
+            sorted_by = CodePoints(F(name)) if key.text else F(name)
+            order.append(OrderBy(sorted_by, descending=key.descending != backwards, **nulls))
+        ordered = rows.order_by(*order, "-id" if backwards else "id")
+        query: QuerySet[M, Any] = ordered.values_list(*names, "id")[:limit]
+        return query
 
     def merge(self, by_cell: Mapping[Cell, Sequence[Keys]]) -> list[Place]:
         """The rows of all cells in one order, from their keys (each cell's in order)."""

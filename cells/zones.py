@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 
@@ -16,11 +17,13 @@ def zones_of_hosts(hosts: Collection[str] | None = None) -> dict[str, str]:
 
     A host in several zones, which Nova forbids, has all their names, sorted and joined by commas.
     """
-    rows = AggregateMetadata.objects.filter(
-        key="availability_zone", aggregate__hosts__host__isnull=False
+    # In one call of filter(): in a second one the hosts would be joined once more.
+    wanted: dict[str, Any] = (
+        {"aggregate__hosts__host__isnull": False}
+        if hosts is None
+        else {"aggregate__hosts__host__among": frozenset(hosts)}
     )
-    if hosts is not None:
-        rows = rows.filter(aggregate__hosts__host__among=frozenset(hosts))
+    rows = AggregateMetadata.objects.filter(key="availability_zone", **wanted)
     placed = list(rows.values_list("aggregate__hosts__host", "value"))
     zones: dict[str, str] = dict(placed)  # type: ignore[arg-type]  # the filter leaves no null
     if len(zones) < len(placed):

@@ -124,7 +124,7 @@ COLUMNS = (
     ),
     Column(
         "cell", _("Cell"), lambda listed: listed.cell.name,
-        sort=lambda cell: cell.name, text=True,
+        sort_in=lambda cell: cell.name, text=True,
         export={
             "cell": lambda listed: listed.cell.name,
             "cell_uuid": lambda listed: listed.cell.uuid,
@@ -132,12 +132,12 @@ COLUMNS = (
     ),
     Column(
         "zone", _("Zone"), lambda listed: listed.zone,
-        sort=lambda cell: ZoneFacet().expression(cell), text=True,
+        sort_in=lambda cell: ZoneFacet().expression(cell), text=True,
         export={"zone": lambda listed: listed.zone},
     ),
     Column(
         "state", _("State"), _of_service(lambda service: state_badge(service, timezone.now())),
-        sort=lambda cell: _state(), text=True,
+        sort=_state, text=True,
         export={
             "state": _export(lambda service: "up" if service.is_up() else "down"),
             "forced_down": _export(lambda service: bool(service.forced_down)),
@@ -146,10 +146,10 @@ COLUMNS = (
     ),
     Column(
         "seen", _("Last heartbeat"), _of_service(lambda service: ago(service.last_seen_up)),
-        sort=lambda cell: Coalesce("service__last_seen_up", "service__created_at"), default=False,
+        sort=lambda: Coalesce("service__last_seen_up", "service__created_at"), default=False,
     ),
     Column(
-        "status", _("Status"), _of_service(status_badge), sort=lambda cell: _status(), text=True,
+        "status", _("Status"), _of_service(status_badge), sort=_status, text=True,
         export={
             "status": _export(lambda service: status(service.disabled)),
             "disabled_reason": _export(lambda service: service.disabled_reason),
@@ -187,7 +187,7 @@ COLUMNS = (
     ),
     Column(
         "ip", _("IP address"), lambda listed: listed.row.host_ip or NOTHING,
-        sort=lambda cell: AddressText(F("host_ip")), text=True, default=False,
+        sort=lambda: AddressText(F("host_ip")), text=True, default=False,
         export={"host_ip": lambda listed: listed.row.host_ip},
     ),
     Column(

@@ -75,7 +75,7 @@ COLUMNS = (
     ),
     Column(
         "cell", _("Cell"), lambda listed: listed.cell.name,
-        sort=lambda cell: cell.name, text=True,
+        sort_in=lambda cell: cell.name, text=True,
         export={
             "cell": lambda listed: listed.cell.name,
             "cell_uuid": lambda listed: listed.cell.uuid,
@@ -83,12 +83,12 @@ COLUMNS = (
     ),
     Column(
         "zone", _("Zone"), lambda listed: listed.zone,
-        sort=lambda cell: ZoneFacet(NOT_COMPUTE).expression(cell), text=True,
+        sort_in=lambda cell: ZoneFacet(NOT_COMPUTE).expression(cell), text=True,
         export={"zone": lambda listed: listed.zone},
     ),
     Column(
         "state", _("State"), lambda listed: state_badge(listed.row, timezone.now()),
-        sort=lambda cell: state_case(timezone.now()), text=True,
+        sort=lambda: state_case(timezone.now()), text=True,
         export={
             "state": lambda listed: "up" if listed.row.is_up() else "down",
             "forced_down": lambda listed: bool(listed.row.forced_down),
@@ -96,12 +96,12 @@ COLUMNS = (
     ),
     Column(
         "seen", _("Last heartbeat"), lambda listed: ago(listed.row.last_seen_up),
-        sort=lambda cell: Coalesce("last_seen_up", "created_at"), default=False,
+        sort=lambda: Coalesce("last_seen_up", "created_at"), default=False,
         export={"last_seen_up": lambda listed: listed.row.last_seen_up},
     ),
     Column(
         "status", _("Status"), lambda listed: status_badge(listed.row),
-        sort=lambda cell: status_case(), text=True,
+        sort=status_case, text=True,
         export={
             "status": lambda listed: status(listed.row.disabled),
             "disabled_reason": lambda listed: listed.row.disabled_reason,

@@ -1,0 +1,129 @@
+"""Every page, in light and dark, on small, usual and large screens: accessible, within the
+Content-Security-Policy, and no wider than the screen.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.e2e.conftest import Portal, Visitor, visit
+
+NODES, SERVICES = "/admin/hypervisors/computenode/", "/admin/services/service/"
+PAGES = [
+    "/admin/",
+    NODES,
+    f"{NODES}?cell=cell1&o=-memory&per_page=25&p=2&columns=name,host,ip,uuid,seen,vcpus",
+    f"{NODES}?q=nothing-is-called-this",
+    "first hypervisor",
+    SERVICES,
+    f"{SERVICES}?status=disabled&state=down",
+    "first service",
+    "confirm disable",
+    "confirm force-down",
+    "confirm delete",
+    "/admin/problems/",
+    "/admin/cells/cellmapping/",
+    "/admin/audit/entry/",
+    "first entry",
+    "/admin/portal/apitoken/",
+    "/admin/portal/apitoken/add/",
+    "/admin/auth/user/",
+    "/admin/auth/user/add/",
+    "first user",
+    "/admin/auth/group/",
+    "/admin/auth/group/add/",
+    "/v2.1/",
+    "/v2.1/os-services?microversion=2.69",
+    "/v2.1/os-hypervisors/detail?microversion=2.53",
+]
+SIZES = [360, 1280, 2560]
+RUN_AXE = """
+async () => {
+  const results = await axe.run(document, {resultTypes: ["violations"]});
+  return results.violations.flatMap((violation) => violation.nodes.map(
+    (node) => `${violation.id}: ${node.target.join(" ")} ${node.html.slice(0, 160)} `
+      + `${node.any.concat(node.all, node.none).map((one) => one.message).join("; ")}`));
+}
+"""
+
+
+@pytest.fixture(params=["light", "dark"], scope="module")
+def theme(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture(params=SIZES, scope="module")
+def reader_of_pages(
+    request: pytest.FixtureRequest, theme: str, browser: Browser, portal: Portal
+) -> Iterator[Visitor]:
+    """The administrator with a screen of that width, in that theme."""
+    width: int = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if theme == "dark" else "light",
+    )
+    visitor = visit(context, portal.url)
+    visitor.log_in()
+    yield visitor
+    context.close()
+
+
+def go_to(visitor: Visitor, name: str) -> None:
+    """Open a page by its path or by how one gets to it."""
+    page = visitor.page
+    if name.startswith("/"):
+        visitor.open(name)
+        return
+    verb, _, what = name.partition(" ")
+    if verb == "confirm":
+        visitor.open(f"{SERVICES}?binary=nova-compute&cell=cell1&per_page=25")
+        for box in page.locator("input.action-select").all()[:3]:
+            box.check()
+        page.click(f".row-actions button[value={what}]")
+        return
+    path = {
+        "hypervisor": f"{NODES}?cell=cell1&q=cmp01",
+        "service": f"{SERVICES}?cell=cell1&q=cmp01",
+        "entry": "/admin/audit/entry/",
+        "user": "/admin/auth/user/",
+    }[what]
+    visitor.open(path)
+    page.locator("#result_list tbody th a").first.click()
+
+
+def test_there_is_something_in_the_audit(operator: Visitor) -> None:
+    """Makes the entry that the pages below show."""
+    page = operator.open(f"{SERVICES}?cell=cell1&q=cmp01&binary=nova-compute")
+    page.locator("input.action-select").first.check()
+    page.click(".row-actions button[value=disable]")
+    page.fill("#reason", "to have something on record")
+    page.click("button[name=confirm]")
+    assert page.locator(".badge.good").first.inner_text().strip().endswith("done")
+    operator.open("/admin/audit/entry/")
+    assert page.locator("#result_list tbody tr").count() == 1
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_accessible_and_within_the_policy(
+    name: str, reader_of_pages: Visitor, axe: str
+) -> None:
+    visitor = reader_of_pages
+    visitor.complaints.clear()
+    go_to(visitor, name)
+    page = visitor.page
+    page.wait_for_load_state("networkidle")
+    page.evaluate(axe)
+    violations = page.evaluate(RUN_AXE)
+    assert not violations, "\n".join(violations)
+    assert not visitor.complaints
+    too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert too_wide <= 0
+
+
+def test_login_page_is_accessible(visitor: Visitor, axe: str, theme: str) -> None:
+    visitor.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page = visitor.open("/admin/login/")
+    page.evaluate(axe)
+    assert not page.evaluate(RUN_AXE)
