@@ -43,11 +43,10 @@ class Like(Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, params = self.process_lhs(compiler, connection)
-        escape = "" if connection.vendor == "mysql" else r" ESCAPE '\'"
-        if connection.vendor == "mysql" and beyond_utf8mb3(str(self.rhs)):
-            left = f"CONVERT({left} USING utf8mb4)"
         pattern = f"%{str(self.rhs).lower()}%"
-        return f"LOWER({left}) LIKE %s{escape}", (*params, pattern)
+        if connection.vendor == "mysql":  # whose collations take an accent for none
+            return f"LOWER({left}) LIKE BINARY %s", (*params, pattern)
+        return rf"LOWER({left}) LIKE %s ESCAPE '\'", (*params, pattern)
 
 
 @CharField.register_lookup

@@ -1,6 +1,6 @@
 """What Nova answers before it looks for a resource, or when it finds no route to one."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.request import Request
 
 TEXT = "404 Not Found\n\nThe resource could not be found.\n\n   "
@@ -18,11 +18,24 @@ HTML = """<html>
 </html>"""
 
 
+JSON = {
+    "message": "The resource could not be found.<br /><br />\n\n\n",
+    "code": "404 Not Found",
+    "title": "Not Found",
+}
+
+
 def no_such_route(request: HttpRequest | Request) -> HttpResponse:
-    """404 as text, or as HTML for who takes that; no JSON and no version headers."""
+    """404 as HTML, JSON or text, whatever is accepted; no version headers.
+
+    An ``Accept`` that names no types at all is taken for anything, as in Nova.
+    """
     accepted = request.headers.get("Accept", "")
-    if request.method == "HEAD" or "text/html" in accepted or "*/*" in accepted:
+    best = request.get_preferred_type(["text/html", "application/json"]) if accepted else None
+    if request.method == "HEAD" or best == "text/html" or (accepted and "/" not in accepted):
         return HttpResponse(HTML, status=404, content_type="text/html; charset=UTF-8")
+    if best:
+        return JsonResponse(JSON, status=404)
     return HttpResponse(TEXT, status=404, content_type="text/plain; charset=UTF-8")
 
 

@@ -150,12 +150,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         if not isinstance(response, Response):  # the answer of Nova's router
             return response
         version = getattr(request, "version", None)
-        if response.accepted_renderer.format == "json":
-            response.content_type = (
-                response.accepted_media_type
-                if response.status_code < 400
-                else "application/json; charset=UTF-8"
-            )
+        name_type(response)
         if isinstance(version, Version) and not self.legacy:
             response[HEADER] = f"compute {version}"
             response[LEGACY_HEADER] = str(version)
@@ -189,6 +184,16 @@ def warning_header(texts: list[str]) -> dict[str, str]:
     return {"Warning": f'199 - "{plain.encode("ascii", "replace").decode()}"'}
 
 
+def name_type(response: Response) -> None:
+    """Name the type of a JSON answer as Nova does: faults with a charset, the others as asked."""
+    if response.accepted_renderer.format == "json":
+        response.content_type = (
+            response.accepted_media_type
+            if response.status_code < 400
+            else "application/json; charset=UTF-8"
+        )
+
+
 class UnknownRoute(APIView):
     """Any path below the API that is no resource: 401 first, then 404."""
 
@@ -205,7 +210,9 @@ class UnknownRoute(APIView):
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
             self.initial(self.request)
-        except NotAuthenticated as error:
+        except Exception as error:
             response = self.handle_exception(error)
-            return self.finalize_response(self.request, response)
+            response = self.finalize_response(self.request, response)
+            name_type(response)
+            return response
         return no_such_route(self.request)
