@@ -40,18 +40,38 @@ def judge(recorded: Recorded, ours: Answer, *, engine: str = "postgresql") -> Ve
     ours = replace(
         ours, headers=[line for line in ours.headers if not line.startswith(ADDED_HEADERS)]
     )
-    nova, other = recorded.answer, recorded.on_mysql
-    if engine == "mysql" and other is not None:
-        nova, other = other, nova
-    verdict = compare(nova, ours)
+    novas = [recorded.answer]
+    if recorded.on_mysql is not None:
+        novas.append(recorded.on_mysql)
+    if engine == "mysql":
+        novas.reverse()
+    verdict = compare(novas[0], ours)
     if verdict.kind is Kind.IDENTICAL:
         return verdict
-    if other is not None and compare(other, ours).kind is Kind.IDENTICAL:
-        return Verdict(Kind.DELIBERATE, ONE_ANSWER.name)
-    for difference in DIFFERENCES:
-        if difference.allows(recorded.request, nova, ours):
+    ours = with_servers_in_order(ours)
+    novas = [with_servers_in_order(nova) for nova in novas]
+    for nova, difference in zip(novas, (ORDER_OF_SERVERS, ONE_ANSWER), strict=False):
+        if compare(nova, ours).kind is Kind.IDENTICAL:
             return Verdict(Kind.DELIBERATE, difference.name)
+    for nova in novas:
+        for difference in DIFFERENCES:
+            if difference.allows(recorded.request, nova, ours):
+                return Verdict(Kind.DELIBERATE, difference.name)
     return verdict
+
+
+def with_servers_in_order(answer: Answer) -> Answer:
+    """The answer with the servers of each hypervisor in order of uuid."""
+
+    def ordered(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: ordered(one, name) for name, one in value.items()}
+        if isinstance(value, list):
+            items = [ordered(one) for one in value]
+            return sorted(items, key=lambda one: str(one["uuid"])) if key == "servers" else items
+        return value
+
+    return replace(answer, body=ordered(answer.body))
 
 
 # --- what is asked ----------------------------------------------------------------------------
@@ -102,12 +122,24 @@ def _hypervisors(answer: Answer) -> list[Any] | None:
 
 
 def _same_on_both(request: Request, nova: Answer, ours: Answer) -> bool:
-    return _uuid_in_capitals(request, nova, ours) or _pattern_in_any_case(request, nova, ours)
+    return any(
+        one(request, nova, ours) for one in (_uuid_in_capitals, _pattern_in_any_case, _no_marker)
+    )
 
 
 def _uuid_in_capitals(request: Request, nova: Answer, ours: Answer) -> bool:
     capitals = any(UUID.fullmatch(one) and one != one.lower() for one in _identifiers(request))
     return capitals and nova.status in (400, 404) and ours.status in (200, 204, 400, 409, 501)
+
+
+def _no_marker(request: Request, nova: Answer, ours: Answer) -> bool:
+    marker = _params(request).get("marker", [""])[-1]
+    return (
+        not UUID.fullmatch(marker)
+        and not re.fullmatch(r"\s*[+-]?[0-9_]+\s*", marker)
+        and ours.status == 400
+        and _message(ours) == f"marker [{marker}] not found"
+    )
 
 
 def _pattern_in_any_case(request: Request, nova: Answer, ours: Answer) -> bool:
@@ -143,7 +175,7 @@ def _full_page(request: Request, nova: Answer, ours: Answer) -> bool:
 def _nova_fails(request: Request, nova: Answer, ours: Answer) -> bool:
     return (
         nova.status == 500
-        and ours.status in (200, 204, 400, 404, 501)
+        and ours.status in (200, 204, 400, 404, 409, 501)
         and not (request.writes and ours.status == 200 and not ours.effect)
     )
 
@@ -180,16 +212,20 @@ def _escaped(raw: bytes) -> str:
     return "".join(f"%{byte:02X}" if byte > 127 else chr(byte) for byte in raw)
 
 
-def _order_of_servers(request: Request, nova: Answer, ours: Answer) -> bool:
-    def ordered(value: Any, key: str = "") -> Any:
-        if isinstance(value, dict):
-            return {name: ordered(one, name) for name, one in value.items()}
-        if isinstance(value, list):
-            items = [ordered(one) for one in value]
-            return sorted(items, key=lambda one: one["uuid"]) if key == "servers" else items
-        return value
+def _other_uptime(request: Request, nova: Answer, ours: Answer) -> bool:
+    def rest(answer: Answer) -> Any:
+        return {**answer.body["hypervisor"], "uptime": ""}
 
-    return replace(nova, body=ordered(nova.body)) == replace(ours, body=ordered(ours.body))
+    return (
+        _path(request).endswith("/uptime")
+        and nova.status == ours.status == 200
+        and rest(nova) == rest(ours)
+    )
+
+
+def _by_accept(request: Request, nova: Answer, ours: Answer) -> bool:
+    accept = request.headers.get("Accept", "")
+    return "vnd.openstack.compute" in accept and not _path(request).startswith("/v2")
 
 
 def _cell_away(request: Request, nova: Answer, ours: Answer) -> bool:
@@ -228,6 +264,12 @@ ONE_ANSWER = Difference(
     _same_on_both,
 )
 
+ORDER_OF_SERVERS = Difference(
+    "order of servers",
+    "Nova lists the servers of a host in whatever order the database gives; we by id.",
+    lambda request, nova, ours: False,  # see ``judge``
+)
+
 DIFFERENCES: tuple[Difference, ...] = (
     ONE_ANSWER,
     Difference(
@@ -263,7 +305,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "services without a uuid",
         "From 2.53 Nova answers 500 where a service has no uuid yet, from 2.69 it lists such "
-        "services as if their cell were down. We list them with a null `id`, and a `Warning` header "
+        "services as if their cell were down. We list them with a null `id`, and a `Warning` "
         "header names the command that gives them one.",
         _no_uuid_yet,
     ),
@@ -291,9 +333,19 @@ DIFFERENCES: tuple[Difference, ...] = (
         "messages it can be read.",
         _readable,
     ),
+    ORDER_OF_SERVERS,
     Difference(
-        "order of servers",
-        "Nova lists the servers of a host in whatever order the database gives; we by id.",
-        _order_of_servers,
+        "uptime",
+        "Nova asks the nova-compute of the host for its uptime. We show what the node last "
+        "reported in `stats` (as Nova itself does from 2.88), and answer 501 where there is none. "
+        "Where two cells have a host of the same name, Nova asks the one that is mapped, "
+        "whichever node was meant.",
+        _other_uptime,
+    ),
+    Difference(
+        "the endpoint by Accept",
+        "For a path that names no endpoint Nova also takes one from an `Accept` of "
+        "`application/vnd.openstack.compute+json;version=2.1`. We go by the path alone.",
+        _by_accept,
     ),
 )

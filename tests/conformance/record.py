@@ -23,7 +23,7 @@ from cells.databases import register
 from tests.conformance import document, fleet, recording, samples
 from tests.conformance.asking import ask
 from tests.conformance.catalogue import catalogue
-from tests.conformance.comparison import Report
+from tests.conformance.comparison import Kind, Report, compare
 from tests.conformance.differences import judge
 from tests.conformance.messages import Answer, OverHTTP, Request, Server
 from tests.conformance.nova import CELLS, SERVICE_DOWN_TIME, Databases, Nova, mysql, postgresql
@@ -190,7 +190,7 @@ def _merge(requests: list[Request], answers: dict[str, Answers]) -> list[Recorde
     recorded = [Recorded(request, nova) for request, (nova, _) in zip(requests, first, strict=True)]
     for other in others:
         for one, (nova, _) in zip(recorded, other, strict=True):
-            if nova != one.answer:
+            if compare(one.answer, nova).kind is not Kind.IDENTICAL:
                 one.on_mysql = nova
     return recorded
 

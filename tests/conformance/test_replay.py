@@ -30,7 +30,7 @@ def test_answers_are_novas(cloud: Cloud, settings: Settings, path: Path) -> None
     found = []
     answers = ask(portal(), [one.request for one in recorded], world)
     for one, (request, ours) in zip(recorded, answers, strict=True):
-        verdict = judge(one, ours)
+        verdict = judge(one, ours, engine=cloud.engine)
         if verdict.kind not in (Kind.IDENTICAL, Kind.DELIBERATE):
             found.append(f"{verdict.kind}: {request.name[:300]}\n    {verdict.why[:500]}")
     assert not found, f"{len(found)} of {len(recorded)}:\n" + "\n".join(found[:40])
