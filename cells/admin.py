@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -52,6 +53,11 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def detail(self, request: HttpRequest, cell: Cell, row: Any) -> dict[str, Any]:
         """What the page of one row shows."""
         return {}
+
+    @property
+    def media(self) -> forms.Media:
+        """Nothing: Django's scripts are for its own tables and forms."""
+        return forms.Media()
 
     # --- permissions ---------------------------------------------------------------------------
 

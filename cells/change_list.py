@@ -131,7 +131,7 @@ class AcrossCellsChangeList(ChangeList):
             own |= facet.annotations_in(cell)
         conditions = [facet.condition(value, cell) for facet, value in active.items()]
         if None in conditions:
-            nothing: QuerySet[Any, Any] = self.annotated.none()
+            nothing: QuerySet[Any, Any] = self.annotated.annotate(**own).none()
             return nothing
         if own or any(facet.differs(value) for facet, value in active.items()):
             rows: QuerySet[Any, Any] = self.annotated.annotate(**own).filter(

@@ -1,9 +1,12 @@
-"""API tokens in the console: issued and revoked, never shown again or changed."""
+"""Tokens, users and groups in the console."""
 
 from typing import Any, cast
 
+from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth.models import Group, User
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -16,12 +19,22 @@ from portal.models import ApiToken
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Tokens for ``X-Auth-Token``.  A superuser issues them for anyone, others for themselves."""
+    """Tokens for ``X-Auth-Token``: issued and revoked, never shown again or changed.
+
+    A superuser issues them for anyone, others for themselves.
+    """
 
     list_display = ("name", "user", "project_id", "created", "expires", "in_force")
     search_fields = ("name", "user__username", "project_id")
     list_select_related = ("user",)
     fields = ("user", "name", "project_id", "expires_at")
+    formfield_overrides = {
+        models.DateTimeField: {
+            "form_class": forms.DateTimeField,
+            "widget": forms.DateTimeInput(attrs={"type": "datetime-local"}),
+            "help_text": _("In UTC; empty for a token that does not expire."),
+        }
+    }
 
     @admin.display(description=_("Created"), ordering="created_at")
     def created(self, token: ApiToken) -> str:
@@ -65,3 +78,22 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "{} {}", _("The new token, shown only this once:"), copyable(text, _("Copy the token"))
         )
         self.message_user(request, shown, messages.SUCCESS)
+
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
+    """Users; with plain lists to choose from, which screen readers understand."""
+
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+
+
+@admin.register(Group)
+class GroupAdmin(auth_admin.GroupAdmin):
+    """Groups: the API's roles, and what their members may do in the console."""
+
+    filter_horizontal = ()

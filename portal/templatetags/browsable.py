@@ -37,8 +37,8 @@ def _line(line: str, parents: list[tuple[int, str]], microversion: str) -> str:
                 '{}"id": {}<a href="{}">{}</a>{}{}',
                 found[1], found[2], url, found[3], found[2], found[4],
             )  # fmt: skip
-    if found := URL.match(line):
-        parts = urlsplit(found[2])
+    found = URL.match(line)
+    if found and (parts := urlsplit(found[2])).path.startswith("/v2"):
         query = f"{parts.query}&" if parts.query else ""
         query += urlencode({"microversion": microversion})
         return format_html(

@@ -61,13 +61,17 @@ class Portal:
         """Run ``manage.py``; what it prints."""
         return _manage(self.environment, *arguments)
 
+    def manage_any(self, *arguments: str) -> str:
+        """The same, whatever it exits with."""
+        return _manage(self.environment, *arguments, check=False)
 
-def _manage(environment: dict[str, str], *arguments: str) -> str:
+
+def _manage(environment: dict[str, str], *arguments: str, check: bool = True) -> str:
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env=environment,
-        check=True,
+        check=check,
         capture_output=True,
         text=True,
     ).stdout
@@ -115,7 +119,7 @@ class Visitor:
         assert response.ok, (path, response.status)
         return self.page
 
-    def log_in(self, name: str = "admin", password: str = "demo") -> Page:
+    def log_in(self, name: str = "admin", password: str = "demo") -> Page:  # noqa: S107
         self.open("/admin/login/")
         self.page.fill("#id_username", name)
         self.page.fill("#id_password", password)
@@ -137,7 +141,7 @@ def visit(context: BrowserContext, url: str) -> Visitor:
             visitor.complaints.append(f"asked for {request.url}")
 
     visitor.page.on("console", hear)
-    visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+    visitor.page.on("pageerror", lambda error: visitor.complaints.append(f"{error} {error.stack}"))
     visitor.page.on("request", see)
     return visitor
 

@@ -40,7 +40,7 @@ PAGES = [
 SIZES = [360, 1280, 2560]
 RUN_AXE = """
 async () => {
-  const results = await axe.run(document, {resultTypes: ["violations"]});
+  const results = await axe.run(document, {resultTypes: ["violations"], preload: false});
   return results.violations.flatMap((violation) => violation.nodes.map(
     (node) => `${violation.id}: ${node.target.join(" ")} ${node.html.slice(0, 160)} `
       + `${node.any.concat(node.all, node.none).map((one) => one.message).join("; ")}`));
@@ -79,7 +79,7 @@ def go_to(visitor: Visitor, name: str) -> None:
     verb, _, what = name.partition(" ")
     if verb == "confirm":
         visitor.open(f"{SERVICES}?binary=nova-compute&cell=cell1&per_page=25")
-        for box in page.locator("input.action-select").all()[:3]:
+        for box in page.locator("input.row-select").all()[:3]:
             box.check()
         page.click(f".row-actions button[value={what}]")
         return
@@ -96,7 +96,7 @@ def go_to(visitor: Visitor, name: str) -> None:
 def test_there_is_something_in_the_audit(operator: Visitor) -> None:
     """Makes the entry that the pages below show."""
     page = operator.open(f"{SERVICES}?cell=cell1&q=cmp01&binary=nova-compute")
-    page.locator("input.action-select").first.check()
+    page.locator("input.row-select").first.check()
     page.click(".row-actions button[value=disable]")
     page.fill("#reason", "to have something on record")
     page.click("button[name=confirm]")

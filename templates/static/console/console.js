@@ -29,8 +29,8 @@ function copyButtons(root) {
 
 // One box that selects all rows of the page.
 function selectAll() {
-  const toggle = document.getElementById("action-toggle");
-  const boxes = document.querySelectorAll("input.action-select");
+  const toggle = document.getElementById("select-all");
+  const boxes = document.querySelectorAll("input.row-select");
   if (!toggle || !boxes.length) {
     return;
   }

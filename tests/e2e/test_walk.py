@@ -1,0 +1,361 @@
+"""What an operator does in the console, done with a browser."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.conftest import Portal, Visitor, visit
+from tests.servers import free_port
+
+NODES, SERVICES = "/admin/hypervisors/computenode/", "/admin/services/service/"
+
+
+def column(page: Page, name: str) -> list[str]:
+    """The texts of a column of the list that is shown."""
+    index = page.locator("#result_list thead th").evaluate_all(
+        "(heads, name) => heads.findIndex((head) => head.classList.contains(`column-${name}`))",
+        name,
+    )
+    assert index >= 0, f"no column {name}"
+    texts: list[str] = page.locator("#result_list tbody tr").evaluate_all(
+        "(rows, index) => rows.map((row) => row.children[index].innerText)", index
+    )
+    return texts
+
+
+def total(page: Page) -> int:
+    """How many rows the list says it has."""
+    found = re.search(r"of (\d+)", page.locator(".summary").inner_text())
+    assert found is not None
+    return int(found[1])
+
+
+def test_overview_says_how_the_cloud_is_and_stays_fresh(operator: Visitor) -> None:
+    page = operator.open("/admin/")
+    assert page.locator(".verdict .badge").count() == 1
+    assert page.locator(".tile").count() == 4
+    assert page.locator("#overview table tbody tr").count() == 5  # cell0 and four cells
+    assert page.locator("#overview svg.bar").count() >= 3 + 3 * 4
+    page.locator("#freshness").wait_for(state="visible")
+    page.evaluate("document.getElementById('overview').dataset.every = '1'")
+    page.reload()
+    page.add_init_script("document.addEventListener('DOMContentLoaded', () => {"
+                         "document.getElementById('overview').dataset.every = '1'})")  # fmt: skip
+    with page.expect_response("**/admin/overview/") as fetched:
+        page.reload()
+    assert fetched.value.ok
+    assert "Updated" in page.locator("#freshness").inner_text()
+
+
+def test_overview_does_not_refresh_while_hidden(operator: Visitor) -> None:
+    page = operator.page
+    page.add_init_script("""
+        Object.defineProperty(document, "hidden", {get: () => window.pretendHidden !== false});
+        document.addEventListener("DOMContentLoaded", () => {
+          const part = document.getElementById("overview");
+          if (part) { part.dataset.every = "1"; }
+        });
+    """)
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url))
+    operator.open("/admin/")
+    page.wait_for_timeout(3000)
+    assert not [url for url in fetched if url.endswith("/admin/overview/")]
+    with page.expect_response("**/admin/overview/"):
+        page.evaluate("window.pretendHidden = false;"
+                      "document.dispatchEvent(new Event('visibilitychange'))")  # fmt: skip
+
+
+def test_hypervisors_of_all_cells_in_one_list(operator: Visitor) -> None:
+    page = operator.open(f"{NODES}?per_page=500")
+    everything = total(page)
+    assert len(set(column(page, "cell"))) == 4
+    names = column(page, "name")
+    assert names == sorted(names)
+    page.click("thead th.column-name a")
+    assert column(page, "name") == names[::-1]
+    page.click("thead th.column-vcpus a")
+    used = [int(text.split("/")[0]) for text in column(page, "vcpus")]
+    assert used == sorted(used)
+    # A filter, and what its count promised.
+    choice = page.locator(".facet a", has_text="az1").first
+    promised = int(choice.locator(".count").inner_text())
+    choice.click()
+    assert total(page) == promised < everything
+    assert set(column(page, "zone")) == {"az1"}
+    page.locator(".chip").click()
+    assert total(page) == everything
+    # A search, and columns of one's own choice.
+    page.fill("#searchbar", "cmp01")
+    page.keyboard.press("Enter")
+    assert 0 < total(page) < everything
+    page.click("summary:has-text('Columns')")
+    page.locator("input[name=columns]").evaluate_all(
+        "(boxes) => boxes.forEach((box) => {"
+        "box.checked = ['name', 'cell', 'uuid'].includes(box.value)})"
+    )
+    page.select_option("#per-page", "25")
+    page.click(".menu-body button:has-text('Show')")
+    assert page.locator("#result_list thead th").count() == 3
+    assert "per_page=25" in page.url
+    assert "q=cmp01" in page.url
+
+
+def test_view_is_saved_under_a_name(operator: Visitor) -> None:
+    page = operator.open(f"{NODES}?state=down&o=-memory")
+    rows = total(page)
+    page.click("summary:has-text('Saved')")
+    page.fill("#save-name", "down, fullest first")
+    page.click(".save button")
+    assert page.locator(".messagelist").inner_text().startswith("Saved")
+    operator.open(NODES)
+    page.click("summary:has-text('Saved')")
+    page.click("a:has-text('down, fullest first')")
+    assert "state=down" in page.url
+    assert total(page) == rows
+    page.click("summary:has-text('Saved')")
+    page.click("button[aria-label^=Forget]")
+    assert page.locator("a:has-text('down, fullest first')").count() == 0
+
+
+def test_csv_has_the_whole_filtered_list(operator: Visitor, tmp_path: Path) -> None:
+    page = operator.open(f"{NODES}?cell=cell2&per_page=25")
+    rows = total(page)
+    with page.expect_download() as download:
+        page.click("a:has-text('CSV')")
+    path = tmp_path / "list.csv"
+    download.value.save_as(path)
+    with path.open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == rows > 25
+    assert {line["cell"] for line in lines} == {"cell2"}
+
+
+def test_page_of_a_hypervisor(operator: Visitor) -> None:
+    page = operator.open(f"{NODES}?cell=cell1&q=cmp01")
+    page.locator("#result_list tbody th a").first.click()
+    uuid = page.url.rstrip("/").rpartition("/")[2]
+    buttons = page.locator("button.copy")
+    buttons.nth(0).click()
+    assert page.evaluate("navigator.clipboard.readText()") == uuid
+    page.locator(f"button.copy[data-copy='openstack hypervisor show {uuid}']").click()
+    assert page.evaluate("navigator.clipboard.readText()").endswith(uuid)
+    page.click("summary:has-text('features')")
+    assert page.locator(".tags li", has_text="avx2").is_visible()
+    assert page.locator(".act button").count() >= 2
+    assert page.locator("#servers tbody tr").count() >= 1
+    assert page.locator("#history").count() == 1
+    name = page.locator("h1").inner_text()
+    page.click("a[rel=next]")
+    assert page.locator("h1").inner_text() > name
+    page.click("a[rel=prev]")
+    assert page.locator("h1").inner_text() == name
+
+
+def test_disable_and_enable_several(operator: Visitor) -> None:
+    page = operator.open(f"{SERVICES}?cell=cell3&binary=nova-compute&status=enabled&state=up")
+    boxes = page.locator("input.row-select")
+    keys = [boxes.nth(n).get_attribute("value") for n in range(3)]
+    for number in range(3):
+        boxes.nth(number).check()
+    page.click(".row-actions button[value=disable]")
+    assert page.locator("tbody tr").count() == 3
+    page.fill("#reason", "kernel upgrade")
+    page.click("button[name=confirm]")
+    assert page.locator("tbody .badge.good").count() == 3
+    for key in keys:
+        operator.open(f"{SERVICES}{key}/")
+        assert "kernel upgrade" in page.locator(".card").first.inner_text()
+    page.click(".act button[value=enable]")
+    assert "kernel upgrade" in page.locator(".facts").inner_text()  # the reason is removed
+    page.click("button[name=confirm]")
+    operator.open(f"{SERVICES}{keys[-1]}/")
+    assert "enabled" in page.locator(".card").first.inner_text()
+    assert "kernel upgrade" in page.locator("#history").inner_text()
+
+
+def test_forcing_down_asks_for_the_host_name(operator: Visitor) -> None:
+    page = operator.open(f"{SERVICES}?cell=cell3&binary=nova-compute&status=enabled&state=up")
+    hosts = column(page, "host")[:2]
+    for number in range(2):
+        page.locator("input.row-select").nth(number).check()
+    page.click(".row-actions button[value=force-down]")
+    assert "Fence the host first" in page.locator(".banner").inner_text()
+    assert "still reports" in page.locator("tbody").inner_text()
+    fields = page.locator("tbody input[type=text]")
+    fields.nth(0).fill(hosts[0])
+    fields.nth(1).fill("another")
+    page.click("button[name=confirm]")
+    assert page.locator("tbody tr").nth(0).locator(".badge.good").count() == 1
+    assert "not typed" in page.locator("tbody tr").nth(1).inner_text()
+    operator.open(f"{SERVICES}?q={hosts[0]}")
+    assert "forced down" in column(page, "state")[0]
+    page.locator("#result_list tbody th a").first.click()
+    page.click(".act button[value=force-up]")
+    page.click("button[name=confirm]")
+    assert page.locator("tbody .badge.good").count() == 1
+
+
+def test_delete_shows_what_stands_in_the_way(operator: Visitor) -> None:
+    page = operator.open(f"{SERVICES}?q=c1-r01-cmp01&binary=nova-compute")
+    page.locator("#result_list tbody th a").first.click()
+    page.click(".act button[value=delete]")
+    assert "on it" in page.locator(".obstacle").inner_text()
+    assert page.locator("button[name=confirm]").count() == 0
+
+
+def test_problems_say_why_and_what_to_do(operator: Visitor, portal: Portal) -> None:
+    page = operator.open("/admin/problems/?now=1")
+    shown = {one.get_attribute("id"): one.inner_text() for one in page.locator(".problem").all()}
+    assert all("Why it matters" in text and "What to do" in text for text in shown.values())
+    report = json.loads(portal.manage_any("check_fleet", "--json"))
+    assert {problem["name"] for problem in report["problems"]} == set(shown)
+    page.click("#no-uuid a:has-text('Show them in the list')")
+    assert total(page) == 27
+
+
+def test_cells_never_show_a_password(operator: Visitor) -> None:
+    page = operator.open("/admin/cells/cellmapping/")
+    assert page.locator("tbody tr").count() == 5
+    assert "sqlite3" in page.locator("tbody").inner_text()
+    page.click("a:has-text('Check now')")
+    assert page.locator(".badge.good").count() == 5
+
+
+def test_audit_is_searched_and_exported(operator: Visitor, tmp_path: Path) -> None:
+    page = operator.open("/admin/audit/entry/?q=kernel")
+    operator.open("/admin/audit/entry/")
+    rows = page.locator("#result_list tbody tr").count()
+    assert rows >= 4
+    with page.expect_download() as download:
+        page.click("a:has-text('CSV')")
+    path = tmp_path / "audit.csv"
+    download.value.save_as(path)
+    with path.open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == rows
+    assert {"username", "action", "outcome", "before", "after"} <= set(lines[0])
+
+
+def test_token_is_shown_once(operator: Visitor) -> None:
+    page = operator.open("/admin/portal/apitoken/add/")
+    page.fill("#id_name", "for a script")
+    page.click("input[name=_save]")
+    token = page.locator(".messagelist code").first.inner_text()
+    assert len(token) > 30
+    operator.open("/admin/portal/apitoken/")
+    assert token not in page.content()
+
+
+def test_viewer_is_offered_nothing_to_change(viewer: Visitor) -> None:
+    page = viewer.open(f"{SERVICES}?binary=nova-compute&cell=cell1")
+    assert total(page) > 0
+    assert page.locator(".row-actions").count() == 0
+    assert page.locator("input.row-select").count() == 0
+    page.locator("#result_list tbody th a").first.click()
+    key = page.url.rstrip("/").rpartition("/")[2]
+    assert page.locator(".act").count() == 0
+    for path in (NODES, "/admin/problems/", "/admin/cells/cellmapping/", "/admin/audit/entry/"):
+        viewer.open(path)
+    response = page.goto(f"{viewer.url}{SERVICES}act/?action=disable&key={key}")
+    assert response is not None
+    assert response.status == 403
+    viewer.complaints.clear()  # the browser notes the 403
+
+
+def test_times_are_in_the_viewers_zone(browser: Browser, portal: Portal) -> None:
+    context = browser.new_context(timezone_id="Asia/Tokyo")
+    visitor = visit(context, portal.url)
+    page = visitor.log_in()
+    time = page.locator(".verdict time")
+    assert time.get_attribute("title", timeout=5000)
+    utc, local = time.get_attribute("title") or "", time.inner_text()
+    assert utc.endswith("UTC")
+    hours = (int(local[11:13]) - int(utc[11:13])) % 24
+    assert hours == 9
+    context.close()
+
+
+@pytest.fixture
+def without_javascript(browser: Browser, portal: Portal) -> Iterator[Visitor]:
+    context = browser.new_context(java_script_enabled=False)
+    visitor = visit(context, portal.url)
+    visitor.log_in()
+    yield visitor
+    context.close()
+    assert not visitor.complaints
+
+
+def test_everything_works_without_javascript(without_javascript: Visitor) -> None:
+    page = without_javascript.open("/admin/")
+    assert "UTC" in page.locator(".verdict time").inner_text()
+    without_javascript.open(f"{NODES}?o=-memory&state=up")
+    page.locator(".facet a", has_text="cell2").click()
+    page.locator("#result_list tbody th a").first.click()
+    page.click(".act button[value=disable]")
+    page.fill("#reason", "without a script")
+    page.click("button[name=confirm]")
+    assert page.locator("tbody .badge.good").count() == 1
+    page.locator("tbody th a").click()
+    page.click(".act button[value=enable]")
+    page.click("button[name=confirm]")
+    assert page.locator("tbody .badge.good").count() == 1
+
+
+@pytest.fixture
+def dead_cell(portal: Portal) -> Iterator[str]:
+    """cell2, whose database refuses connections for a while."""
+    url = f"postgresql://nova:secret@127.0.0.1:{free_port()}/nova_cell2"
+    code = (
+        "from cells.models import CellMapping; import json, sys;"
+        "cell = CellMapping.objects.get(name='cell2');"
+        "print('WAS ' + cell.database_connection);"
+        "cell.database_connection = {!r}; cell.save()"
+    )
+    was = re.search(r"WAS (\S+)", portal.manage("shell", "-c", code.format(url)))
+    assert was is not None
+    yield "cell2"
+    portal.manage("shell", "-c", code.format(was[1]))
+
+
+def test_dead_cell_is_a_banner_with_its_cause(
+    dead_cell: str, browser: Browser, portal: Portal, tmp_path: Path
+) -> None:
+    context = browser.new_context(accept_downloads=True)
+    visitor = visit(context, portal.url)
+    page = visitor.log_in()
+    page.wait_for_timeout(1200)  # mappings are read again every second
+    for path in ("/admin/", NODES, SERVICES, "/admin/problems/?now=1"):
+        visitor.open(path)
+        banner = page.locator(".banner").inner_text()
+        assert dead_cell in banner
+        assert "refused" in banner
+        assert "secret" not in page.content()
+    visitor.open(NODES)
+    assert "(incomplete)" in page.locator(".summary").inner_text()
+    assert set(column(page, "cell")) <= {"cell1", "cell3", "cell4"}
+    with page.expect_download() as download:
+        page.click("a:has-text('CSV')")
+    path = tmp_path / "list.csv"
+    download.value.save_as(path)
+    assert path.read_text().splitlines()[-1].startswith('"# incomplete: cell2 did not answer')
+    visitor.open("/admin/cells/cellmapping/")
+    row = page.locator("tbody tr", has_text="cell2")
+    assert row.locator(".badge.bad").count() == 1
+    context.close()
+
+
+def test_api_in_a_browser(operator: Visitor) -> None:
+    page = operator.open("/v2.1/os-hypervisors?microversion=2.53")
+    page.select_option("#microversion", "2.2")
+    page.click(".microversion button")
+    assert "X-OpenStack-Nova-API-Version: 2.2" in page.locator("pre").inner_text()
+    page.select_option("#microversion", "2.53")
+    page.click(".microversion button")
+    page.locator("pre a").first.click()
+    assert '"hypervisor": {' in page.locator("pre").inner_text()
