@@ -61,7 +61,10 @@ WRITTEN_BY_READS = {
 
 
 def build() -> Rows:
-    """The fleet: a small demo fleet, with heartbeats that stand still, in whole seconds."""
+    """A new fleet: a small demo fleet, with heartbeats that stand still, in whole seconds.
+
+    What is recorded is about the one that was saved: the demo may change, the recorded fleet not.
+    """
     demo = DemoFleet(cells=len(CELLS) - 1, hosts_per_cell=8, instances_per_host=1, now=NOW)
     rows: Rows = {"api": {model._meta.db_table: [] for model in API_MODELS}}
     api = rows["api"]
@@ -123,7 +126,7 @@ def save(rows: Rows, path: Path = PATH) -> None:
 
 
 def load(path: Path = PATH) -> Rows:
-    """The rows as they were when the answers were recorded."""
+    """The rows that the recorded answers are about."""
     rows: Rows = json.loads(path.read_text())
     return rows
 

@@ -48,9 +48,11 @@ def main() -> int:
     arguments = _arguments()
     logging.disable(logging.CRITICAL)  # refusals are what is asked for here
     HOME.mkdir(parents=True, exist_ok=True)
-    rows = fleet.build()
+    if arguments.new_fleet:
+        fleet.save(fleet.build())
+    rows = fleet.load()
     whole = catalogue(rows)
-    kept = _recorded(rows) if arguments.new else {}
+    kept = _recorded() if arguments.new else {}
     known = [
         one
         for one in whole
@@ -80,7 +82,6 @@ def main() -> int:
         print("\nNot recorded: that needs the whole catalogue, and both databases.")
         return 1 if faults else 0
     kept |= {one.request.key: one for one in recorded[: len(known)]}
-    fleet.save(rows)
     recording.write(kept[one.key] for one in whole)
     samples.write(rows, kept.values())
     document.replace_part("differences", document.deliberate_differences())
@@ -98,15 +99,16 @@ def _arguments() -> argparse.Namespace:
         "--new", action="store_true", help="of the catalogue only what has no recorded answer yet"
     )
     parser.add_argument(
+        "--new-fleet", action="store_true", help="begin with a new fleet, made from the demo"
+    )
+    parser.add_argument(
         "--only", default="", help="of the catalogue only requests with this text in their name"
     )
     return parser.parse_args()
 
 
-def _recorded(rows: fleet.Rows) -> dict[tuple[str, str], Recorded]:
-    """What has been recorded, if it is about this fleet."""
-    if fleet.load() != rows:
-        sys.exit("The fleet has changed since: everything must be recorded anew, without --new.")
+def _recorded() -> dict[tuple[str, str], Recorded]:
+    """What has been recorded."""
     return {one.request.key: one for path in recording.files() for one in recording.read(path)}
 
 
