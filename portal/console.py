@@ -4,6 +4,8 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +21,22 @@ def _saved_for(request: HttpRequest) -> list[Any]:
     return saved_for(request)
 
 
+def may_enter(user: Any) -> bool:
+    """Staff, and whoever is in one of the groups that the portal itself knows."""
+    return bool(user.is_active) and (
+        bool(user.is_staff) or bool(roles_of(user) & {ADMIN_ROLE, READER_ROLE})
+    )
+
+
+class LoginForm(AdminAuthenticationForm):
+    """Django's, for everyone who may enter."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        AuthenticationForm.confirm_login_allowed(self, user)
+        if not may_enter(user):
+            raise self.get_invalid_login_error()
+
+
 class Console(admin.AdminSite):
     """Django's admin under the portal's name."""
 
@@ -27,6 +45,7 @@ class Console(admin.AdminSite):
     index_title = _("Overview")
     site_url = None
     enable_nav_sidebar = False
+    login_form = LoginForm
 
     #: The pages in the navigation: name, URL and the permissions that show them.
     PAGES = (
@@ -41,11 +60,7 @@ class Console(admin.AdminSite):
     )
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Staff, and whoever is in one of the groups that the portal itself knows."""
-        user = request.user
-        return bool(user.is_active) and (
-            bool(user.is_staff) or bool(roles_of(user) & {ADMIN_ROLE, READER_ROLE})
-        )
+        return may_enter(request.user)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         pages = [

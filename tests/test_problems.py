@@ -1,0 +1,147 @@
+"""What ``check_fleet`` finds, and how it says so."""
+
+import datetime
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from audit.models import Entry, Face, Outcome
+from cells.mappings import Cell
+from hypervisors.fleet import Problem, Report, check_fleet
+from tests.clouds import Cloud
+from tests.counting import Queries
+
+LONG_AGO = timezone.now() - datetime.timedelta(days=90)
+
+
+def found(report: Report) -> dict[str, Problem]:
+    return {problem.kind.name: problem for problem in report.problems if problem.count}
+
+
+def subjects(problem: Problem) -> set[str]:
+    return {finding.subject for finding in problem.findings}
+
+
+def test_nothing_is_wrong_in_a_healthy_fleet(cloud: Cloud) -> None:
+    cloud.host("cell1", "a", service={"id": 1}, node={"id": 1})
+    cloud.host("cell2", "b", service={"id": 2}, node={"id": 2})
+    cloud.add_service("cell0", "ctl", binary="nova-scheduler", id=9)
+    report = check_fleet()
+    assert found(report) == {}
+    assert report.severity == "good"
+    assert report.cells == 4
+
+
+def test_each_problem_is_found(cloud: Cloud) -> None:
+    now = timezone.now()
+    cloud.map_host("gone", "cell1")
+    cloud.add_node("cell1", "gone")
+    cloud.add_service("cell1", "unmapped")
+    cloud.add_node("cell1", "unmapped")
+    cloud.map_host("forgotten", "cell2")
+    cloud.host("cell1", "twin", node={"hypervisor_hostname": "one name"})
+    cloud.add_service("cell2", "twin")
+    cloud.add_node("cell2", "other", hypervisor_hostname="one name")
+    cloud.map_host("other", "cell2")
+    cloud.add_service("cell2", "other")
+    cloud.map_host("strayed", "cell1")
+    cloud.add_service("cell3", "strayed")
+    cloud.host("cell3", "nameless", service={"uuid": None})
+    cloud.add_service("cell0", "lost")
+    cloud.host("cell3", "stale", node={"updated_at": LONG_AGO})
+    cloud.host("cell3", "off", service={"disabled": True, "updated_at": LONG_AGO})
+    cloud.host("cell3", "unfenced", service={"forced_down": True, "last_seen_up": now})
+
+    problems = found(check_fleet())
+
+    assert subjects(problems["no-service"]) == {"gone"}
+    assert subjects(problems["unmapped"]) == {"unmapped", "lost"}
+    assert subjects(problems["mapping-without-host"]) == {"forgotten"}
+    assert subjects(problems["duplicate-host"]) == {"twin"}
+    assert subjects(problems["duplicate-name"]) == {"one name"}
+    assert subjects(problems["wrong-cell"]) == {"strayed"}
+    assert subjects(problems["no-uuid"]) == {"nova-compute on nameless"}
+    assert subjects(problems["cell0-compute"]) == {"nova-compute on lost"}
+    assert subjects(problems["stale"]) == {"stale"}
+    assert subjects(problems["disabled-long"]) == {"nova-compute on off"}
+    assert subjects(problems["forced-reporting"]) == {"nova-compute on unfenced"}
+    assert problems["ambiguous-services"].count >= 2
+    assert problems["ambiguous-hypervisors"].count >= 1
+    assert check_fleet().severity == "bad"
+
+
+def test_disabled_for_long_is_known_from_the_audit(cloud: Cloud) -> None:
+    """The row of a service that reports is written all the time, so it cannot tell."""
+    rows = {}
+    for host in ("old", "recent", "again"):
+        columns = {"disabled": True, "updated_at": timezone.now()}
+        rows[host], _ = cloud.host("cell1", host, service=columns)
+
+    def record(host: str, action: str, at: datetime.datetime) -> None:
+        before, after = {"status": "enabled"}, {"status": "disabled"}
+        if action == "enable":
+            before, after = after, before
+        Entry.objects.create(
+            at=at, username="op", face=Face.API, action=action, outcome=Outcome.DONE,
+            service_uuid=rows[host].uuid, host=host, before=before, after=after,
+        )  # fmt: skip
+
+    record("old", "disable", LONG_AGO)
+    record("recent", "disable", timezone.now())
+    record("again", "disable", LONG_AGO)
+    record("again", "enable", LONG_AGO + datetime.timedelta(days=1))
+    record("again", "disable", timezone.now())
+    problem = found(check_fleet())["disabled-long"]
+    assert subjects(problem) == {"nova-compute on old"}
+
+
+def test_two_queries_a_cell(
+    cloud: Cloud, count_queries: Callable[[], AbstractContextManager[Queries]]
+) -> None:
+    for number in range(30):
+        cloud.host("cell1", f"host{number}", node={"updated_at": LONG_AGO})
+    with count_queries() as queries:
+        check_fleet()
+    assert set(queries.per_cell().values()) == {2}
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    out = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("check_fleet", *arguments, stdout=out)
+    return int(str(ended.value.code)), out.getvalue()
+
+
+def test_command_exits_as_monitoring_expects(cloud: Cloud) -> None:
+    cloud.host("cell1", "a", service={"id": 1}, node={"id": 1})
+    assert run()[0] == 0
+    cloud.map_host("forgotten", "cell2")
+    code, text = run()
+    assert code == 1
+    assert "forgotten (cell2)" in text
+    cloud.add_service("cell0", "lost")
+    code, text = run("--json")
+    assert code == 2
+    report = json.loads(text)
+    assert report["status"] == "critical"
+    assert {one["name"] for one in report["problems"]} >= {"cell0-compute", "mapping-without-host"}
+    assert all(one["why"] and one["what_to_do"] for one in report["problems"])
+    with pytest.raises(CommandError, match="no cell called nowhere") as refused:
+        call_command("check_fleet", "--cell", "nowhere")
+    assert refused.value.returncode == 3
+
+
+@pytest.mark.server
+def test_silent_cell_is_said(cloud: Cloud, dead_cell: Cell) -> None:
+    cloud.host("cell1", "a")
+    cloud.map_host("in-the-dead-cell", "cell2")
+    code, text = run("--json")
+    assert code == 2
+    report = json.loads(text)
+    assert [one["cell"] for one in report["cells_not_answering"]] == ["cell2"]
+    assert report["problems"] == []  # nothing is said of hosts that could not be looked for
