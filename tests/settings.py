@@ -42,3 +42,5 @@ from portal.settings import *  # noqa: E402, F403
 ALLOWED_HOSTS = ["*"]
 # The hash is slow by intent; tests log in often.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Static files are looked for when they are asked for, and not by every client that is made.
+WHITENOISE_AUTOREFRESH = True

@@ -261,7 +261,7 @@ def fill(cloud: Cloud, per_cell: int) -> None:
             cloud.add_instance(cell, f"{cell.name}-{number}")
 
 
-@pytest.mark.parametrize("per_cell", [1, 12])
+@pytest.mark.parametrize("per_cell", [1, 4])
 @pytest.mark.parametrize(
     ("path", "version", "of_cell", "of_api"),
     [
