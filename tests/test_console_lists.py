@@ -1,0 +1,258 @@
+"""The console's lists and pages of one row, without a browser."""
+
+import csv
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from pytest_django import Settings
+
+from cells.mappings import Cell
+from services.models import Service
+from tests.clouds import Cloud
+from tests.counting import Queries
+
+NODES, SERVICES = "/admin/hypervisors/computenode/", "/admin/services/service/"
+Counting = Callable[[], AbstractContextManager[Queries]]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Nothing is remembered from the test before."""
+    settings.CELL_MAPPINGS_TTL = 1e-9
+    monkeypatch.setattr("hypervisors.problems._Unmapped.SECONDS", -1)
+    monkeypatch.setattr("hypervisors.fleet.REPORT_SECONDS", 0)
+
+
+@pytest.fixture
+def console(cloud: Cloud) -> Client:
+    """A logged-in administrator's client."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    return client
+
+
+def keys(html: str) -> list[str]:
+    """What the rows' checkboxes say."""
+    return re.findall(r'name="key" value="([^"]+)"', html)
+
+
+def page(client: Client, url: str) -> str:
+    response = client.get(url)
+    assert response.status_code == 200, (url, response.status_code)
+    return response.content.decode()
+
+
+def test_rows_of_colliding_ids_have_keys_of_their_own(cloud: Cloud, console: Client) -> None:
+    for number in range(1, 31):
+        for cell in ("cell1", "cell2"):
+            named = number % 3
+            columns = {"id": number} | ({} if named else {"uuid": None})
+            cloud.host(cell, f"{cell}-{number}", service=columns)
+    html = page(console, f"{SERVICES}?per_page=100")
+    found = keys(html)
+    assert len(found) == len(set(found)) == 60
+    assert sum(":" in key for key in found) == 20
+    for key in found:
+        shown = page(console, f"{SERVICES}{key}/")
+        (service,) = [
+            service
+            for name in ("cell1", "cell2")
+            for service in Service.objects.using(cloud.cell(name).alias)
+            if key in (service.uuid, f"{cloud.cell(name).uuid}:{service.id}")
+        ]
+        assert f"<h1>nova-compute on {service.host}</h1>" in shown
+
+
+def test_queries_of_a_list_do_not_grow_with_its_rows(
+    cloud: Cloud, console: Client, count_queries: Counting
+) -> None:
+    def count() -> dict[str, int]:
+        page(console, f"{NODES}?per_page=250")
+        with count_queries() as queries:
+            page(console, f"{NODES}?per_page=250")
+        return queries.counts()
+
+    cloud.add_aggregate("az1", ["cell1-0"], zone="az1")
+    for cell in ("cell1", "cell2"):
+        cloud.host(cell, f"{cell}-0")
+    few = count()
+    for cell in ("cell1", "cell2"):
+        for number in range(1, 60):
+            cloud.host(cell, f"{cell}-{number}")
+    many = count()
+    assert many == few
+    # Groups, keys, hosts for the zones, hosts without a mapping, and whole rows.
+    assert few["cell1"] == few["cell2"] == 5
+    assert few["cell3"] == 4
+
+
+def test_only_the_page_is_fetched_whole(
+    cloud: Cloud, console: Client, count_queries: Counting
+) -> None:
+    for number in range(80):
+        cloud.host("cell1", f"host{number:02}")
+    with count_queries() as queries:
+        page(console, f"{NODES}?per_page=25&p=2")
+    (whole,) = [sql for sql in queries.on("cell1") if "memory_mb_used" in sql]
+    assert whole.count("%s") <= 25 + 4  # the ids, and what the join compares with
+
+
+def test_csv_says_which_cell_is_missing(cloud: Cloud, console: Client, dead_cell: Cell) -> None:
+    cloud.host("cell1", "=danger", node={"hypervisor_hostname": "=cmd()"})
+    response = console.get(f"{NODES}export.csv")
+    assert response.status_code == 200
+    assert "cell2" in response["Warning"]
+    text = b"".join(response).decode()  # type: ignore[arg-type]
+    lines = text.splitlines()
+    assert lines[-1].startswith('"# incomplete: cell2') or lines[-1].startswith("# incomplete")
+    (row,) = list(csv.DictReader(lines[:-1]))
+    assert row["hypervisor_hostname"] == "'=cmd()"
+    assert "secret" not in text
+
+
+def test_row_that_may_be_in_a_dead_cell(cloud: Cloud, console: Client, dead_cell: Cell) -> None:
+    service, node = cloud.host("cell1", "alive")
+    assert console.get(f"{NODES}{node.uuid}/").status_code == 200
+    response = console.get(f"{SERVICES}11111111-1111-1111-1111-111111111111/")
+    assert response.status_code == 503
+    assert "cell2" in response.content.decode()
+    assert console.get(f"{SERVICES}{service.uuid}/").status_code == 200
+
+
+def test_row_that_is_nowhere_leads_back_to_the_list(cloud: Cloud, console: Client) -> None:
+    response = console.get(f"{NODES}11111111-1111-1111-1111-111111111111/", follow=True)
+    assert response.redirect_chain[-1][0] == NODES
+    assert "There is no hypervisor" in response.content.decode()
+
+
+def test_odd_parameters_are_borne(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a")
+    for query in (
+        "p=0", "p=-3", "p=999", "p=x", "per_page=x", "per_page=9999", "o=nothing", "o=-",
+        "columns=nothing", "cell=nowhere", "zone=nowhere", "state=sideways", "problem=nothing",
+        "q=%00", "q=%25_", "unknown=1", "e=1",
+    ):  # fmt: skip
+        for path in (NODES, SERVICES):
+            assert console.get(f"{path}?{query}").status_code in (200, 302), (path, query)
+
+
+def test_reader_sees_everything_and_changes_nothing(cloud: Cloud) -> None:
+    service, node = cloud.host("cell1", "a")
+    reader = User.objects.create_user("reader", password="password of a reader")
+    group, _ = Group.objects.get_or_create(name="reader")
+    grant_views(group)
+    reader.groups.add(group)
+    client = Client()
+    assert client.login(username="reader", password="password of a reader")
+    for path in (
+        "/admin/", NODES, f"{NODES}{node.uuid}/", SERVICES, f"{SERVICES}{service.uuid}/",
+        "/admin/problems/", "/admin/cells/cellmapping/", "/admin/audit/entry/",
+    ):  # fmt: skip
+        html = page(client, path)
+        assert 'name="action"' not in html, path
+        assert 'name="key"' not in html, path
+    for action in ("enable", "disable", "force-down", "force-up", "delete"):
+        data = {"action": action, "key": service.uuid or "", "confirm": "1"}
+        assert client.post(f"{SERVICES}act/", data).status_code == 403
+    row = Service.objects.using(cloud.cell("cell1").alias).get(id=service.id)
+    assert not row.disabled
+    assert not row.forced_down
+
+
+def grant_views(group: Group) -> None:
+    """What a migration gives the group; the tables of the tests are emptied after it."""
+    from django.apps import apps
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.contenttypes.models import ContentType
+
+    from portal.groups import grant
+
+    ContentType.objects.clear_cache()
+    for config in apps.get_app_configs():
+        create_permissions(config, verbosity=0, using="default")
+        grant(config, "default")
+    group.refresh_from_db()
+
+
+def test_nobody_else_gets_in(cloud: Cloud) -> None:
+    User.objects.create_user("somebody", password="password of somebody")
+    client = Client()
+    for path in ("/admin/", NODES, f"{NODES}export.csv", "/admin/problems/", "/admin/overview/"):
+        assert client.get(path).status_code == 302, path
+    sent = {"username": "somebody", "password": "password of somebody"}
+    assert client.post("/admin/login/", sent).status_code == 200  # asked again
+    client.force_login(User.objects.get(username="somebody"))
+    assert client.get(NODES).status_code == 302
+
+
+def test_actions_in_bulk_go_on_after_a_failure(cloud: Cloud, console: Client) -> None:
+    free, _ = cloud.host("cell1", "free")
+    busy, _ = cloud.host("cell2", "busy")
+    nameless, _ = cloud.host("cell3", "nameless", service={"uuid": None})
+    cloud.add_instance("cell2", "busy")
+    third = f"{cloud.cell('cell3').uuid}:{nameless.id}"
+    keys_of = [free.uuid, busy.uuid, third]
+    shown = console.post(f"{SERVICES}act/", {"action": "delete", "key": keys_of}).content.decode()
+    assert "1 server is on it" in shown
+    assert Service.objects.using(cloud.cell("cell1").alias).filter(id=free.id).exists()
+    response = console.post(
+        f"{SERVICES}act/", {"action": "delete", "key": keys_of, "confirm": "1"}, follow=True
+    )
+    html = response.content.decode()
+    assert "hosting instances" in html
+    left = {
+        cell: list(Service.objects.using(cloud.cell(cell).alias).values_list("host", flat=True))
+        for cell in ("cell1", "cell2", "cell3")
+    }
+    assert left == {"cell1": [], "cell2": ["busy"], "cell3": []}
+
+
+def test_reason_is_at_most_255_characters(cloud: Cloud, console: Client) -> None:
+    service, _ = cloud.host("cell1", "a")
+    data = {"action": "disable", "key": service.uuid or "", "confirm": "1", "reason": "x" * 256}
+    html = console.post(f"{SERVICES}act/", data).content.decode()
+    assert "longer than 255" in html
+    row = Service.objects.using(cloud.cell("cell1").alias).get(id=service.id)
+    assert not row.disabled
+    console.post(f"{SERVICES}act/", data | {"reason": "ä" * 255})
+    row.refresh_from_db()
+    assert row.disabled_reason == "ä" * 255
+
+
+def test_looking_first_takes_few_queries(
+    cloud: Cloud, console: Client, count_queries: Counting
+) -> None:
+    chosen = []
+    for number in range(20):
+        for cell in ("cell1", "cell2"):
+            service, _ = cloud.host(cell, f"{cell}-{number}")
+            chosen.append(service.uuid)
+    with count_queries() as queries:
+        console.post(f"{SERVICES}act/", {"action": "delete", "key": chosen})
+    assert queries.per_cell() == {"cell0": 1, "cell1": 6, "cell2": 6, "cell3": 1}
+
+
+def test_results_lead_back_only_to_the_console(cloud: Cloud, console: Client) -> None:
+    service, _ = cloud.host("cell1", "a")
+    for elsewhere in ("https://elsewhere.example/", "//elsewhere.example/", "javascript:alert(1)"):
+        data = {"action": "disable", "key": service.uuid or "", "back": elsewhere}
+        html = console.post(f"{SERVICES}act/", data).content.decode()
+        assert "elsewhere.example" not in html
+        assert "javascript:alert" not in html
+
+
+def test_pages_carry_the_policy(cloud: Cloud, console: Client) -> None:
+    for path in ("/admin/", NODES, "/v2.1/os-services"):
+        response = console.get(path, headers={"accept": "text/html"})
+        policy = response["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        html = response.content.decode()
+        assert "<style" not in html
+        assert " style=" not in html
+        assert not re.search(r"<script(?![^>]*\bsrc=)", html)
+        assert not re.search(r'\son\w+="', html)
