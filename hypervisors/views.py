@@ -287,17 +287,17 @@ class HypervisorViewSet(NovaViewSet):
 def capacity(nodes: QuerySet[ComputeNode]) -> dict[str, int | None]:
     """The sums of one cell; nulls do not count."""
     columns = (
-        "vcpus",
-        "memory_mb",
-        "local_gb",
-        "vcpus_used",
-        "memory_mb_used",
-        "local_gb_used",
-        "free_ram_mb",
-        "free_disk_gb",
         "current_workload",
-        "running_vms",
         "disk_available_least",
+        "free_disk_gb",
+        "free_ram_mb",
+        "local_gb",
+        "local_gb_used",
+        "memory_mb",
+        "memory_mb_used",
+        "running_vms",
+        "vcpus",
+        "vcpus_used",
     )
     return nodes.aggregate(count=Count("id"), **{column: Sum(column) for column in columns})
 

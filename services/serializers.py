@@ -56,9 +56,9 @@ STATE_OF = ("forced_down", "last_seen_up", "created_at", "@up_window")
 class ServiceSerializer(VersionedSerializer):
     """A service in os-services."""
 
-    id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid", allow_null=True)})
     binary = CharField()
     host = CharField()
+    id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid", allow_null=True)})
     zone = Derived("topic", "host", "@zones", by=zone, shows=CharField())
     status = Derived("disabled", by=status, shows=CharField())
     state = Derived(*STATE_OF, by=state, shows=CharField())
