@@ -79,10 +79,9 @@ def stock_site() -> str:
         def show(row: ComputeNode, column: Any = column) -> Any:
             return column.show(ListedRow(cell, row, "nova"))
 
-        names.append(
-            admin.display(show, description=column.label, ordering=ORDER_BY.get(column.name))
-        )  # type: ignore[call-overload]
-    StockAdmin.list_display = tuple(names)
+        ordering = ORDER_BY.get(column.name)
+        names.append(admin.display(show, description=str(column.label), ordering=ordering))
+    setattr(StockAdmin, "list_display", tuple(names))  # noqa: B010  (typed as the instance's)
     site = admin.AdminSite(name="stock")
     site.register(ComputeNode, StockAdmin)
     from portal import urls

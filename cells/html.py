@@ -33,9 +33,9 @@ def badge(kind: str, text: Text) -> SafeString:
 def age(seconds: float) -> str:
     """A length of time in words, in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 days``."""
     seconds = abs(seconds)
-    if seconds < 100:
+    if seconds < 120:
         return _("%(n)d s") % {"n": seconds}
-    if seconds < 6000:
+    if seconds < 7200:
         return _("%(n)d min") % {"n": seconds / 60}
     if seconds < 172800:
         return _("%(n)d h") % {"n": seconds / 3600}

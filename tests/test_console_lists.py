@@ -106,7 +106,7 @@ def test_csv_says_which_cell_is_missing(cloud: Cloud, console: Client, dead_cell
     response = console.get(f"{NODES}export.csv")
     assert response.status_code == 200
     assert "cell2" in response["Warning"]
-    text = b"".join(response).decode()  # type: ignore[arg-type]
+    text = b"".join(response).decode()
     lines = text.splitlines()
     assert lines[-1].startswith('"# incomplete: cell2') or lines[-1].startswith("# incomplete")
     (row,) = list(csv.DictReader(lines[:-1]))

@@ -130,7 +130,8 @@ class OneDatabase:
     def fill(self, rows: dict[str, Any]) -> None:
         """Put these rows into the cells, and all of them into the one database."""
         self.places.clear()
-        nodes, services = [], []
+        nodes: list[ComputeNode] = []
+        services: list[Service] = []
         for cell in self.cells:
             of_cell, daemons = rows[cell.name]
             unique = {(host, columns["hypervisor_hostname"]): columns for host, columns in of_cell}
@@ -211,9 +212,10 @@ class OneDatabase:
         service: Service | None = node.service
         cell, _ = self.places[node.id]
         flags = self._flags(node, service)
-        none = service is None
-        state = "" if none else "up" if self._is_up(service) else "down"
-        status = "" if none else "disabled" if service.disabled else "enabled"
+        state = status = ""
+        if service is not None:
+            state = "up" if self._is_up(service) else "down"
+            status = "disabled" if service.disabled else "enabled"
         facts = {
             "cell": cell,
             "state": state,

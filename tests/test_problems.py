@@ -88,7 +88,7 @@ def test_disabled_for_long_is_known_from_the_audit(cloud: Cloud) -> None:
             before, after = after, before
         Entry.objects.create(
             at=at, username="op", face=Face.API, action=action, outcome=Outcome.DONE,
-            service_uuid=rows[host].uuid, host=host, before=before, after=after,
+            service_uuid=rows[host].uuid or "", host=host, before=before, after=after,
         )  # fmt: skip
 
     record("old", "disable", LONG_AGO)

@@ -348,9 +348,9 @@ def test_dead_cell_is_a_banner_with_its_cause(
     assert set(column(page, "cell")) <= {"cell1", "cell3", "cell4"}
     with page.expect_download() as download:
         page.click("a:has-text('CSV')")
-    path = tmp_path / "list.csv"
-    download.value.save_as(path)
-    assert path.read_text().splitlines()[-1].startswith('"# incomplete: cell2 did not answer')
+    file = tmp_path / "list.csv"
+    download.value.save_as(file)
+    assert file.read_text().splitlines()[-1].startswith('"# incomplete: cell2 did not answer')
     visitor.open("/admin/cells/cellmapping/")
     row = page.locator("tbody tr", has_text="cell2")
     assert row.locator(".badge.bad").count() == 1
