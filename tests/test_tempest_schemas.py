@@ -52,6 +52,7 @@ def check(module: str, name: str, status: int, body: Any) -> None:
     Draft4Validator(schema["response_body"], format_checker=FORMAT_CHECKER).validate(body)
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(("module", "version"), cases(SERVICES))
 def test_services(api: ApiClient, picks: Picks, module: str, version: str) -> None:
     listed = api.get("/os-services", version)
@@ -80,6 +81,7 @@ def test_services(api: ApiClient, picks: Picks, module: str, version: str) -> No
         check(f"{module}.services", name, done.status, done.body)
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(("module", "version"), cases(HYPERVISORS))
 def test_hypervisors(api: ApiClient, picks: Picks, module: str, version: str) -> None:
     by_uuid = module == "v2_53"

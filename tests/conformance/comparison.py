@@ -78,6 +78,8 @@ def first_difference(one: Any, other: Any, path: str = "$") -> str:
         if one.keys() != other.keys():
             lacks, adds = sorted(one.keys() - other.keys()), sorted(other.keys() - one.keys())
             return f"{path}: keys {lacks} != {adds}"
+        if list(one) != list(other):
+            return f"{path}: order of keys {list(one)} != {list(other)}"
         pairs = ((f"{path}.{key}", value, other[key]) for key, value in one.items())
     elif isinstance(one, list):
         if len(one) != len(other):

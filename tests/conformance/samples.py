@@ -52,13 +52,16 @@ def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
     yield put("2.53", "update", service["uuid"], body)
     for version in ("2.1", "2.33", "2.53", "2.88"):
         yield listed(version, "list", "os-hypervisors")
-    for version in ("2.1", "2.28", "2.33", "2.53", "2.75", "2.88"):
-        servers = "?with_servers=true" if version in ("2.53", "2.75") else ""
+    for version in ("2.1", "2.28", "2.53", "2.88"):
+        servers = "?with_servers=true" if version == "2.53" else ""
         yield listed(version, "detail", f"os-hypervisors/detail{servers}")
     for version in ("2.1", "2.28"):
         yield listed(version, "show", f"os-hypervisors/{late['id']}")
     for version in ("2.53", "2.88"):
         yield listed(version, "show", f"os-hypervisors/{node['uuid']}")
+    empty = picks.node_of(picks.deletable()[0])
+    path = f"os-hypervisors/{empty['uuid']}?with_servers=true"
+    yield listed("2.75", "show-without-servers", path)
     for version in ("2.33", "2.53"):
         yield listed(version, "page", "os-hypervisors?limit=2")
     yield listed("2.1", "uptime", f"os-hypervisors/{late['id']}/uptime")

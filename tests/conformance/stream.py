@@ -136,10 +136,11 @@ class _Maker:
         return self.make("DELETE os-services/{id}", "DELETE", path, self.some({}, 0))
 
     def anything(self) -> Request:
-        """Some method on some path."""
-        parts = ["os-services", "os-hypervisors", "detail", "statistics", "uptime", "search", "x"]
-        parts += [self.segment(self.identifier(self.nodes)), "enable", "", "servers"]
-        path = "/".join(self.random.choices(parts, k=self.random.choice((1, 2, 2, 3, 4))))
+        """Some method on some path below the resources."""
+        parts = ["detail", "statistics", "uptime", "search", "x", "enable", "", "servers"]
+        parts += [self.segment(self.identifier(self.nodes)), "os-services"]
+        more = self.random.choices(parts, k=self.random.choice((0, 1, 1, 2, 3)))
+        path = "/".join([self.random.choice(("os-services", "os-hypervisors")), *more])
         method = self.random.choice(("GET", "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"))
         return self.make("anything", method, path, self.some({}, 0))
 

@@ -26,3 +26,9 @@ def test_samples_are_novas_answers() -> None:
         for path in samples.DIRECTORY.rglob("*.json")
     }
     assert found == wanted
+
+
+def test_the_api_reference_shows_every_sample() -> None:
+    text = (document.PATH.parent / "api.md").read_text()
+    for path in samples.DIRECTORY.rglob("*.json"):
+        assert f"(../tests/samples/{path.relative_to(samples.DIRECTORY)})" in text

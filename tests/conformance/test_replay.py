@@ -19,6 +19,7 @@ from tests.conformance.states import STATES
 FILES = recording.files()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_answers_are_novas(cloud: Cloud, settings: Settings, path: Path) -> None:
     settings.SERVICE_DOWN_TIME = SERVICE_DOWN_TIME
