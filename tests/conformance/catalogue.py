@@ -20,6 +20,8 @@ NOT_VERSIONS = (
     *("2.1.1", "-2.1", "2.-1", "2. 1", " 2.53", "2.53 ", "LATEST", "Latest", "2,53", "2.053"),
     *("99999999999.1", "2.99999999999", "2.1e1", "\u0662.\u0661"),
 )
+#: What a browser sends as ``Accept``.
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 NOBODY = "00000000-dead-4bad-8bad-000000000000"
 
 
@@ -48,6 +50,7 @@ def catalogue(rows: Rows) -> list[Request]:
     parts = (
         documents(),
         headers(picks),
+        accepts(picks),
         methods(picks),
         services(picks),
         hypervisors(picks),
@@ -80,7 +83,7 @@ def documents() -> Iterator[Request]:
 
 
 def headers(picks: Picks) -> Iterator[Request]:
-    """How a version is asked for, and what else headers say."""
+    """How a version is asked for."""
     endpoint = "microversion headers"
     host = picks.plain()["host"]
     paths = (f"/v2.1/os-services?host={host}", "/v2.1/os-hypervisors/statistics", "/v2.1/")
@@ -114,12 +117,6 @@ def headers(picks: Picks) -> Iterator[Request]:
     ):
         for path in paths:
             yield Request(endpoint, "GET", path, headers=both)
-    for accept in (
-        *("application/json", "application/xml", "*/*", "text/plain", "nonsense"),
-        *("application/json;q=0.5", "application/vnd.openstack.compute+json;version=2.1"),
-    ):
-        for path in (paths[0], "/v2.1/os-hypervisors/99999", "/v2.1/nope", "/"):
-            yield Request("Accept", "GET", path, "2.52", headers={"Accept": accept})
     # Which refusal comes first.
     for version in ("foo", "2.999"):
         for path in ("/v2.1/os-services", "/v2.1/nope"):
@@ -128,6 +125,20 @@ def headers(picks: Picks) -> Iterator[Request]:
         for method in ("PUT", "DELETE", "POST"):
             body = "{bad" if method == "PUT" else None
             yield Request(endpoint, method, "/v2.1/os-services/disable", version, body)
+
+
+def accepts(picks: Picks) -> Iterator[Request]:
+    """What the answer may be."""
+    services = f"/v2.1/os-services?host={picks.plain()['host']}"
+    for accept in (
+        *("application/json", "application/xml", "*/*", "text/plain", "nonsense"),
+        *("application/json;q=0.5", "application/vnd.openstack.compute+json;version=2.1"),
+    ):
+        for path in (services, "/v2.1/os-hypervisors/99999", "/v2.1/nope", "/"):
+            yield Request("Accept", "GET", path, "2.52", headers={"Accept": accept})
+    for accept in ("text/html", BROWSER):
+        for path in (services, "/v2.1/os-hypervisors/99999", "/v2.1/nope", "/", "/v2.1/"):
+            yield Request("Accept", "GET", path, "2.52", headers={"Accept": accept})
 
 
 def methods(picks: Picks) -> Iterator[Request]:

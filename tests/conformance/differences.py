@@ -223,6 +223,12 @@ def _other_uptime(request: Request, nova: Answer, ours: Answer) -> bool:
     )
 
 
+def _page(request: Request, nova: Answer, ours: Answer) -> bool:
+    console = ours.status == 302 and ours.header("location") == ["/admin/"]
+    page = ours.status == nova.status and ours.header("content-type")[0].startswith("text/html")
+    return "text/html" in request.headers.get("Accept", "") and (console or page)
+
+
 def _by_accept(request: Request, nova: Answer, ours: Answer) -> bool:
     accept = request.headers.get("Accept", "")
     return "vnd.openstack.compute" in accept and not _path(request).startswith("/v2")
@@ -341,6 +347,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Where two cells have a host of the same name, Nova asks the one that is mapped, "
         "whichever node was meant.",
         _other_uptime,
+    ),
+    Difference(
+        "pages for browsers",
+        "Who asks for `text/html` (browsers do; clients do not) gets pages: the console at `/`, "
+        "DRF's browsable API below `/v2.1`. Nova gives JSON whatever is accepted.",
+        _page,
     ),
     Difference(
         "the endpoint by Accept",
