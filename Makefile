@@ -41,6 +41,7 @@ conformance: $(TESTS)
 ## Install a browser, then walk through the console with it.
 e2e: $(TESTS)
 	$(BIN)/playwright install --with-deps chromium
+	npm install --prefix tests/e2e --no-package-lock --silent
 	$(BIN)/pytest tests/e2e $(ARGS)
 
 ## Remove what the targets above have made, the demo fleet included.
