@@ -33,6 +33,7 @@ check: $(TESTS)
 ## Measure; see bench/.
 bench: $(TESTS)
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.console $(ARGS)
 
 ## Install the real Nova and compare every answer with it.
 conformance: $(TESTS)
