@@ -41,7 +41,8 @@ conformance: $(TESTS)
 
 ## Install a browser, then walk through the console with it.
 e2e: $(TESTS)
-	$(BIN)/playwright install --with-deps chromium
+	@command -v chromium >/dev/null || apt-get install --yes chromium \
+		|| { echo "Chromium is needed: as root, apt install chromium"; exit 1; }
 	npm install --prefix tests/e2e --no-package-lock --silent
 	$(BIN)/pytest tests/e2e $(ARGS)
 
