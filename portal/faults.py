@@ -79,6 +79,15 @@ class Conflict(Fault):
     status_code = HTTPStatus.CONFLICT
 
 
+class RequestTooLarge(Fault):
+    """413"""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def __init__(self) -> None:
+        super().__init__("Request is too large.")
+
+
 class UnsupportedMediaType(Fault):
     """415"""
 

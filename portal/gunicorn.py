@@ -9,6 +9,7 @@ worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
 keepalive = 5
+limit_request_line = 8190  # searches can be long, and Nova takes them
 graceful_timeout = 10
 loglevel = "warning"
 control_socket_disable = True

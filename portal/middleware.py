@@ -42,13 +42,19 @@ class MergeSlashesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if "//" in request.path_info and _in_api(request):
-            request.path_info = re.sub("//+", "/", request.path_info)
+        if "//" in request.path_info:
+            merged = re.sub("//+", "/", request.path_info)
+            if _root_of(merged) in API_ROOTS:
+                request.path_info = merged
         return self.get_response(request)
 
 
 def _in_api(request: HttpRequest) -> bool:
-    return request.path_info.partition("/")[2].partition("/")[0] in API_ROOTS
+    return _root_of(request.path_info) in API_ROOTS
+
+
+def _root_of(path: str) -> str:
+    return path.partition("/")[2].partition("/")[0]
 
 
 class RequestIdFilter(logging.Filter):

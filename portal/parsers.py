@@ -7,10 +7,13 @@ from typing import IO, Any
 from django.conf import settings
 from rest_framework.parsers import BaseParser
 
-from portal.faults import BadRequest, UnsupportedMediaType
+from portal.faults import BadRequest, RequestTooLarge, UnsupportedMediaType
 
 #: Types that Nova takes; ``text/plain`` and none at all mean JSON too.
 JSON_TYPES = ("application/json", "application/vnd.openstack.compute+json")
+
+#: In bytes; the default of Nova's ``[oslo_middleware]/max_request_body_size``.
+LARGEST_BODY = 114688
 
 
 def check_content_type(header: str | None) -> None:
@@ -36,8 +39,10 @@ class NovaJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = stream.read()
+        body = stream.read(LARGEST_BODY + 1)
+        if len(body) > LARGEST_BODY:
+            raise RequestTooLarge
         try:
             return json.loads(body.decode(settings.DEFAULT_CHARSET))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadRequest("Malformed request body") from error

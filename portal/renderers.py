@@ -1,5 +1,6 @@
 """How answers are written."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,9 +27,7 @@ class JSONRenderer(renderers.BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        if data is None:
-            return b""
-        return orjson.dumps(data)
+        return b"" if data is None else _dumps(data)
 
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
@@ -69,4 +68,11 @@ class PrettyJSONRenderer(JSONRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        return b"" if data is None else orjson.dumps(data, option=orjson.OPT_INDENT_2)
+        return b"" if data is None else _dumps(data, orjson.OPT_INDENT_2)
+
+
+def _dumps(data: Any, option: int | None = None) -> bytes:
+    try:
+        return orjson.dumps(data, option=option)
+    except TypeError:  # half of a surrogate pair, which a refusal quotes from the request
+        return json.dumps(data).encode()

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import environ
 import pymysql
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from cells.urls import DatabaseURLError, database_settings
@@ -19,8 +18,7 @@ pymysql.install_as_MySQLdb()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
-env.smart_cast = False
+TRUE_STRINGS = environ.Env.BOOLEAN_TRUE_STRINGS
 FALSE_STRINGS = ("false", "off", "n", "no", "0")
 environ.Env.read_env(BASE_DIR / ".env")
 
@@ -30,19 +28,21 @@ def setting(name: str, cast: Any, default: Any) -> Any:
 
     One that is empty counts as not set.
     """
-    if not os.environ.get(name, "").strip():
+    text = os.environ.get(name, "")
+    if not text.strip():
         return default
     try:
-        return env.get_value(name, cast=cast, default=default)
-    except (ValueError, ImproperlyConfigured) as error:
-        sys.exit(f"{name}: {env.str(name, default='')!r} cannot be read: {error}")
+        # Not environ's own casts, for which 5min is 5.0, and $x the variable called x.
+        return cast(text)
+    except ValueError as error:
+        sys.exit(f"{name}: {text!r} cannot be read: {error}")
 
 
 def flag(name: str, *, default: bool) -> bool:
     text: str = setting(name, str, str(default)).lower()
-    if text not in env.BOOLEAN_TRUE_STRINGS + FALSE_STRINGS:
+    if text not in TRUE_STRINGS + FALSE_STRINGS:
         sys.exit(f"{name}: must be true or false, not {text!r}")
-    return text in env.BOOLEAN_TRUE_STRINGS
+    return text in TRUE_STRINGS
 
 
 def seconds(name: str, default: float) -> float:
@@ -57,6 +57,12 @@ def count(name: str, default: int) -> int:
     if value < 1:
         sys.exit(f"{name}: must be a whole number above 0, not {value}")
     return value
+
+
+def names(name: str, default: list[str]) -> list[str]:
+    """What stands between commas."""
+    text: str = setting(name, str, "")
+    return [part.strip() for part in text.split(",") if part.strip()] or default
 
 
 def database(name: str, default: Path, patience: float) -> dict[str, Any]:
@@ -75,6 +81,8 @@ DEBUG = flag("DEBUG", default=False)
 PORT: int = setting("PORT", int, 8000)
 if not 0 <= PORT <= 65535:
     sys.exit(f"PORT: must be from 0 to 65535, not {PORT}")
+#: Gunicorn reads it from the environment itself.
+WEB_CONCURRENCY = count("WEB_CONCURRENCY", 2)
 
 # --- the cloud -----------------------------------------------------------------------------
 CELL_DEADLINE = seconds("CELL_DEADLINE", 2)
@@ -90,7 +98,7 @@ INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "in
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
 API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
 NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
-NOTIFICATION_TOPICS: list[str] = setting("NOTIFICATION_TOPICS", list, ["versioned_notifications"])
+NOTIFICATION_TOPICS = names("NOTIFICATION_TOPICS", ["versioned_notifications"])
 
 NOVA_API_DATABASE_URL: str = setting("NOVA_API_DATABASE_URL", str, "")
 NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")
@@ -125,7 +133,7 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
-ALLOWED_HOSTS: list[str] = setting("ALLOWED_HOSTS", list, ["127.0.0.1", "localhost", "[::1]"])
+ALLOWED_HOSTS = names("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
 
@@ -223,7 +231,7 @@ if flag("HTTPS", default=False):
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-CSRF_TRUSTED_ORIGINS: list[str] = setting("CSRF_TRUSTED_ORIGINS", list, [])
+CSRF_TRUSTED_ORIGINS = names("CSRF_TRUSTED_ORIGINS", [])
 for origin in CSRF_TRUSTED_ORIGINS:
     if not urlsplit(origin).scheme:
         sys.exit(f"CSRF_TRUSTED_ORIGINS: {origin!r} must begin with https:// or http://")

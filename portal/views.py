@@ -173,7 +173,9 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
 
 def missing_cells_warnings(missing: list[CellUnavailable]) -> list[str]:
     """What a ``Warning`` header says of cells that an answer does not cover."""
-    return [f"cell {one.cell.name} did not answer: {one.cause}" for one in missing]
+    return list(
+        dict.fromkeys(f"cell {one.cell.name} did not answer: {one.cause}" for one in missing)
+    )
 
 
 def warning_header(texts: list[str]) -> dict[str, str]:

@@ -244,6 +244,18 @@ def test_each_refusal_comes_before_the_next(frame: ApiClient) -> None:
     assert put(frame, f"/os-services/{uuid}", {"status": "enabled"}, "2.53").status == 404
 
 
+def test_bodies_that_are_too_much(frame: ApiClient) -> None:
+    deep = b"[" * 50_000 + b"]" * 50_000
+    assert message(frame.put("/os-services/enable", deep, "2.1")) == "Malformed request body"
+    large = frame.put("/os-services/enable", b'"' + b"x" * 200_000 + b'"', "2.1")
+    assert (large.status, list(large.body)) == (413, ["overLimit"])
+
+
+def test_half_of_a_surrogate_pair_is_refused(frame: ApiClient) -> None:
+    body = rb'{"host": "\ud800", "binary": "nova-compute"}'
+    assert "\ud800" in message(frame.put("/os-services/enable", body, "2.1"))
+
+
 def test_an_action_that_a_version_lacks_is_a_404_before_the_policy(frame: ApiClient) -> None:
     member = frame.as_user("bob", "member")
     for path, version in (

@@ -193,6 +193,9 @@ def test_attached_to_a_database_that_is_away(tmp_path: Path) -> None:
         ("PORT", "65536", "PORT: must be from 0 to 65535"),
         ("DEBUG", "perhaps", "DEBUG: must be true or false, not 'perhaps'"),
         ("CELL_DEADLINE", "-1", "CELL_DEADLINE: must be a number of seconds above 0"),
+        ("CELL_DEADLINE", "5min", "CELL_DEADLINE: '5min' cannot be read"),
+        ("SERVICE_DOWN_TIME", "inf", "SERVICE_DOWN_TIME: must be a number of seconds above 0"),
+        ("WEB_CONCURRENCY", "many", "WEB_CONCURRENCY: 'many' cannot be read"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR"),
         ("NOVA_API_DATABASE_URL", "oracle://u:hidden@h/db", "NOVA_API_DATABASE_URL: oracle"),
         ("DATABASE_URL", "mysql://u:hidden@h", "DATABASE_URL: names no database"),
@@ -206,6 +209,21 @@ def test_a_malformed_setting_is_one_line(tmp_path: Path, name: str, value: str, 
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
     assert "hidden" not in done.stderr
+
+
+def test_a_secret_key_may_begin_with_anything(tmp_path: Path) -> None:
+    done = manage("check", VAR_DIR=str(tmp_path), SECRET_KEY="$ecret" * 10)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "secret_key").exists()
+
+
+def test_a_command_whose_database_is_away_says_so_in_one_line(tmp_path: Path) -> None:
+    url = f"postgresql://nova:secret@127.0.0.1:{free_port()}/portal"
+    done = manage("export_audit", VAR_DIR=str(tmp_path), DATABASE_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("a database does not answer: ")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
 
 
 def test_tokens_of_another_process_are_known(cloud: Cloud, tmp_path: Path) -> None:

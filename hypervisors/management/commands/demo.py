@@ -27,7 +27,10 @@ def whole(least: int, most: int) -> Any:
     """An argparse type: a whole number between these."""
 
     def parse(text: str) -> int:
-        number = int(text)
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
         if not least <= number <= most:
             raise argparse.ArgumentTypeError(f"must be from {least} to {most}, not {number}")
         return number

@@ -40,6 +40,7 @@ class Command(BaseCommand):
                 ],
                 start_new_session=True,
             )
+        os.environ["WEB_CONCURRENCY"] = str(settings.WEB_CONCURRENCY)  # gunicorn knows no empty one
         listening.set_inheritable(True)
         os.chdir(settings.BASE_DIR)
         os.execv(  # noqa: S606
