@@ -78,6 +78,8 @@ class BasicAuthentication(authentication.BasicAuthentication):
     def authenticate_credentials(
         self, userid: str, password: str, request: Any = None
     ) -> tuple[User, None]:
+        if "\0" in userid:  # no user has it, and PostgreSQL would not look for it
+            raise AuthenticationFailed
         user = get_user_model().objects.filter(username=userid, is_active=True).first()
         if user is not None and _verified.has(user, password):
             return user, None

@@ -124,6 +124,10 @@ def _context(actor: Actor) -> dict[str, Any]:
 Send = Callable[[str, dict[str, Any]], None]
 
 
+class NoTransport(Exception):
+    """The configured transport cannot be used, whatever the broker does."""
+
+
 @dataclass
 class Delivery:
     """What a round of delivering came to.  ``busy``: another process is at it."""
@@ -145,7 +149,11 @@ def deliver() -> Delivery:
             if renew is None:
                 result.busy = True
             else:
-                _drain(result, renew)
+                try:
+                    _drain(result, renew)
+                except NoTransport as error:
+                    result.error = str(error)
+                    logger.warning("notifications not delivered: %s", error)
     result.left = Notification.objects.count()
     return result
 
@@ -195,9 +203,12 @@ def _broker() -> Iterator[Send]:
 
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[], default_config_dirs=[], use_env=False)
-    transport = oslo_messaging.get_notification_transport(
-        conf, url=settings.NOTIFICATION_TRANSPORT_URL
-    )
+    try:
+        transport = oslo_messaging.get_notification_transport(
+            conf, url=settings.NOTIFICATION_TRANSPORT_URL
+        )
+    except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure) as error:
+        raise NoTransport(f"NOTIFICATION_TRANSPORT_URL: {without_password(str(error))}") from None
 
     def send(topic: str, message: dict[str, Any]) -> None:
         target = oslo_messaging.Target(exchange=EXCHANGE, topic=f"{topic}.{PRIORITY.lower()}")

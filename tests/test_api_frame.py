@@ -60,6 +60,7 @@ def test_nobody_gets_nothing(frame: ApiClient) -> None:
         {"Authorization": "Basic " + base64.b64encode(b"operator:wrong").decode()},
         {"Authorization": "Basic " + base64.b64encode(b"nobody:wrong").decode()},
         {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe").decode()},
+        {"Authorization": "Basic " + base64.b64encode(b"no\0body:wrong").decode()},
         {"Authorization": "Basic"},
         {"Authorization": "Bearer abc"},
     ],

@@ -240,6 +240,16 @@ def test_broker_that_is_down_neither_fails_nor_loses(
     assert reasons == [f"reason {number}" for number in range(5)]
 
 
+@pytest.mark.parametrize("url", ["nowhere", "carrier-pigeon://nova:secret@127.0.0.1/"])
+def test_a_transport_that_there_is_none_of(ref: ServiceRef, settings: Settings, url: str) -> None:
+    settings.NOTIFICATION_TRANSPORT_URL = url
+    actions.disable(ref, ACTOR)
+    delivery = notifications.deliver()
+    assert delivery.left == 1
+    assert delivery.error.startswith("NOTIFICATION_TRANSPORT_URL: ")
+    assert "secret" not in delivery.error
+
+
 def test_a_topic_that_had_it_does_not_get_it_again(
     broker: Broker, ref: ServiceRef, settings: Settings
 ) -> None:
