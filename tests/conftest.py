@@ -23,11 +23,7 @@ from tests.clients import ApiClient
 from tests.clouds import Cloud, fill_with, fresh_cloud
 from tests.counting import Queries, counting, watch_connections
 from tests.engines import ENGINES, Engine, EngineMissing, SQLite, empty, forget_connections
-from tests.servers import PortalServer, SilentServer, free_port, serve
-
-#: Deadline, in seconds, in tests of cells that do not answer.
-SHORT_DEADLINE = 1
-
+from tests.servers import SHORT_DEADLINE, PortalServer, SilentServer, free_port, serve
 
 # --- databases ------------------------------------------------------------------------------
 
@@ -157,7 +153,7 @@ def portal_server(cloud: Cloud, tmp_path: Path) -> Iterator[PortalServer]:
 
 @pytest.fixture
 def short_deadline(settings: Settings) -> float:
-    """A deadline of one second, so that tests that use it up are short."""
+    """A deadline of ``SHORT_DEADLINE``, so that tests that use it up are short."""
     settings.CELL_DEADLINE = SHORT_DEADLINE
     return SHORT_DEADLINE
 

@@ -70,6 +70,9 @@ class Engine:
         forget_cloud()
         urls = {alias: self.urls[alias] for alias in ("default", "api")}
         urls |= {alias_of(uuid): self.urls[name] for name, uuid in CELLS.items()}
+        for alias in connections.settings.keys() - urls.keys():  # cells that a test has added
+            forget_connection(alias)
+            del connections.settings[alias]
         for alias, url in urls.items():
             settings = database(url)
             if connections.settings.get(alias) != settings or not _is_usable(alias):

@@ -19,7 +19,7 @@ from cells.mappings import Cell
 from services.models import Service
 from tests.clouds import Cloud
 from tests.counting import Queries
-from tests.servers import SilentServer
+from tests.servers import SHORT_DEADLINE, SilentServer
 
 #: How much longer than it should a thing may take on a busy machine, in seconds.
 SLACK = 0.9
@@ -155,10 +155,10 @@ def test_a_dead_cell_is_missing_with_its_cause(cloud: Cloud, dead_cell: Cell) ->
 
 def test_a_hung_cell_costs_the_deadline_and_no_more(cloud: Cloud, hung_cell: Cell) -> None:
     add_services(cloud, but="cell2")
-    with taking(1, 1 + SLACK):
+    with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
         answers = AcrossCells(SERVICES).all()
     assert hosts(answers) == ["cell0", "cell1", "cell3"]
-    assert missing(answers) == {"cell2": "no answer within 1 s"}
+    assert missing(answers) == {"cell2": f"no answer within {SHORT_DEADLINE:g} s"}
 
 
 def test_a_cell_that_hung_is_skipped_at_once(cloud: Cloud, hung_cell: Cell) -> None:
@@ -171,7 +171,7 @@ def test_a_cell_that_hung_is_skipped_at_once(cloud: Cloud, hung_cell: Cell) -> N
 
 
 def test_several_hung_cells_together_cost_one_deadline(cloud: Cloud, short_deadline: float) -> None:
-    with hanging(cloud, "cell0", "cell2", "cell3"), taking(1, 1 + SLACK):
+    with hanging(cloud, "cell0", "cell2", "cell3"), taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
         answers = AcrossCells(SERVICES).all()
     assert list(missing(answers)) == ["cell0", "cell2", "cell3"]
     assert [cell.name for cell in answers.by_cell] == ["cell1"]
@@ -187,14 +187,17 @@ def test_a_hung_cell_uses_up_its_own_lane_only(
         threading.Thread(target=lambda: results.append(AcrossCells(SERVICES).all()))
         for _ in range(12)
     ]
-    with taking(1, 1 + 2 * SLACK):
+    with taking(SHORT_DEADLINE, SHORT_DEADLINE + 2 * SLACK):
         for request in requests:
             request.start()
         for request in requests:
             request.join()
     assert [hosts(answers) for answers in results] == [["cell0", "cell1", "cell3"]] * 12
     causes = {missing(answers)["cell2"] for answers in results}
-    assert causes == {"no answer within 1 s", "busy: all its connections are in use"}
+    assert causes == {
+        f"no answer within {SHORT_DEADLINE:g} s",
+        "busy: all its connections are in use",
+    }
 
 
 def test_a_busy_lane_is_not_a_failed_cell(cloud: Cloud, short_deadline: float) -> None:
@@ -227,12 +230,14 @@ def test_a_cell_comes_back(cloud: Cloud, short_deadline: float, settings: Settin
     with cloud.proxy("cell2") as proxy:
         assert AcrossCells(SERVICES).all().complete
         proxy.hang()
-        with taking(1, 1 + SLACK):
+        with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
             assert list(missing(AcrossCells(SERVICES).all())) == ["cell2"]
         with taking(0, SLACK):
             assert list(missing(AcrossCells(SERVICES).all())) == ["cell2"]
         time.sleep(0.5)
-        with taking(0.2, 0.25 + SLACK):  # only probed: a quarter of the deadline
+        with taking(
+            SHORT_DEADLINE / 4, SHORT_DEADLINE / 4 + SLACK
+        ):  # only probed: a quarter of the deadline
             assert list(missing(AcrossCells(SERVICES).all())) == ["cell2"]
         proxy.go_on()
         until = time.monotonic() + 20
@@ -345,7 +350,7 @@ def test_a_page_waits_for_one_deadline_however_many_cells_hang(
 ) -> None:
     with hanging(cloud, "cell0", "cell2", "cell3"):
         cloud.add_service("cell1", "compute-1")
-        with taking(0.9, 1 + SLACK):
+        with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
             page = AcrossCells(SERVICES).page(10)
     assert [row.host for _, row in page.rows] == ["compute-1"]
     assert [one.cell.name for one in page.missing] == ["cell0", "cell2", "cell3"]

@@ -227,7 +227,7 @@ def test_an_idle_connection_that_died_is_replaced(cloud: Cloud, lane: Lane) -> N
 
     assert [lane.submit(count_all_at_once) for _ in range(4)][-1].result(10) == 1
     wait_until(lambda: lane._idle == 4)
-    assert kill_connections(cloud, "cell1") == 4
+    assert kill_connections(cloud, "cell1") >= 4
     time.sleep(0.2)
     futures = [lane.submit(count_all_at_once) for _ in range(4)]
     started.reset()
