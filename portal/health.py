@@ -7,7 +7,6 @@ from django.http import HttpRequest, JsonResponse
 
 from cells.databases import cause_of
 
-
 logger = logging.getLogger(__name__)
 
 
