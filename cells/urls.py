@@ -94,7 +94,14 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
         }
         options.setdefault("charset", "utf8mb4")
     else:
-        options |= {"connect_timeout": whole_seconds}
+        # A server that is gone without a word would else keep a thread for hours.
+        options |= {
+            "connect_timeout": whole_seconds,
+            "keepalives_idle": 5 * whole_seconds,
+            "keepalives_interval": whole_seconds,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 5000 * whole_seconds,
+        }
     return {
         "ENGINE": engine,
         "NAME": name,

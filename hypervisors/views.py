@@ -1,10 +1,10 @@
 """os-hypervisors."""
 
-import uuid
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from oslo_utils.uuidutils import is_uuid_like
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -222,7 +222,7 @@ class HypervisorViewSet(NovaViewSet):
         """Which cell has it.  The form of the id is checked first, by version."""
         try:
             if self.uses_uuid.at(self.version):
-                if not _is_uuid_like(id):
+                if not is_uuid_like(id):
                     raise BadRequest(f"Invalid uuid {id}")
                 return by_uuid(self._ids(), id)
             number = _integer(id)
@@ -300,16 +300,6 @@ def capacity(nodes: QuerySet[ComputeNode]) -> dict[str, int | None]:
         "vcpus_used",
     )
     return nodes.aggregate(count=Count("id"), **{column: Sum(column) for column in columns})
-
-
-def _is_uuid_like(text: str) -> bool:
-    """Whether oslo's ``is_uuid_like`` takes it: with or without hyphens, braces, urn, case."""
-    try:
-        return str(uuid.UUID(text)).replace("-", "") == (
-            text.replace("urn:", "").replace("uuid:", "").strip("{}").replace("-", "").lower()
-        )
-    except (ValueError, AttributeError):
-        return False
 
 
 def _integer(text: str) -> int | None:

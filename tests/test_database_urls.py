@@ -117,7 +117,8 @@ def test_only_the_drivers_own_options_are_passed_on() -> None:
 def test_waiting_has_an_end_on_every_server() -> None:
     mysql = read("mysql://db/nova")["OPTIONS"]
     assert (mysql["connect_timeout"], mysql["read_timeout"], mysql["write_timeout"]) == (2, 10, 10)
-    assert read("postgresql://db/nova")["OPTIONS"]["connect_timeout"] == 2
+    postgresql = read("postgresql://db/nova")["OPTIONS"]
+    assert (postgresql["connect_timeout"], postgresql["tcp_user_timeout"]) == (2, 10_000)
     assert (
         database_settings("mysql://db/nova", connect_timeout=0.1)["OPTIONS"]["connect_timeout"] == 1
     )
