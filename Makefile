@@ -19,7 +19,7 @@ run: $(RUNS)
 
 ## Run the whole suite, on SQLite, PostgreSQL and (where one answers) MariaDB.
 test: $(TESTS)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 ## Formatting, lint, types, imports, migrations, deployment settings.
 check: $(TESTS)

@@ -180,8 +180,15 @@ def engine_of(item: pytest.Item) -> str | None:
     return None if callspec is None else callspec.params.get("databases")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out engines that a test is not for: see the markers ``server`` and ``any_engine``."""
+    """Leave out engines that a test is not for: see the markers ``server`` and ``any_engine``.
+
+    Tests in a browser share a portal and a browser, so one process runs them all.
+    """
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent / "e2e"):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
     left_out: list[pytest.Item] = []
     for item in items:
         engine = engine_of(item)
