@@ -149,6 +149,7 @@ def update(ref: ServiceRef, change: Change, actor: Actor) -> Found[Service]:
     What is set already is not written.  Raises ``Invalid``, ``Missing`` or ``Unavailable``.
     """
     entry = record.draft(actor, change.action, service_uuid=ref.uuid, host=ref.host)
+    entry.binary = ref.binary
     with _on_record(entry) as attempt:
         if ref.binary not in ("", NOVA_COMPUTE):
             raise _not_compute(ref.binary)
