@@ -350,8 +350,9 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "pages for browsers",
-        "Who asks for `text/html` (browsers do; clients do not) gets pages: the console at `/`, "
-        "DRF's browsable API below `/v2.1`. Nova gives JSON whatever is accepted.",
+        "A browser, which asks for `text/html` first, gets pages: the console at `/` and, as long "
+        "as it sends no `X-Auth-Token`, DRF's browsable API below `/v2.1`. Nova gives JSON, "
+        "whatever is accepted.",
         _page,
     ),
     Difference(
