@@ -7,7 +7,7 @@ that is rolled back: tables are emptied before each test instead.  A test that t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -206,6 +206,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note which engine the test runs on, for the summary."""
     if (engine := engine_of(item)) is not None:
         item.user_properties.append(("engine", engine))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put all tests of an engine that is missing on one line of the summary."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value.__context__, EngineMissing):
+        report.longrepr = (__file__, 0, f"Skipped: {call.excinfo.value}")
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
