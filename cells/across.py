@@ -91,8 +91,15 @@ class Asking(Generic[T]):
             now = time.monotonic()
             for future in [late for late, (_, at) in self._waiting.items() if at <= now]:
                 cell, _ = self._waiting.pop(future)
-                self._causes[cell] = _give_up(cell, future)
+                self._causes[cell] = _give_up(cell, future, now - self._began)
         return not self._waiting
+
+    def first(self, wanted: Callable[[T], bool]) -> tuple[Cell, T] | None:
+        """The first cell, in their order, whose answer is wanted, with that answer."""
+        for cell, result in self.answers().by_cell.items():
+            if wanted(result):
+                return cell, result
+        return None
 
     def counts(self, measure: Callable[[T], int]) -> int:
         """The sum of ``measure`` over the answers that have arrived."""
@@ -128,11 +135,11 @@ def ask_cells(
     return asking.answers()
 
 
-def _give_up(cell: Cell, future: "Future[Any]") -> str:
+def _give_up(cell: Cell, future: "Future[Any]", waited: float) -> str:
     """Stop waiting for a cell; only one that was really asked counts as failed."""
     if future.cancel():
         return "busy: all its connections are in use"
-    cause = f"no answer within {settings.CELL_DEADLINE:g} s"
+    cause = f"no answer within {waited:.1f} s"
     lane_of(cell).failed(cause)
     return cause
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from django.conf import settings
 from django.db.models import Model
 
-from cells.across import AcrossCells
+from cells.across import AcrossCells, Asking
 from cells.lanes import CellUnavailable
 from cells.mappings import Cell
 
@@ -58,8 +59,9 @@ def remember(cell: Cell, uuids: list[str]) -> None:
 def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     """The row with that uuid, in any spelling of case.
 
-    The cell where it was seen last is asked first, then the others side by side; the first
-    answer ends the search.  Raises ``NotFound``, or ``MayBeMissing`` when a cell is away.
+    The cell where it was seen last is asked first, then (or when it has not answered after a
+    quarter of the deadline) the others side by side; the first row ends the search.  Raises
+    ``NotFound``, or ``MayBeMissing`` when a cell is away.
     """
     if len(uuid) > 36 or not uuid.isascii() or not uuid.isprintable():
         raise NotFound(uuid)  # no row has it, and not every database would look for it
@@ -67,22 +69,30 @@ def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     hint = _seen.get(uuid)
     first = [cell for cell in rows.cells if cell == hint]
     others = [cell for cell in rows.cells if cell != hint]
-    missing: list[CellUnavailable] = []
-    for cells in (first, others):
-        if not cells:
-            continue
-        answers = AcrossCells(rows.queryset, cells).ask(
-            lambda queryset: queryset.filter(uuid=uuid).first(), enough=lambda row: row is not None
-        )
-        for cell, row in answers.by_cell.items():
-            if row is not None:
-                remember(cell, [uuid])
-                return Found(cell, row)
-        missing += answers.missing
+
+    def row_in(cell: Cell) -> Any:
+        return rows.queryset.using(cell.alias).filter(uuid=uuid).first()
+
+    asking = Asking(row_in)
+    asking.put_to(first)
+    asking.gather(settings.CELL_DEADLINE / 4, _is_there)
+    found = asking.first(_is_there)
+    if found is None:
+        asking.put_to(others)
+        asking.gather(enough=_is_there)
+        found = asking.first(_is_there)
+    if found is not None:
+        remember(found[0], [uuid])
+        return Found(*found)
+    missing = asking.answers().missing
     _seen.pop(uuid, None)
     if missing:
         raise MayBeMissing(missing)
     raise NotFound(uuid)
+
+
+def _is_there(row: object) -> bool:
+    return row is not None
 
 
 def by_id(rows: AcrossCells[M], row_id: int) -> Found[Any]:

@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -125,8 +127,11 @@ def secret_key() -> str:
     try:
         if not kept.exists():
             VAR_DIR.mkdir(parents=True, exist_ok=True)
-            kept.touch(mode=0o600)
-            kept.write_text(get_random_secret_key())
+            with tempfile.NamedTemporaryFile("w", dir=VAR_DIR) as made:
+                made.write(get_random_secret_key())
+                made.flush()
+                with suppress(FileExistsError):  # another process was quicker
+                    os.link(made.name, kept)
         return kept.read_text()
     except OSError as error:
         sys.exit(f"SECRET_KEY: not set, and none can be kept in {kept}: {error.strerror}")
