@@ -127,7 +127,7 @@ def check_fleet(cells: Iterable[Cell] | None = None, *, kept: int | None = None)
         answers = ask_cells(part, partial(_read, nodes=nodes, services=services))
         rows |= answers.by_cell
         missing += answers.missing
-    problems = _Problems(rows, kept).all()
+    problems = _Problems(rows, kept, complete=not missing).all()
     return Report(problems, missing, len(asked))
 
 
@@ -199,8 +199,9 @@ def _names(conditions: Iterable[str], values: Sequence[int]) -> frozenset[str]:
 class _Problems:
     """Sorts what the cells answered into problems."""
 
-    def __init__(self, rows: dict[Cell, Rows], kept: int | None) -> None:
+    def __init__(self, rows: dict[Cell, Rows], kept: int | None, *, complete: bool) -> None:
         self.rows = rows
+        self.complete = complete
         self.problems = {kind.name: Problem(kind, kept=kept) for kind in KINDS}
         self.mappings: dict[str, int] = dict(HostMapping.objects.values_list("host", "cell_id"))
 
@@ -266,7 +267,7 @@ class _Problems:
             elsewhere = tuple(cell for cell, found in hosts.items() if host in found)
             if elsewhere:
                 self.problems["wrong-cell"].add(Finding(host, (home, *elsewhere)))
-            else:
+            elif self.complete:  # else the host may be in a cell that does not answer
                 self.problems["mapping-without-host"].add(Finding(host, (home,)))
 
     def _duplicates(self) -> None:

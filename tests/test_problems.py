@@ -8,6 +8,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry, Face, Outcome
@@ -35,6 +36,18 @@ def test_nothing_is_wrong_in_a_healthy_fleet(cloud: Cloud) -> None:
     assert found(report) == {}
     assert report.severity == "good"
     assert report.cells == 4
+
+
+def test_a_host_may_be_in_a_cell_that_does_not_answer(
+    cloud: Cloud, dead_cell: Cell, admin_client: Client
+) -> None:
+    cloud.map_host("strayed", "cell1")
+    report = check_fleet()
+    assert found(report) == {}
+    assert report.severity == "bad"
+    html = admin_client.get("/admin/problems/?now=1").content.decode()
+    assert "Not found in the cells that answer" in html
+    assert 'class="badge good"' not in html.partition("Not found in the cells")[2]
 
 
 def test_each_problem_is_found(cloud: Cloud) -> None:
