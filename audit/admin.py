@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -22,6 +23,8 @@ BADGES = {
     Outcome.FAILED: "bad",
     Outcome.UNKNOWN: "unknown",
 }
+#: Fields that the page of an entry shows in words.
+IN_WORDS = {"at": "when", "before": "was", "after": "became"}
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
 
 
@@ -38,7 +41,8 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_per_page = 100
     show_full_result_count = False
     change_list_template = "admin/audit/change_list.html"
-    fields: ClassVar[tuple[str, ...]] = EXPORTED
+    fields: ClassVar[tuple[str, ...]] = tuple(IN_WORDS.get(name, name) for name in EXPORTED)
+    readonly_fields = tuple(IN_WORDS.values())
 
     @admin.display(description=_("When"), ordering="at")
     def when(self, entry: Entry) -> str:
@@ -56,6 +60,14 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description=_("Change"))
     def change(self, entry: Entry) -> str:
         return changes(entry) or DASH
+
+    @admin.display(description=_("Before"))
+    def was(self, entry: Entry) -> str:
+        return _listed(entry.before)
+
+    @admin.display(description=_("After"))
+    def became(self, entry: Entry) -> str:
+        return _listed(entry.after)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -78,7 +90,10 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """The filtered entries as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        entries = self.get_changelist_instance(request).queryset
+        try:
+            entries = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters as error:
+            raise BadRequest("there is no such filter") from error
         response = StreamingHttpResponse(_lines(entries), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="audit.csv"'
         return response
@@ -91,6 +106,13 @@ def changes(entry: Entry) -> str:
         f"{name}: {_shown(before.get(name))} → {_shown(value)}"
         for name, value in after.items()
         if before.get(name) != value
+    )
+
+
+def _listed(values: dict[str, Any] | None) -> str:
+    return (
+        ", ".join(f"{name}: {_shown(value)}" for name, value in sorted((values or {}).items()))
+        or DASH
     )
 
 

@@ -342,8 +342,14 @@ class AcrossCellsChangeList(ChangeList):
                     counts[value] = sum(group["n"] for group in under if facet.holds(value, group))
             if chosen is not None and chosen not in dict(labels):
                 labels.append((chosen, chosen))
+            silent = (
+                {name for one in self.missing for name in (one.cell.name, one.cell.uuid)}
+                if isinstance(facet, CellFacet)
+                else set()
+            )
             choices = [
-                Choice(value, label, counts[value], value == chosen) for value, label in labels
+                Choice(value, label, None if value in silent else counts[value], value == chosen)
+                for value, label in labels
             ]
             shown.append(
                 (

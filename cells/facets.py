@@ -29,7 +29,7 @@ class Choice:
 
     value: str
     label: Label
-    count: int
+    count: int | None  # none when its cell did not answer
     selected: bool
 
 

@@ -3,10 +3,12 @@
 The rules and the work are ``services.actions``'; here is only asking first and telling after.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import BadRequest, PermissionDenied
@@ -26,7 +28,9 @@ from services.models import NOVA_COMPUTE, Service
 from services.preview import DELETE, DISABLE, ENABLE, FORCE_DOWN, FORCE_UP, Preview, preview
 
 #: Where the results wait for the page that shows them.
-RESULTS = "service_action_results"
+RESULTS = "results_of_service_actions"
+#: Of how many actions they are kept, so that each tab of the browser tells of its own.
+KEPT_RESULTS = 5
 #: How many services one page acts on.
 AT_ONCE = 500
 REASON_LENGTH = 255
@@ -109,24 +113,33 @@ def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
     keys = list(dict.fromkeys(asked.getlist("key")))[:AT_ONCE]
     back = _back(request, asked.get("back", ""))
     if not keys:
+        messages.warning(request, _("No service was selected."))
         return HttpResponseRedirect(back)
     shown = preview(action.name, keys)
+    for one in shown.services:
+        one.typed = request.POST.get(f"host:{one.key}", "").strip()
     errors: list[str] = []
     if request.method == "POST" and "confirm" in request.POST:
         reason = request.POST.get("reason", "").strip()
         if len(reason) > REASON_LENGTH:
             errors.append(_("The reason is longer than 255 characters."))
+        elif action.name == FORCE_DOWN and shown.services and not _any_typed(shown.services):
+            errors.append(_("No host name was typed as it is; nothing has been done."))
         else:
             results = [_carry_out(action, one, reason, request) for one in shown.services] + [
                 Result(key, key, "", "", False, _("not found in the cells that answer"))
                 for key in shown.gone
             ]
-            request.session[RESULTS] = {
-                "action": action.name,
-                "back": back,
-                "results": [asdict(result) for result in results],
+            which = secrets.token_hex(8)
+            kept = list(request.session.get(RESULTS, {}).items())[1 - KEPT_RESULTS :]
+            request.session[RESULTS] = dict(kept) | {
+                which: {
+                    "action": action.name,
+                    "back": back,
+                    "results": [asdict(result) for result in results],
+                }
             }
-            return HttpResponseRedirect(reverse("admin:services_service_acted"))
+            return HttpResponseRedirect(f"{reverse('admin:services_service_acted')}?of={which}")
     context = {
         **site.each_context(request),
         "opts": Service._meta,
@@ -147,8 +160,8 @@ def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
 
 
 def acted(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """How the last action went, service by service."""
-    kept: dict[str, Any] | None = request.session.get(RESULTS)
+    """How an action went, service by service."""
+    kept: dict[str, Any] | None = request.session.get(RESULTS, {}).get(request.GET.get("of", ""))
     if kept is None:
         return HttpResponseRedirect(reverse("admin:services_service_changelist"))
     done = sum(result["done"] for result in kept["results"])
@@ -180,8 +193,7 @@ def actor_of(request: HttpRequest) -> Actor:
 def _carry_out(action: Action, shown: Preview, reason: str, request: HttpRequest) -> Result:
     service = shown.service
     result = Result(shown.key, service.host or "", service.binary or "", shown.cell.name, False, "")
-    typed = request.POST.get(f"host:{shown.key}", "").strip()
-    if action.name == FORCE_DOWN and typed != (service.host or ""):
+    if action.name == FORCE_DOWN and not _any_typed([shown]):
         result.message = _("the host name was not typed as it is")
         return result
     actor, ref = actor_of(request), _ref(shown.found)
@@ -199,6 +211,11 @@ def _carry_out(action: Action, shown: Preview, reason: str, request: HttpRequest
     else:
         result.done, result.message = True, _("done")
     return result
+
+
+def _any_typed(previews: list[Preview]) -> bool:
+    """Whether any of the hosts' names was typed as it is."""
+    return any(one.typed == (one.service.host or "") for one in previews)
 
 
 def _ref(found: Found[Service]) -> actions.ServiceRef:

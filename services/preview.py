@@ -40,6 +40,8 @@ class Preview:
     effects: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
+    #: What was typed as the host's name.
+    typed: str = ""
 
     @property
     def service(self) -> Service:

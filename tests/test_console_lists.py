@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from pytest_django import Settings
 
+from audit.models import Entry
 from cells.mappings import Cell
 from services.models import Service
 from tests.clouds import Cloud
@@ -243,6 +244,79 @@ def test_results_lead_back_only_to_the_console(cloud: Cloud, console: Client) ->
         html = console.post(f"{SERVICES}act/", data).content.decode()
         assert "elsewhere.example" not in html
         assert "javascript:alert" not in html
+
+
+def test_a_mistyped_host_can_be_typed_again(cloud: Cloud, console: Client) -> None:
+    service, _ = cloud.host("cell1", "cmp-1")
+    data = {"action": "force-down", "key": service.uuid or "", "confirm": "1"}
+    html = console.post(
+        f"{SERVICES}act/", data | {f"host:{service.uuid}": "CMP-1"}
+    ).content.decode()
+    assert "nothing has been done" in html
+    assert 'value="CMP-1"' in html
+    row = Service.objects.using(cloud.cell("cell1").alias).get(id=service.id)
+    assert not row.forced_down
+    console.post(f"{SERVICES}act/", data | {f"host:{service.uuid}": "cmp-1"})
+    row.refresh_from_db()
+    assert row.forced_down
+
+
+def test_odd_filters_of_the_audit_are_borne(cloud: Cloud, console: Client) -> None:
+    for query in ("nothing=1", "at__year=x"):
+        assert console.get(f"/admin/audit/entry/?{query}").status_code == 302
+        assert console.get(f"/admin/audit/entry/export.csv?{query}").status_code == 400
+
+
+def test_an_audit_entry_is_in_words(cloud: Cloud, console: Client) -> None:
+    service, _ = cloud.host("cell1", "a")
+    data = {"action": "disable", "key": service.uuid or "", "confirm": "1", "reason": "fan"}
+    console.post(f"{SERVICES}act/", data)
+    html = page(console, f"/admin/audit/entry/{Entry.objects.get().pk}/change/")
+    assert "disabled_reason: fan, forced_down: false, status: disabled" in html
+
+
+def test_results_are_each_tabs_own(cloud: Cloud, console: Client) -> None:
+    shown = []
+    for host in ("a", "b"):
+        service, _ = cloud.host("cell1", host)
+        data = {"action": "disable", "key": service.uuid or "", "confirm": "1"}
+        shown.append(console.post(f"{SERVICES}act/", data)["Location"])
+    assert shown[0] != shown[1]
+    for url, host in zip(shown, ("a", "b"), strict=True):
+        assert f">{host}</a>" in page(console, url)
+    assert console.get(f"{SERVICES}acted/?of=nothing").status_code == 302
+
+
+def test_an_action_on_nothing_says_so(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a")
+    answer = console.post(f"{SERVICES}act/", {"action": "delete"}, follow=True)
+    assert "No service was selected." in answer.content.decode()
+
+
+def test_confirming_counts_only_what_can_be_done(cloud: Cloud, console: Client) -> None:
+    keys_of = [cloud.host("cell1", host)[0].uuid for host in ("free", "busy")]
+    cloud.add_instance("cell1", "busy")
+    html = console.post(f"{SERVICES}act/", {"action": "delete", "key": keys_of}).content.decode()
+    assert "Delete 1 of 2 services</button>" in html
+
+
+def test_words_of_a_search_are_limited(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "host-1")
+    html = page(console, f"{SERVICES}?q={'+'.join(['host'] * 20)}")
+    assert "words are searched for" not in html
+    html = page(console, f"{SERVICES}?q={'+'.join(['host'] * 500)}")
+    assert "Only the first 20 words are searched for." in html
+    assert len(keys(html)) == 1
+
+
+def test_filters_do_not_count_what_a_dead_cell_has(
+    cloud: Cloud, console: Client, dead_cell: Cell
+) -> None:
+    cloud.host("cell1", "a")
+    counts = re.findall(
+        r'choice">(?:cell\d)</span> <span class="count">([^<]*)', page(console, NODES)
+    )
+    assert counts == ["0", "1", "does not answer", "0"]
 
 
 def test_pages_carry_the_policy(cloud: Cloud, console: Client) -> None:
