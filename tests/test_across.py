@@ -299,6 +299,7 @@ def test_pages_joined_are_the_whole_list(cloud: Cloud, ids: list[set[int]], limi
         page = across.page(limit, after)
         assert len(page) == len(page.rows)
         joined += rows_of(page)
+        assert len(joined) <= len(whole)
         if len(page) < limit:
             break
         cell, row = page.rows[-1]
