@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -69,6 +71,8 @@ def _cell(mapping: CellMapping) -> Cell:
     try:
         url = fill_template(mapping.database_connection or "", main_url)
         database = database_settings(url, connect_timeout=settings.CELL_DEADLINE)
+        if urlsplit(url).scheme == "sqlite" and not Path(database["NAME"]).exists():
+            problem = "its database file is gone"  # SQLite would make an empty one
     except DatabaseURLError as error:
         problem = f"database URL: {error}"
     return Cell(mapping.uuid, mapping.id, name, bool(mapping.disabled), database, problem)

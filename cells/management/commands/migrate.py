@@ -43,9 +43,12 @@ class Command(migrate.Command):
             return
         self._migrate(API_ALIAS, *args, **options)
         for cell in all_cells():
-            if cell.problem:
-                raise CommandError(f"{cell.name}: {cell.problem}")
-            self._migrate(cell.alias, *args, **options)
+            try:
+                if not cell.database:
+                    raise CommandError(cell.problem)
+                self._migrate(cell.alias, *args, **options)
+            except (CommandError, DatabaseError) as error:  # the others can still be used
+                self.stderr.write(f"cell {cell.name} was not migrated: {cause_of(error)}")
 
     def _alias_of(self, named: str) -> str:
         if named in connections.settings:
