@@ -189,7 +189,7 @@ def test_a_cell_is_found_by_the_id_of_its_row(cloud: Cloud) -> None:
     assert cell_with_id(None) is None
 
 
-HOSTS = st.sets(st.from_regex("[a-cA-C0-9.-]{1,4}", fullmatch=True), max_size=120)
+HOST = st.from_regex("[a-cA-C0-9.-]{1,4}", fullmatch=True)
 
 
 @hypothesis_settings(
@@ -197,14 +197,23 @@ HOSTS = st.sets(st.from_regex("[a-cA-C0-9.-]{1,4}", fullmatch=True), max_size=12
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(mapped=HOSTS, asked=HOSTS, data=st.data())
+@given(mapped=st.sets(HOST, max_size=60), unmapped=st.sets(HOST, max_size=2), data=st.data())
 def test_mappings_of_hosts_are_complete(
-    cloud: Cloud, mapped: set[str], asked: set[str], data: st.DataObject
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    mapped: set[str],
+    unmapped: set[str],
+    data: st.DataObject,
 ) -> None:
     """Every mapped host that was asked for is there, with its own cell, whatever its spelling."""
+    monkeypatch.setattr("cells.mappings.A_STRETCH", data.draw(st.sampled_from([1, 1000])))
+    monkeypatch.setattr("cells.mappings.HOSTS_AT_ONCE", data.draw(st.integers(1, 20)))
     if cloud.engine == "mysql":  # its unique index knows no capitals
         mapped = set({host.lower(): host for host in sorted(mapped)}.values())
     HostMapping.objects.all().delete()
+    asked = unmapped - mapped
+    if mapped:
+        asked |= data.draw(st.sets(st.sampled_from(sorted(mapped)), max_size=3))
     homes = {host: data.draw(st.integers(1, 4)) for host in sorted(mapped)}
     HostMapping.objects.bulk_create(
         HostMapping(host=host, cell_id=cell_id) for host, cell_id in homes.items()
@@ -215,3 +224,15 @@ def test_mappings_of_hosts_are_complete(
     assert cell_ids_of_hosts() == homes
     everything = cell_ids_of_hosts(mapped | asked)
     assert everything == homes
+
+
+@pytest.mark.parametrize("every", [1, 2, 5, 50])
+def test_mappings_of_hosts_far_apart(cloud: Cloud, every: int) -> None:
+    """However many others there are between those asked for."""
+    homes = {f"host-{number:04}": number % 4 + 1 for number in range(3000)}
+    HostMapping.objects.bulk_create(
+        HostMapping(host=host, cell_id=cell_id) for host, cell_id in homes.items()
+    )
+    asked = sorted(homes)[::every]
+    found = cell_ids_of_hosts(asked)
+    assert {host: found[host] for host in asked} == {host: homes[host] for host in asked}
