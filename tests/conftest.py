@@ -166,7 +166,7 @@ def hung_cell(cloud: Cloud, short_deadline: float) -> Iterator[Cell]:
 
 
 @pytest.fixture
-def dead_cell(cloud: Cloud, short_deadline: float) -> Cell:
+def dead_cell(cloud: Cloud) -> Cell:
     """cell2, whose server refuses connections."""
     return cloud.point("cell2", f"postgresql://nova:secret@127.0.0.1:{free_port()}/nova_cell2")
 

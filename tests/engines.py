@@ -274,3 +274,5 @@ def empty(alias: str) -> None:
     ):
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+        if connection.vendor == "postgresql":
+            cursor.execute(NUMBER_HIGH)

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 #: Deadline, in seconds, in tests of cells that do not answer: drivers wait for whole seconds, so
 #: that it is not they who give up first.
-SHORT_DEADLINE = 0.8
+SHORT_DEADLINE = 1.8
 
 ROOT = Path(__file__).resolve().parent.parent
 
