@@ -26,7 +26,9 @@ class Scratch:
 
     def create(self, name: str) -> str:
         """Make an empty database; its URL."""
-        if self.engine != "sqlite":
+        if self.engine == "sqlite":
+            Path(f"{self.prefix}{name}.sqlite3").touch()
+        else:
             self._execute(f"CREATE DATABASE {self.prefix}{name}")
         return self.template.replace("{name}", name)
 

@@ -185,11 +185,19 @@ def test_nova_migrates_what_is_novas(
 
 
 def test_a_database_without_tables(cloud: Cloud, tmp_path: Path) -> None:
-    cloud.point("cell2", f"sqlite:///{tmp_path}/empty.sqlite3")
-    (check,) = check_cells([cloud.cell("cell2")])
+    with scratch_databases(cloud, tmp_path) as scratch:
+        cloud.point("cell2", scratch.create("empty"))
+        (check,) = check_cells([cloud.cell("cell2")])
     assert check.reachable
     assert "missing" in check.problem
     assert check.rows == {}
+
+
+def test_a_database_file_that_is_gone(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.point("cell2", f"sqlite:///{tmp_path}/gone.sqlite3")
+    (check,) = check_cells([cloud.cell("cell2")])
+    assert (check.reachable, check.problem) == (False, "its database file is gone")
+    assert not (tmp_path / "gone.sqlite3").exists()
 
 
 def test_the_api_database_is_away(tmp_path: Path) -> None:
