@@ -13,6 +13,10 @@ from cells.mappings import all_cells, cells_named
 API_ALIAS = "api"
 
 
+class Unusable(CommandError):
+    """The database cannot be reached."""
+
+
 class Command(migrate.Command):
     help = (
         "Updates the schema of the portal's own database and, when it is embedded, of the API "
@@ -45,9 +49,9 @@ class Command(migrate.Command):
         for cell in all_cells():
             try:
                 if not cell.database:
-                    raise CommandError(cell.problem)
+                    raise Unusable(cell.problem)
                 self._migrate(cell.alias, *args, **options)
-            except (CommandError, DatabaseError) as error:  # the others can still be used
+            except (Unusable, DatabaseError) as error:  # the others can still be used
                 self.stderr.write(f"cell {cell.name} was not migrated: {cause_of(error)}")
 
     def _alias_of(self, named: str) -> str:
@@ -62,7 +66,7 @@ class Command(migrate.Command):
         try:
             nova = managed_by_nova(alias)
         except DatabaseError as error:
-            raise CommandError(f"{alias}: {cause_of(error)}") from None
+            raise Unusable(f"{alias}: {cause_of(error)}") from None
         if nova:
             # Even recording that nothing was migrated would create a table there.
             raise CommandError(
