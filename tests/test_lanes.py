@@ -191,7 +191,7 @@ def test_connecting_to_a_hung_server_ends(cloud: Cloud, short_deadline: float) -
     with SilentServer() as server:
         cell = cloud.point("cell2", f"{scheme}://nova:secret@127.0.0.1:{server.port}/nova")
         lane = lane_of(cell)
-        assert isinstance(lane.submit(count_services(cell)).exception(10), DatabaseError)
+        assert isinstance(lane.submit(count_services(cell)).exception(30), DatabaseError)
         assert lane.health.failed
 
 
