@@ -60,7 +60,8 @@ class Asking(Generic[T]):
                 self._causes[cell] = lane.health.last_error
             else:
                 future = lane.submit(partial(self._ask, cell))
-                self._waiting[future] = (cell, self._began + lane.patience())
+                late = min(self._began + settings.CELL_DEADLINE, time.monotonic() + lane.patience())
+                self._waiting[future] = (cell, late)
 
     def gather(
         self, seconds: float = float("inf"), enough: Callable[[T], bool] | None = None

@@ -158,7 +158,8 @@ def test_a_hung_cell_costs_the_deadline_and_no_more(cloud: Cloud, hung_cell: Cel
     with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
         answers = AcrossCells(SERVICES).all()
     assert hosts(answers) == ["cell0", "cell1", "cell3"]
-    assert missing(answers) == {"cell2": f"no answer within {SHORT_DEADLINE:g} s"}
+    assert list(missing(answers)) == ["cell2"]
+    assert missing(answers)["cell2"].startswith("no answer within ")
 
 
 def test_a_cell_that_hung_is_skipped_at_once(cloud: Cloud, hung_cell: Cell) -> None:
@@ -193,11 +194,8 @@ def test_a_hung_cell_uses_up_its_own_lane_only(
         for request in requests:
             request.join()
     assert [hosts(answers) for answers in results] == [["cell0", "cell1", "cell3"]] * 12
-    causes = {missing(answers)["cell2"] for answers in results}
-    assert causes == {
-        f"no answer within {SHORT_DEADLINE:g} s",
-        "busy: all its connections are in use",
-    }
+    causes = {missing(answers)["cell2"].partition(" within")[0] for answers in results}
+    assert causes == {"no answer", "busy: all its connections are in use"}
 
 
 def test_a_busy_lane_is_not_a_failed_cell(cloud: Cloud, short_deadline: float) -> None:
@@ -355,6 +353,19 @@ def test_a_page_waits_for_one_deadline_however_many_cells_hang(
             page = AcrossCells(SERVICES).page(10)
     assert [row.host for _, row in page.rows] == ["compute-1"]
     assert [one.cell.name for one in page.missing] == ["cell0", "cell2", "cell3"]
+
+
+def test_a_cell_is_probed_also_while_another_hangs(
+    cloud: Cloud, hung_cell: Cell, settings: Settings
+) -> None:
+    settings.CELL_RETRY_AFTER = 0.001
+    cloud.add_service("cell3", "compute-3")
+    lane_of(cloud.cell("cell3")).failed("a cause")
+    time.sleep(0.01)
+    page = AcrossCells(SERVICES).page(10)
+    assert [row.host for _, row in page.rows] == ["compute-3"]
+    assert [one.cell.name for one in page.missing] == ["cell2"]
+    assert not lane_of(cloud.cell("cell3")).health.failed
 
 
 def test_a_page_that_is_full_before_a_hung_cell_does_not_wait(

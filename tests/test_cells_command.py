@@ -17,7 +17,7 @@ from tests.clouds import Cloud
 from tests.commands import manage
 from tests.nova import made_by_nova
 from tests.scratch import scratch_databases
-from tests.servers import SHORT_DEADLINE, free_port
+from tests.servers import free_port
 
 ENGINE = {"sqlite": "sqlite3"}
 
@@ -109,7 +109,7 @@ def test_a_hung_cell_costs_one_deadline(
 ) -> None:
     code, cells = as_json(capsys)
     assert code == 1
-    assert cells["cell2"]["problem"] == f"no answer within {SHORT_DEADLINE:g} s"
+    assert cells["cell2"]["problem"].startswith("no answer within ")
     assert [name for name, one in cells.items() if one["reachable"]] == ["cell0", "cell1", "cell3"]
 
 

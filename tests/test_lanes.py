@@ -186,7 +186,8 @@ def test_a_statement_that_fails_is_not_the_cells_fault(lane: Lane) -> None:
     assert lane.submit(count_services(lane.cell)).result(10) == 0
 
 
-def test_connecting_to_a_hung_server_ends(cloud: Cloud, short_deadline: float) -> None:
+def test_connecting_to_a_hung_server_ends(cloud: Cloud, settings: Settings) -> None:
+    settings.CELL_DEADLINE = 0.5
     scheme = "mysql" if cloud.engine == "mysql" else "postgresql"
     with SilentServer() as server:
         cell = cloud.point("cell2", f"{scheme}://nova:secret@127.0.0.1:{server.port}/nova")
