@@ -39,6 +39,7 @@ def test_a_uuid_is_found_wherever_it_is(cloud: Cloud, uuids: dict[str, str], nam
 def test_a_uuid_not_seen_before_is_asked_for_once_in_each_cell(
     cloud: Cloud, uuids: dict[str, str], count_queries: Counting
 ) -> None:
+    services().count()  # a connection that died with an earlier test costs a query of its own
     with count_queries() as queries:
         by_uuid(services(), uuids["cell3"])
     assert queries.per_cell()["cell3"] == 1
