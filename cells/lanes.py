@@ -56,7 +56,7 @@ class Lane:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._idle = 0
+        self._spare = 0  # threads waiting for a job, less jobs waiting for a thread
         self._closed = False
 
     def submit(self, ask: Callable[[], T]) -> "Future[T]":
@@ -66,10 +66,10 @@ class Lane:
             self._jobs.put((future, ask))
             if self._closed:  # only just, by someone who saw that the mapping has changed
                 self._jobs.put(None)
-            if self._idle and not self._closed:
-                self._idle -= 1
-            elif self._threads < settings.CELL_LANE_SIZE or self._closed:
+            self._spare -= 1
+            if (self._spare < 0 and self._threads < settings.CELL_LANE_SIZE) or self._closed:
                 self._threads += 1
+                self._spare += 1
                 threading.Thread(
                     target=self._work, name=f"lane-{self.cell.name}", daemon=True
                 ).start()
@@ -121,7 +121,7 @@ class Lane:
                     future.set_result(result)
             del job, future, ask
             with self._lock:
-                self._idle += 1
+                self._spare += 1
         if self.cell.alias in connections.settings:
             connections[self.cell.alias].close()
 

@@ -21,7 +21,7 @@ from hypervisors.demo.fleet import Fleet
 from portal.models import ApiToken
 from tests.clients import ApiClient
 from tests.clouds import Cloud, fill_with, fresh_cloud
-from tests.counting import Queries, counting, watch_connections
+from tests.counting import Queries, counting, settle, watch_connections
 from tests.engines import ENGINES, Engine, EngineMissing, SQLite, empty, forget_connections
 from tests.servers import SHORT_DEADLINE, PortalServer, SilentServer, free_port, serve
 
@@ -87,6 +87,7 @@ def transactional_db(db: None) -> None:
 def cloud(databases: Engine, db: None) -> Iterator[Cloud]:
     """An empty cloud: cell0 to cell3 without a row, to be filled by its methods."""
     yield fresh_cloud(databases)
+    settle()
     close_lanes()
 
 

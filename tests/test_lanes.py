@@ -70,13 +70,14 @@ def test_a_lane_has_at_most_so_many_threads(lane: Lane, settings: Settings) -> N
     release.set()
     assert [future.result(10) for future in futures] == ["lane-cell1"] * 8
     assert len(threads_of(lane.cell)) == 3
+    wait_until(lambda: lane._spare == 3)
 
 
 def test_an_idle_thread_is_used_again(lane: Lane) -> None:
     names = set()
     for _ in range(5):
         names.add(lane.submit(threading.get_ident).result(10))
-        wait_until(lambda: lane._idle == 1)
+        wait_until(lambda: lane._spare == 1)
     assert len(names) == 1
 
 
@@ -227,7 +228,7 @@ def test_an_idle_connection_that_died_is_replaced(cloud: Cloud, lane: Lane) -> N
         return Service.objects.using(lane.cell.alias).count()
 
     assert [lane.submit(count_all_at_once) for _ in range(4)][-1].result(10) == 1
-    wait_until(lambda: lane._idle == 4)
+    wait_until(lambda: lane._spare == 4)
     assert kill_connections(cloud, "cell1") >= 4
     time.sleep(0.2)
     futures = [lane.submit(count_all_at_once) for _ in range(4)]
