@@ -14,8 +14,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Entry, Outcome
-from cells.export import Line, plain
-from cells.html import DASH, badge, moment
+from portal.console.export import Line, plain
+from portal.console.html import DASH, badge, moment
 
 BADGES = {
     Outcome.DONE: "good",
@@ -32,9 +32,9 @@ EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.na
 class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Who did what."""
 
-    list_display = ("when", "username", "action", "what", "cell_name", "ended", "change", "face")
+    list_display = ("when", "username", "action", "what", "cell_name", "ended", "change", "channel")
     list_display_links = ("when",)
-    list_filter = ("outcome", "action", "face", "cell_name", "username")
+    list_filter = ("outcome", "action", "channel", "cell_name", "username")
     search_fields = ("username", "host", "service_uuid", "request_id", "message", "cell_name")
     search_help_text = _("User, host, uuid, request id or message")
     date_hierarchy = "at"

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
-class Face(models.TextChoices):
+class Channel(models.TextChoices):
     """Through what an action came."""
 
     API = "api", _("API")
@@ -57,7 +57,7 @@ class Entry(models.Model):
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     username = models.CharField(max_length=150, db_index=True)
-    face = models.CharField(max_length=16, choices=Face.choices)
+    channel = models.CharField(max_length=16, choices=Channel.choices)
     request_id = models.CharField(max_length=64, blank=True)
     remote_address = models.CharField(max_length=64, null=True, blank=True)
     action = models.CharField(max_length=32)
@@ -113,7 +113,7 @@ class Intent(models.Model):
         return f"{self.entry['action']} {self.entry['host']}"
 
 
-class Notification(models.Model):
+class OutboxMessage(models.Model):
     """A notification that has not been delivered yet; it is deleted when it has been."""
 
     id = models.BigIntegerField(primary_key=True)
@@ -132,7 +132,7 @@ class Notification(models.Model):
         return str(self.message["body"]["event_type"])
 
 
-class Lease(models.Model):
+class Lock(models.Model):
     """Who does a piece of work of which only one may be done at a time, and until when."""
 
     name = models.CharField(max_length=64, primary_key=True)

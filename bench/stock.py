@@ -7,13 +7,13 @@ from django.db import connections
 from django.http import HttpRequest
 from django.urls import clear_url_caches, path, set_urlconf
 
-from cells.across import AcrossCells
-from cells.columns import ListedRow
+from cells.database_urls import database_settings
 from cells.databases import register
-from cells.mappings import compute_cells
-from cells.urls import database_settings
+from cells.registry import compute_cells
+from cells.scatter_gather import AcrossCells
 from hypervisors.admin import COLUMNS, HypervisorAdmin
 from hypervisors.models import ComputeNode
+from portal.console.columns import ListedRow
 from services.models import Service
 
 ONE = "cell-one"

@@ -30,7 +30,7 @@ def register(alias: str, database: dict[str, Any]) -> None:
     """Make ``alias`` known to Django, or point it at its new database.
 
     Connections that are open keep what they have; the lanes of a changed cell are replaced
-    (see ``cells.lanes``), and other threads close theirs with each request.
+    (see ``cells.executors``), and other threads close theirs with each request.
     """
     connections.settings.setdefault(alias, {})
     current = connections.settings[alias]
@@ -49,8 +49,9 @@ def managed_by_nova(alias: str) -> bool:
 def bound_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
     """Give a new PostgreSQL connection an end to every statement and lock it waits for.
 
-    MariaDB/MySQL gets the same from its driver's timeouts (``cells.urls``).  The API database
-    and the cells only: the portal's own has long migrations to run.
+    MariaDB/MySQL gets the same from its driver's timeouts (see
+    ``cells.database_urls``).  The API database and the cells only:
+    the portal's own has long migrations to run.
     """
     if connection.vendor != "postgresql" or connection.alias == "default":
         return
@@ -64,7 +65,7 @@ connection_created.connect(bound_statements, dispatch_uid="cells.bound_statement
 
 def cause_of(error: BaseException) -> str:
     """One line saying why a database did not answer, without any password."""
-    from cells.urls import without_password
+    from cells.database_urls import without_password
 
     has_text = isinstance(error, DatabaseError) and error.args
     text = str(error.args[-1] if has_text else error)

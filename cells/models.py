@@ -1,31 +1,11 @@
 """Tables of Nova's API database, and what models of cell tables have in common."""
 
-import datetime
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-
-class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
-    """A ``DATETIME``/``timestamp`` without zone, as Nova keeps it: naive, meaning UTC.
-
-    Aware datetimes in Python.  PostgreSQL's ``timestamptz``, Django's choice, would make the
-    portal's own cells differ from Nova's.
-    """
-
-    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        if connection.vendor == "postgresql":
-            return "timestamp without time zone"
-        return super().db_type(connection)
-
-    def from_db_value(
-        self, value: datetime.datetime | None, *args: object
-    ) -> datetime.datetime | None:
-        if value is not None and value.tzinfo is None:
-            return value.replace(tzinfo=datetime.UTC)
-        return value
+from cells.fields import UTCDateTimeField
 
 
 class Stamped(models.Model):

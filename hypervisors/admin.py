@@ -13,16 +13,16 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from audit.history import history_of
-from cells.admin import AcrossCellsAdmin
-from cells.columns import Column, ListedRow
-from cells.facets import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
-from cells.html import DASH, NOTHING, ago, badge, bar
-from cells.mappings import Cell
-from cells.zones import zones_of_hosts
+from cells.availability_zones import zones_of_hosts
+from cells.registry import Cell
 from hypervisors.detail import around, cpu_of, uptime_of
 from hypervisors.models import ComputeNode
 from hypervisors.problems import UNMAPPED, find_unmapped_hosts, node_flags, unmapped_hosts_in
-from services.action_pages import actions_for
+from portal.console.admin import AcrossCellsAdmin
+from portal.console.columns import Column, ListedRow
+from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
+from portal.console.html import DASH, NOTHING, ago, badge, bar
+from services.action_views import actions_for
 from services.admin import STATES, STATUSES, state_case, status_case
 from services.badges import state_badge, status_badge
 from services.serializers import Zones, status, zone

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from hypervisors import pages
+from hypervisors import fleet_views
 
 
 def page(view: Callable[..., HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -15,7 +15,7 @@ def page(view: Callable[..., HttpResponse]) -> Callable[[HttpRequest], HttpRespo
 
 
 urlpatterns = [
-    path("", page(pages.index), name="index"),
-    path("overview/", page(pages.overview_part), name="overview_part"),
-    path("problems/", page(pages.problems), name="problems"),
+    path("", page(fleet_views.index), name="index"),
+    path("overview/", page(fleet_views.overview_part), name="overview_part"),
+    path("problems/", page(fleet_views.problems), name="problems"),
 ]

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import F, Q
 
-from cells.across import ask_cells
-from cells.lanes import CellUnavailable
-from cells.mappings import Cell
-from cells.merging import CodePoints
+from cells.executors import CellUnavailable
+from cells.merge import CodePoints
+from cells.registry import Cell
+from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode, Instance
 from hypervisors.serializers import cpu_info, uptime
 from services.models import Service

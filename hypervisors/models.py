@@ -8,7 +8,8 @@ from django.db.models.fields.related import ForeignObject
 from django.db.models.lookups import Exact
 from django.db.models.sql.where import WhereNode
 
-from cells.models import CellModel, LiveManager, UTCDateTimeField
+from cells.fields import UTCDateTimeField
+from cells.models import CellModel, LiveManager
 from services.models import NOVA_COMPUTE, Service
 
 

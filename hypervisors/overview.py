@@ -8,9 +8,9 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, IntegerField, Q, Sum, Value, When
 from django.utils import timezone
 
-from cells.across import ask_cells
-from cells.lanes import CellUnavailable, Health, lane_of
-from cells.mappings import Cell, all_cells
+from cells.executors import CellUnavailable, Health, executor_for
+from cells.registry import Cell, all_cells
+from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
 from services.models import API_BINARIES, Service, up_at
 
@@ -81,7 +81,7 @@ def overview() -> Overview:
     return Overview(
         [
             CellOverview(
-                cell, lane_of(cell).health, answers.by_cell.get(cell), causes.get(cell, "")
+                cell, executor_for(cell).health, answers.by_cell.get(cell), causes.get(cell, "")
             )
             for cell in cells
         ],

@@ -7,10 +7,10 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from cells.across import AcrossCells
-from cells.facets import Label
-from cells.mappings import Cell, cell_ids_of_hosts, compute_cells
+from cells.registry import Cell, cell_ids_of_hosts, compute_cells
+from cells.scatter_gather import AcrossCells
 from hypervisors.models import ComputeNode
+from portal.console.filters import Label
 from services.models import up_at
 from services.problems import service_flags
 

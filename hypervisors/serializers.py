@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 from rest_framework.serializers import CharField, IntegerField, JSONField, UUIDField
 
+from portal.api.serializers import Computed, VersionedSerializer
 from portal.microversions import Versioned
-from portal.serializers import Derived, VersionedSerializer
 from services.serializers import state, status
 
 
@@ -38,7 +38,7 @@ class HypervisorSerializer(VersionedSerializer):
 
     id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid")})
     hypervisor_hostname = CharField()
-    state = Derived(
+    state = Computed(
         "service__forced_down",
         "service__last_seen_up",
         "service__created_at",
@@ -46,7 +46,7 @@ class HypervisorSerializer(VersionedSerializer):
         by=state,
         shows=CharField(),
     )
-    status = Derived("service__disabled", by=status, shows=CharField())
+    status = Computed("service__disabled", by=status, shows=CharField())
 
 
 class HypervisorServiceSerializer(VersionedSerializer):
@@ -88,8 +88,8 @@ class HypervisorDetailSerializer(HypervisorSerializer):
     cpu_info = Versioned(
         {
             "2.1": CharField(),
-            "2.28": Derived("cpu_info", by=cpu_info, shows=JSONField()),
+            "2.28": Computed("cpu_info", by=cpu_info, shows=JSONField()),
             "2.88": None,
         }
     )
-    uptime = Versioned({"2.88": Derived("stats", by=uptime, shows=CharField(allow_null=True))})
+    uptime = Versioned({"2.88": Computed("stats", by=uptime, shows=CharField(allow_null=True))})

@@ -8,23 +8,22 @@ from oslo_utils.uuidutils import is_uuid_like
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cells.across import AcrossCells
-from cells.lanes import CellUnavailable
+from cells.executors import CellUnavailable
+from cells.fields import utc_now
 from cells.locate import Ambiguous, Found, MayBeMissing, NotFound, by_id, by_uuid
-from cells.mappings import Cell, compute_cells
-from cells.stored import utc_now
+from cells.registry import Cell, compute_cells
+from cells.scatter_gather import AcrossCells
 from hypervisors.filters import HypervisorFilterSet
-from hypervisors.listing import ID, KEYS, UUID, Lister, Listing, servers_on, sums
 from hypervisors.models import ComputeNode
 from hypervisors.serializers import (
     HypervisorDetailSerializer,
     HypervisorSerializer,
     uptime,
 )
-from portal.faults import BadRequest, ItemNotFound, NotImplementedFault, ServiceUnavailable
-from portal.microversions import Versioned
-from portal.responses import NovaResponse
-from portal.schemas import (
+from hypervisors.visibility import ID, KEYS, UUID, Lister, Listing, servers_on, sums
+from portal.api.faults import BadRequest, ItemNotFound, NotImplementedFault, ServiceUnavailable
+from portal.api.responses import NovaResponse
+from portal.api.schemas import (
     BOOLEAN,
     HOST_NAME,
     NON_NEGATIVE_INTEGER,
@@ -33,8 +32,9 @@ from portal.schemas import (
     query,
     repeatable,
 )
-from portal.serializers import VersionedSerializer
-from portal.views import NovaViewSet, missing_cells_warnings, warning_header
+from portal.api.serializers import VersionedSerializer
+from portal.api.views import NovaViewSet, missing_cells_warnings, warning_header
+from portal.microversions import Versioned
 from services.models import NOVA_COMPUTE, Service, up_window
 from services.views import BACKFILL_WARNING
 

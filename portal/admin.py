@@ -1,4 +1,4 @@
-"""Tokens, users and groups in the console."""
+"""Cells, tokens, users and groups in the console."""
 
 from typing import Any, cast
 
@@ -6,14 +6,20 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from cells.html import NOTHING, badge, copyable, moment
+from cells.executors import executor_for
+from cells.models import CellMapping
+from cells.probes import probe_cells
+from portal.console.html import NOTHING, badge, copyable, moment
 from portal.models import ApiToken
 
 
@@ -97,3 +103,37 @@ class GroupAdmin(auth_admin.GroupAdmin):
     """Groups: the API's roles, and what their members may do in the console."""
 
     filter_horizontal = ()
+
+
+@admin.register(CellMapping)
+class CellMappingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The cells there are and how each of them is.  To read only: mappings are Nova's."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.changelist_view)
+        return [path("", view, name="cells_cellmapping_changelist")]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Every cell, looked at now."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        checks = probe_cells()
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Cells"),
+            "checks": [(check, executor_for(check.cell).health) for check in checks],
+            "now": timezone.now(),
+        }
+        return TemplateResponse(request, "admin/cells/cellmapping/cells.html", context)

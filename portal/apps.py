@@ -9,10 +9,10 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         """Keep the groups' permissions complete when an app is migrated."""
-        from portal.groups import grant
+        from portal.roles import grant
 
-        post_migrate.connect(grant, dispatch_uid="portal.groups")
+        post_migrate.connect(grant, dispatch_uid="portal.roles")
 
 
 class PortalAdminConfig(AdminConfig):
-    default_site = "portal.console.Console"
+    default_site = "portal.console.site.Console"

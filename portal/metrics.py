@@ -10,9 +10,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from cells.checks import CellCheck, check_cells
-from portal.permissions import may_read
-from portal.renderers import JSONRenderer
+from cells.probes import CellProbe, probe_cells
+from portal.api.renderers import JSONRenderer
+from portal.roles import may_read
 
 
 class MayRead(BasePermission):
@@ -25,7 +25,7 @@ class MayRead(BasePermission):
 class CellCollector(Collector):
     """One sample of each gauge per cell; a cell that does not answer has only ``up``, 0."""
 
-    def __init__(self, checks: list[CellCheck]) -> None:
+    def __init__(self, checks: list[CellProbe]) -> None:
         self.checks = checks
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -44,12 +44,12 @@ class CellCollector(Collector):
         )
         for check in self.checks:
             cell = [check.cell.name, check.cell.uuid]
-            up.add_metric(cell, float(check.well))
+            up.add_metric(cell, float(check.healthy))
             if check.latency is not None:
                 latency.add_metric(cell, check.latency)
             for table, count in check.rows.items():
                 rows.add_metric([*cell, table], count)
-                if check.well:
+                if check.healthy:
                     without_uuid.add_metric([*cell, table], check.without_uuid.get(table, 0))
         yield from (up, latency, rows, without_uuid)
 
@@ -64,5 +64,5 @@ class MetricsView(APIView):
     def get(self, request: Request) -> HttpResponse:
         """The gauges in Prometheus's text format."""
         registry = CollectorRegistry()
-        registry.register(CellCollector(check_cells()))
+        registry.register(CellCollector(probe_cells()))
         return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

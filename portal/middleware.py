@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
 
-from portal.not_found import Preflight
+from portal.api.not_found import Preflight
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 

@@ -13,7 +13,7 @@ import environ
 import pymysql
 from django.core.management.utils import get_random_secret_key
 
-from cells.urls import DatabaseURLError, database_settings
+from cells.database_urls import DatabaseURLError, database_settings
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
 pymysql.install_as_MySQLdb()
@@ -67,11 +67,11 @@ def names(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()] or default
 
 
-def database(name: str, default: Path, patience: float) -> dict[str, Any]:
-    """Settings of the database behind the variable ``name``; ``patience`` in seconds."""
+def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
+    """Settings of the database behind the variable ``name``; ``timeout`` in seconds."""
     url: str = setting(name, str, "") or f"sqlite:///{default}"
     try:
-        settings = database_settings(url, connect_timeout=patience)
+        settings = database_settings(url, connect_timeout=timeout)
     except DatabaseURLError as error:
         sys.exit(f"{name}: {error}")
     return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
@@ -89,7 +89,7 @@ WEB_CONCURRENCY = count("WEB_CONCURRENCY", 2)
 # --- the cloud -----------------------------------------------------------------------------
 CELL_DEADLINE = seconds("CELL_DEADLINE", 2)
 CELL_RETRY_AFTER = seconds("CELL_RETRY_AFTER", 10)
-CELL_LANE_SIZE = count("CELL_LANE_SIZE", 4)
+CELL_MAX_WORKERS = count("CELL_MAX_WORKERS", 4)
 CELL_MAPPINGS_TTL = seconds("CELL_MAPPINGS_TTL", 15)
 SERVICE_DOWN_TIME = seconds("SERVICE_DOWN_TIME", 60)
 #: When the console and check_fleet call a service disabled too long, and a node stale.
@@ -184,12 +184,16 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
+            "libraries": {
+                "browsable": "portal.api.templatetags.browsable",
+                "console": "portal.console.templatetags.console",
+            },
         },
     }
 ]
 
 AUTHENTICATION_BACKENDS = [
-    "portal.authentication.DemoBackend",  # first: it needs no password hash
+    "portal.api.authentication.DemoBackend",  # first: it needs no password hash
     "django.contrib.auth.backends.ModelBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -212,19 +216,19 @@ WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "portal.authentication.TokenAuthentication",
-        "portal.authentication.BasicAuthentication",
+        "portal.api.authentication.TokenAuthentication",
+        "portal.api.authentication.BasicAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["portal.permissions.NovaPolicy"],
+    "DEFAULT_PERMISSION_CLASSES": ["portal.api.permissions.NovaPolicy"],
     "DEFAULT_RENDERER_CLASSES": [
-        "portal.renderers.JSONRenderer",
-        "portal.renderers.BrowsableAPIRenderer",
+        "portal.api.renderers.JSONRenderer",
+        "portal.api.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["portal.parsers.NovaJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "portal.negotiation.NovaNegotiation",
-    "DEFAULT_VERSIONING_CLASS": "portal.versioning.MicroversionVersioning",
-    "EXCEPTION_HANDLER": "portal.faults.exception_handler",
+    "DEFAULT_PARSER_CLASSES": ["portal.api.parsers.NovaJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "portal.api.negotiation.NovaNegotiation",
+    "DEFAULT_VERSIONING_CLASS": "portal.api.versioning.MicroversionVersioning",
+    "EXCEPTION_HANDLER": "portal.api.faults.exception_handler",
 }
 
 # --- TLS in front of the portal -----------------------------------------------------------------

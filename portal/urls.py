@@ -3,10 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
+from portal.api.version_documents import VersionViewSet, choices, root
+from portal.api.views import UnknownRoute
 from portal.health import healthcheck
 from portal.metrics import MetricsView
-from portal.version_documents import VersionViewSet, choices, root
-from portal.views import UnknownRoute
 
 resources = [
     path("", include("services.urls")),

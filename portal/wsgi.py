@@ -12,7 +12,7 @@ _application = get_wsgi_application()
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Serve a request; the first of a process starts what works in the background there."""
-    from services.courier import ensure_running
+    from services.outbox import ensure_running
 
     ensure_running()
     return _application(environ, start_response)

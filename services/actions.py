@@ -5,7 +5,7 @@ neither HTTP nor microversions.
 
 Every action goes the same way.  The service is looked for, its row is locked in a transaction of
 its cell, the rules are checked against the locked row, what will be done is written down in the
-portal's own database (``audit.record.begin``), only the columns of the action are written, and
+portal's own database (``audit.journal.begin``), only the columns of the action are written, and
 when the cell has committed the action is put on record together with its notification.  Actions
 on one service thus follow one another, on record and in notifications as in the cell.
 """
@@ -23,14 +23,14 @@ from django.db import DatabaseError, DataError, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit import record
+from audit import journal
+from audit.journal import Actor
 from audit.models import Entry, Intent, Outcome
-from audit.record import Actor
-from cells.across import AcrossCells
 from cells.databases import cause_of
 from cells.locate import Ambiguous, Found, MayBeMissing, NotFound, by_id, by_uuid
-from cells.mappings import Cell, all_cells, cell_with_id, forget_cells
 from cells.models import AggregateHost, HostMapping
+from cells.registry import Cell, all_cells, cell_with_id, forget_cells
+from cells.scatter_gather import AcrossCells
 from services import notifications
 from services.models import NOVA_COMPUTE, Service
 
@@ -56,7 +56,7 @@ class Missing(Refused):
     """There is no such service, or it is gone by now."""
 
 
-class InTheWay(Refused):
+class Conflict(Refused):
     """Something on the host forbids it for now."""
 
 
@@ -148,7 +148,7 @@ def update(ref: ServiceRef, change: Change, actor: Actor) -> Found[Service]:
 
     What is set already is not written.  Raises ``Invalid``, ``Missing`` or ``Unavailable``.
     """
-    entry = record.draft(actor, change.action, service_uuid=ref.uuid, host=ref.host)
+    entry = journal.draft(actor, change.action, service_uuid=ref.uuid, host=ref.host)
     entry.binary = ref.binary
     with _on_record(entry) as attempt:
         if ref.binary not in ("", NOVA_COMPUTE):
@@ -182,14 +182,14 @@ def delete(ref: ServiceRef, actor: Actor) -> None:
     """Delete a service; with a nova-compute go its compute nodes, its places in aggregates and
     its host mapping.
 
-    Raises ``Missing``, ``Invalid`` (the id is in several cells), ``InTheWay`` (servers or
+    Raises ``Missing``, ``Invalid`` (the id is in several cells), ``Conflict`` (servers or
     migrations are on the host) or ``Unavailable``.
 
     The rows of the cell go in one transaction.  Those of the API database go in another, which
     is carried out before the cell's commits and committed after it: a failure before the cell
     has committed undoes both, one after it is finished from the intent (``settle``).
     """
-    entry = record.draft(actor, "delete", service_uuid=ref.uuid)
+    entry = journal.draft(actor, "delete", service_uuid=ref.uuid)
     with _on_record(entry) as attempt:
         found = find(ref)
         _describe(entry, found)
@@ -267,11 +267,11 @@ def settle(intent: Intent) -> bool:
     An interrupted delete whose cell has committed is finished.  ``False`` when the cell does
     not answer.  Raises ``DatabaseError``.
     """
-    entry = record.entry_of(intent)
+    entry = journal.entry_of(intent)
     cell = next((one for one in all_cells() if one.uuid == entry.cell_uuid), None)
     if cell is None:
         gone = f"interrupted; cell {entry.cell_name} is gone"
-        return record.end(intent, Outcome.UNKNOWN, gone) is not None
+        return journal.end(intent, Outcome.UNKNOWN, gone) is not None
     rows = AcrossCells(Service.with_deleted.filter(id=entry.service_id), [cell])
     answers = rows.ask(lambda queryset: queryset.first())
     if answers.missing:
@@ -290,7 +290,7 @@ def settle(intent: Intent) -> bool:
         else:
             outcome = Outcome.FAILED if state == entry.before else Outcome.UNKNOWN
     message = "interrupted; what became of it was read from the cell"
-    return record.end(intent, outcome, message) is not None
+    return journal.end(intent, outcome, message) is not None
 
 
 # --- the way of an action ---------------------------------------------------------------------
@@ -304,11 +304,11 @@ class _Attempt:
         self.intent: Intent | None = None
 
     def begin(self, notification: dict[str, Any] | None) -> None:
-        self.intent = record.begin(self.entry, notification)
+        self.intent = journal.begin(self.entry, notification)
 
     def done(self) -> None:
         if self.intent is not None:
-            record.end(self.intent, Outcome.DONE)
+            journal.end(self.intent, Outcome.DONE)
             notifications.wake()
 
 
@@ -321,7 +321,7 @@ def _on_record(entry: Entry) -> Iterator[_Attempt]:
     except Refused as refusal:
         unavailable = isinstance(refusal, Unavailable)
         outcome = Outcome.FAILED if unavailable else Outcome.REFUSED
-        record.refuse(entry, refusal.message, outcome)
+        journal.refuse(entry, refusal.message, outcome)
         raise
     except DataError as error:
         _ended_by(error, attempt)
@@ -337,7 +337,7 @@ def _ended_by(error: DatabaseError, attempt: _Attempt) -> None:
     """Record a database's failure; whether the cell had committed is asked of the cell."""
     logger.warning("%s failed: %s", attempt.entry, cause_of(error))
     if attempt.intent is None:
-        record.refuse(attempt.entry, cause_of(error), Outcome.FAILED)
+        journal.refuse(attempt.entry, cause_of(error), Outcome.FAILED)
         return
     try:
         settle(attempt.intent)
@@ -409,7 +409,7 @@ def _check_evacuations(service: Service) -> None:
 def _check_host_is_free(service: Service) -> None:
     """No server and no migration in progress may be on the host."""
     if service.instances.exists():
-        raise InTheWay(
+        raise Conflict(
             "Unable to delete compute service that is hosting instances. "
             "Migrate or delete the instances first."
         )
@@ -417,7 +417,7 @@ def _check_host_is_free(service: Service) -> None:
     leaving = service.migrations_from.in_progress().filter(source_node__in=nodes)
     coming = service.migrations_to.in_progress().filter(dest_node__in=nodes)
     if leaving.exists() or coming.exists():
-        raise InTheWay(
+        raise Conflict(
             "Unable to delete compute service that has in-progress migrations. "
             "Complete the migrations or delete the instances first."
         )

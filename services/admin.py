@@ -16,14 +16,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from audit.history import history_of
-from cells.across import ask_cells
-from cells.admin import AcrossCellsAdmin
-from cells.columns import Column, ListedRow
-from cells.facets import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
-from cells.html import DASH, NOTHING, ago, badge
-from cells.mappings import Cell
-from cells.zones import zones_of_hosts
-from services.action_pages import act, acted, actions_for
+from cells.availability_zones import zones_of_hosts
+from cells.registry import Cell
+from cells.scatter_gather import ask_cells
+from portal.console.admin import AcrossCellsAdmin
+from portal.console.columns import Column, ListedRow
+from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
+from portal.console.html import DASH, NOTHING, ago, badge
+from services.action_views import act, actions_for, show_results
 from services.badges import state_badge, status_badge
 from services.models import API_BINARIES, NOVA_COMPUTE, Service, up_at
 from services.problems import service_flags
@@ -176,7 +176,11 @@ class ServiceAdmin(AcrossCellsAdmin):
         view = self.admin_site.admin_view
         return [
             path("act/", view(partial(act, site=self.admin_site)), name=f"{name}_act"),
-            path("acted/", view(partial(acted, site=self.admin_site)), name=f"{name}_acted"),
+            path(
+                "results/",
+                view(partial(show_results, site=self.admin_site)),
+                name=f"{name}_results",
+            ),
         ]
 
     def detail(self, request: HttpRequest, cell: Cell, row: Service) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.models import QuerySet
 
-from cells.across import AcrossCells, Answers
 from cells.databases import cause_of
-from cells.mappings import Cell
+from cells.registry import Cell
+from cells.scatter_gather import AcrossCells, Answers
 from services.models import Service
 
 logger = logging.getLogger(__name__)

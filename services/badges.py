@@ -6,7 +6,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from cells.html import ago, badge
+from portal.console.html import ago, badge
 from services.models import Service
 
 

@@ -7,7 +7,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from cells.models import CellModel, UTCDateTimeField
+from cells.fields import UTCDateTimeField
+from cells.models import CellModel
 
 NOVA_COMPUTE = "nova-compute"
 

@@ -1,6 +1,6 @@
 """Telling the message bus about services, as Nova's versioned notifications do.
 
-A notification is written down with its action (``audit.record``) and delivered afterwards, so a
+A notification is written down with its action (``audit.journal``) and delivered afterwards, so a
 broker that is away neither fails nor delays anything.  Each is delivered with the id and the time
 it was made with.  Delivery is in the order of the actions on a service, and once: only a process
 that dies between the broker's confirmation and the deletion of the row leaves one that is sent
@@ -22,10 +22,10 @@ from django.db.models import F
 from django.utils import timezone
 from oslo_context.context import RequestContext
 
-from audit.leases import held
-from audit.models import Intent, Notification
-from audit.record import Actor
-from cells.urls import without_password
+from audit.journal import Actor
+from audit.locks import held
+from audit.models import Intent, OutboxMessage
+from cells.database_urls import without_password
 from services.models import Service
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def deliver() -> Delivery:
     One process at a time does so; others return at once.
     """
     result = Delivery()
-    if settings.NOTIFICATION_TRANSPORT_URL and Notification.objects.exists():
+    if settings.NOTIFICATION_TRANSPORT_URL and OutboxMessage.objects.exists():
         with held("notifications", LEASE) as renew:
             if renew is None:
                 result.busy = True
@@ -154,14 +154,14 @@ def deliver() -> Delivery:
                 except NoTransport as error:
                     result.error = str(error)
                     logger.warning("notifications not delivered: %s", error)
-    result.left = Notification.objects.count()
+    result.left = OutboxMessage.objects.count()
     return result
 
 
 def _drain(result: Delivery, renew: Callable[[], bool]) -> None:
     with _broker() as send:
         pk = 0
-        while (notification := Notification.objects.filter(id__gt=pk).first()) is not None:
+        while (notification := OutboxMessage.objects.filter(id__gt=pk).first()) is not None:
             pk = notification.pk
             if Intent.objects.filter(service=notification.service, id__lt=pk).exists():
                 continue  # an earlier action on the service has yet to end
@@ -173,7 +173,7 @@ def _drain(result: Delivery, renew: Callable[[], bool]) -> None:
             except Exception as error:  # whatever a driver raises, the broker did not take it
                 result.error = without_password(str(error)) or type(error).__name__
                 logger.warning("notification not delivered: %s", result.error)
-                Notification.objects.filter(pk=pk).update(
+                OutboxMessage.objects.filter(pk=pk).update(
                     attempts=F("attempts") + 1, last_error=result.error
                 )
                 return
@@ -181,7 +181,7 @@ def _drain(result: Delivery, renew: Callable[[], bool]) -> None:
             result.delivered += 1
 
 
-def _send(notification: Notification, send: Send) -> None:
+def _send(notification: OutboxMessage, send: Send) -> None:
     """Send it to every topic that has not had it yet."""
     for topic in settings.NOTIFICATION_TOPICS:
         if topic not in notification.sent_to:

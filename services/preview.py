@@ -13,11 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from cells.across import ask_cells
-from cells.lanes import CellUnavailable
-from cells.locate import Found
-from cells.mappings import Cell
-from cells.rows import by_keys
+from cells.executors import CellUnavailable
+from cells.locate import Found, by_keys
+from cells.registry import Cell
+from cells.scatter_gather import ask_cells
 from services.models import API_BINARIES, NOVA_COMPUTE, Service, up_window
 
 ENABLE, DISABLE, FORCE_DOWN, FORCE_UP, DELETE = (

@@ -7,7 +7,7 @@ from django.db.models import Max, Q
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Entry, Outcome
-from cells.facets import Label
+from portal.console.filters import Label
 
 NO_UUID, FORCED_REPORTING, DISABLED_LONG = "no-uuid", "forced-reporting", "disabled-long"
 

@@ -7,17 +7,17 @@ from typing import Any
 from oslo_utils.uuidutils import is_uuid_like
 from rest_framework.request import Request
 
-from audit.models import Face
-from audit.record import Actor
-from portal.faults import BadRequest, Conflict, Fault, ItemNotFound, ServiceUnavailable
-from portal.permissions import roles_of
-from portal.schemas import as_bool
-from services.actions import Change, InTheWay, Invalid, Missing, Refused, ServiceRef, Unavailable
+from audit.journal import Actor
+from audit.models import Channel
+from portal.api.faults import BadRequest, ConflictFault, Fault, ItemNotFound, ServiceUnavailable
+from portal.api.schemas import as_bool
+from portal.roles import roles_of
+from services.actions import Change, Conflict, Invalid, Missing, Refused, ServiceRef, Unavailable
 
 FAULTS: dict[type[Refused], type[Fault]] = {
     Invalid: BadRequest,
     Missing: ItemNotFound,
-    InTheWay: Conflict,
+    Conflict: ConflictFault,
     Unavailable: ServiceUnavailable,
 }
 
@@ -36,7 +36,7 @@ def actor_of(request: Request) -> Actor:
     user = request.user
     return Actor(
         username=user.get_username(),
-        face=Face.API,
+        channel=Channel.API,
         request_id=getattr(request, "request_id", ""),
         remote_address=request.META.get("REMOTE_ADDR") or None,
         user_id=str(user.pk),

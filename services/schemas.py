@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from portal.api.schemas import BOOLEAN, HOST_NAME
 from portal.microversions import Versioned
-from portal.schemas import BOOLEAN, HOST_NAME
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from rest_framework.serializers import BooleanField, CharField, IntegerField, UUIDField
 
+from portal.api.serializers import Computed, VersionedSerializer
 from portal.microversions import Versioned
-from portal.serializers import Derived, VersionedSerializer
 from services.models import Window, is_up
 
 
@@ -59,9 +59,9 @@ class ServiceSerializer(VersionedSerializer):
     binary = CharField()
     host = CharField()
     id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid", allow_null=True)})
-    zone = Derived("topic", "host", "@zones", by=zone, shows=CharField())
-    status = Derived("disabled", by=status, shows=CharField())
-    state = Derived(*STATE_OF, by=state, shows=CharField())
-    updated_at = Derived("updated_at", by=nova_time, shows=CharField(allow_null=True))
+    zone = Computed("topic", "host", "@zones", by=zone, shows=CharField())
+    status = Computed("disabled", by=status, shows=CharField())
+    state = Computed(*STATE_OF, by=state, shows=CharField())
+    updated_at = Computed("updated_at", by=nova_time, shows=CharField(allow_null=True))
     disabled_reason = CharField(allow_null=True)
     forced_down = Versioned({"2.11": BooleanField()})

@@ -9,20 +9,20 @@ from oslo_utils.uuidutils import is_uuid_like
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit import record
+from audit import journal
 from audit.models import Entry
-from cells.across import AcrossCells
-from cells.lanes import CellUnavailable
+from cells.availability_zones import zones_of_hosts
+from cells.executors import CellUnavailable
+from cells.fields import as_stored, utc_now
 from cells.locate import remember
-from cells.mappings import Cell, all_cells
 from cells.models import HostMapping
-from cells.stored import as_stored, utc_now
-from cells.zones import zones_of_hosts
-from portal.faults import Forbidden, ItemNotFound
+from cells.registry import Cell, all_cells
+from cells.scatter_gather import AcrossCells
+from portal.api.faults import Forbidden, ItemNotFound
+from portal.api.responses import NoContent, NovaResponse
+from portal.api.schemas import as_bool, query, repeatable
+from portal.api.views import NovaViewSet, missing_cells_warnings, warning_header
 from portal.microversions import Versioned
-from portal.responses import NoContent, NovaResponse
-from portal.schemas import as_bool, query, repeatable
-from portal.views import NovaViewSet, missing_cells_warnings, warning_header
 from services import actions, schemas
 from services.actions import Change, ServiceRef
 from services.filters import ServiceFilterSet
@@ -146,13 +146,13 @@ class ServiceViewSet(NovaViewSet):
             super().check_permissions(request)
         except Forbidden as fault:
             if self.action != "list":
-                record.refuse(self._draft(request), fault.message)
+                journal.refuse(self._draft(request), fault.message)
             raise
 
     def _draft(self, request: Request) -> Entry:
         """What the audit can say of a change before anything was looked up."""
         id = self.kwargs["id"]
-        return record.draft(
+        return journal.draft(
             actor_of(request),
             "delete" if self.action == "destroy" else "update",
             service_uuid=id if is_uuid_like(id) else "",

@@ -10,7 +10,6 @@ from django.db.models import Max
 from django.utils import timezone
 
 from cells.databases import alias_of
-from cells.mappings import Cell, all_cells, forget_cells
 from cells.models import (
     Aggregate,
     AggregateHost,
@@ -19,6 +18,7 @@ from cells.models import (
     CellModel,
     HostMapping,
 )
+from cells.registry import Cell, all_cells, forget_cells
 from hypervisors.demo.databases import write_api, write_cell
 from hypervisors.demo.fleet import AggregateRow, Fleet
 from hypervisors.models import ComputeNode, Instance, Migration

@@ -15,8 +15,8 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import DjangoDbBlocker, Settings
 
-from cells.lanes import close_lanes
-from cells.mappings import Cell
+from cells.executors import close_executors
+from cells.registry import Cell
 from hypervisors.demo.fleet import Fleet
 from portal.models import ApiToken
 from tests.clients import ApiClient
@@ -88,7 +88,7 @@ def cloud(databases: Engine, db: None) -> Iterator[Cloud]:
     """An empty cloud: cell0 to cell3 without a row, to be filled by its methods."""
     yield fresh_cloud(databases)
     settle()
-    close_lanes()
+    close_executors()
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from cells.lanes import _lanes
-from cells.mappings import all_cells
+from cells.executors import _executors
+from cells.registry import all_cells
 
 
 @dataclass
@@ -70,7 +70,8 @@ def settle(seconds: float = 5) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if all(
-            lane.health.failed or (lane._spare == lane._threads) for lane in list(_lanes.values())
+            lane.health.failed or (lane._spare == lane._threads)
+            for lane in list(_executors.values())
         ):
             return
         time.sleep(0.002)

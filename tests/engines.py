@@ -22,11 +22,11 @@ from django.core.management import call_command
 from django.db import connections, transaction
 
 from cells import locate
+from cells.database_urls import database_settings
 from cells.databases import alias_of, register
-from cells.lanes import close_lanes
-from cells.mappings import forget_cells
+from cells.executors import close_executors
 from cells.models import CellMapping, CellModel
-from cells.urls import database_settings
+from cells.registry import forget_cells
 
 CELLS = {
     "cell0": CellMapping.CELL0_UUID,
@@ -237,7 +237,7 @@ def forget_connection(alias: str) -> None:
 
 def forget_cloud() -> None:
     """Forget what the portal knows of the databases that were used until now."""
-    close_lanes()
+    close_executors()
     forget_cells()
     locate._seen.clear()
     ContentType.objects.clear_cache()

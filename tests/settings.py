@@ -11,7 +11,7 @@ atexit.register(shutil.rmtree, _var_dir, ignore_errors=True)
 for name in (
     "API_MAX_LIMIT",
     "API_READER_ROLE",
-    "CELL_LANE_SIZE",
+    "CELL_MAX_WORKERS",
     "CELL_RETRY_AFTER",
     "DEBUG",
     "DEFAULT_AVAILABILITY_ZONE",

@@ -10,9 +10,9 @@ import pytest
 from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
-from audit import record
-from audit.models import Entry, Face, Intent
-from audit.record import Actor
+from audit import journal
+from audit.journal import Actor
+from audit.models import Channel, Entry, Intent
 from cells.models import AggregateHost, HostMapping
 from hypervisors.models import ComputeNode
 from services import actions
@@ -20,7 +20,7 @@ from services.actions import Change, ServiceRef
 from services.models import Service
 from tests.clouds import Cloud
 
-ACTOR = Actor("ann", Face.CONSOLE, request_id="req-1", remote_address="192.0.2.9")
+ACTOR = Actor("ann", Channel.CONSOLE, request_id="req-1", remote_address="192.0.2.9")
 AT_ONCE = datetime.timedelta(0)
 
 
@@ -110,11 +110,11 @@ def test_a_delete_that_fails_on_the_way_leaves_all_as_it_was(
 def interrupted(cloud: Cloud, service: Service, action: str, after: Any) -> Intent:
     """What a process leaves behind that died in the middle of an action."""
     cell = cloud.cell("cell2")
-    entry = record.draft(ACTOR, action, service_uuid=service.uuid or "", host="cmp")
+    entry = journal.draft(ACTOR, action, service_uuid=service.uuid or "", host="cmp")
     entry.cell_uuid, entry.cell_name, entry.service_id = cell.uuid, cell.name, service.id
     entry.binary = "nova-compute"
     entry.before, entry.after = actions.state_of(service), after
-    return record.begin(entry, None)
+    return journal.begin(entry, None)
 
 
 def test_an_interrupted_delete_is_finished(cloud: Cloud, service: Service) -> None:

@@ -13,10 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from pytest_django import Settings
 
-from cells.checks import check_cells
 from cells.databases import register
-from cells.mappings import Cell, all_cells, forget_cells
 from cells.models import CellMapping
+from cells.probes import probe_cells
+from cells.registry import Cell, all_cells, forget_cells
 from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode
 from services.models import Service
@@ -133,7 +133,7 @@ def test_urls_of_cells_that_are_templates(cloud: Cloud, settings: Settings) -> N
         )
         cloud.point("cell1", f"{{scheme}}://{{username}}:{{password}}@{{hostname}}:{{port}}/{name}")
         cloud.host("cell1", "one")
-        (check,) = check_cells([cloud.cell("cell1")])
+        (check,) = probe_cells([cloud.cell("cell1")])
         assert check.problem == ""
         assert check.cell.server == f"127.0.0.1:{proxy.port}/{name}"
         assert check.rows["services"] == 1
@@ -217,7 +217,7 @@ def test_cells_that_cannot_be_read_do_not_stop_the_others(
             assert f"cell {name} did not answer" in answer.headers["Warning"]
         assert "cell1" not in answer.headers["Warning"]
 
-        checks = {check.cell.name: check for check in check_cells()}
+        checks = {check.cell.name: check for check in probe_cells()}
         assert "refused" in checks["cell0"].problem
         causes = {
             "mysql": "Access denied",
@@ -226,7 +226,7 @@ def test_cells_that_cannot_be_read_do_not_stop_the_others(
         }
         assert causes[cloud.engine] in checks["cell2"].problem
         assert checks["cell3"].problem == "services.uuid is missing: schema from before Pike"
-        assert checks["cell1"].well
+        assert checks["cell1"].healthy
         assert checks["cell1"].rows["services"] == 1
         assert "hidden" not in answer.text + answer.headers["Warning"] + repr(checks)
 

@@ -10,15 +10,15 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db.models import Count
 
-from audit import record
+from audit import journal
+from audit.journal import Actor
 from audit.management.commands import export_audit
-from audit.models import AppendOnly, Entry, Face, Intent
-from audit.record import Actor
+from audit.models import AppendOnly, Channel, Entry, Intent
 from services.models import Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
 
-ACTOR = Actor("ann", Face.COMMAND)
+ACTOR = Actor("ann", Channel.COMMAND)
 MISSING = "11111111-2222-4333-8444-555555555555"
 
 
@@ -32,11 +32,11 @@ def test_an_entry_says_who_did_what(cloud: Cloud, api: ApiClient, service: Servi
     answer = api.put(f"/os-services/{service.uuid}", body, "2.53")
     entry = Entry.objects.get()
     written = Service.objects.using(cloud.cell("cell2").alias).get().updated_at
-    assert record.as_dict(entry) == {
+    assert journal.as_dict(entry) == {
         "id": entry.id,
         "at": entry.at.isoformat(),
         "username": "operator",
-        "face": "api",
+        "channel": "api",
         "request_id": answer.headers["x-openstack-request-id"],
         "remote_address": "127.0.0.1",
         "action": "disable",
@@ -120,10 +120,10 @@ def test_it_survives_the_service_and_the_user(
 
 
 def entry(**columns: Any) -> Entry:
-    one = record.draft(ACTOR, "disable", host="cmp")
+    one = journal.draft(ACTOR, "disable", host="cmp")
     for name, value in columns.items():
         setattr(one, name, value)
-    record.refuse(one, "no")
+    journal.refuse(one, "no")
     return one
 
 
@@ -162,7 +162,7 @@ def test_no_token_and_no_password_gets_into_it(
     anonymous.client.force_login(user)
     cloud.point("cell2", "postgresql://nova:pa55-word@127.0.0.1:1/nova_cell2")
     assert api.put(f"/os-services/{service.uuid}", {"status": "enabled"}, "2.53").status == 503
-    everything = json.dumps([record.as_dict(one) for one in Entry.objects.all()])
+    everything = json.dumps([journal.as_dict(one) for one in Entry.objects.all()])
     assert Entry.objects.aggregate(count=Count("id"))["count"] == 3
     assert "pa55-word" not in everything
     assert "Y2FybDpwYTU1" not in everything

@@ -20,7 +20,7 @@ from django.db import connections
 from django.db.models import F
 from django.utils import timezone
 
-from cells.mappings import Cell
+from cells.registry import Cell
 from services.backfill import BATCH_SIZE, fill, look, services_without_uuid
 from services.models import Service
 from tests.clouds import Cloud

@@ -10,9 +10,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from cells.checks import check_cells
-from cells.mappings import Cell, forget_cells
 from cells.models import CellMapping
+from cells.probes import probe_cells
+from cells.registry import Cell, forget_cells
 from tests.clouds import Cloud
 from tests.commands import manage
 from tests.nova import made_by_nova
@@ -187,7 +187,7 @@ def test_nova_migrates_what_is_novas(
 def test_a_database_without_tables(cloud: Cloud, tmp_path: Path) -> None:
     with scratch_databases(cloud, tmp_path) as scratch:
         cloud.point("cell2", scratch.create("empty"))
-        (check,) = check_cells([cloud.cell("cell2")])
+        (check,) = probe_cells([cloud.cell("cell2")])
     assert check.reachable
     assert "missing" in check.problem
     assert check.rows == {}
@@ -195,7 +195,7 @@ def test_a_database_without_tables(cloud: Cloud, tmp_path: Path) -> None:
 
 def test_a_database_file_that_is_gone(cloud: Cloud, tmp_path: Path) -> None:
     cloud.point("cell2", f"sqlite:///{tmp_path}/gone.sqlite3")
-    (check,) = check_cells([cloud.cell("cell2")])
+    (check,) = probe_cells([cloud.cell("cell2")])
     assert (check.reachable, check.problem) == (False, "its database file is gone")
     assert not (tmp_path / "gone.sqlite3").exists()
 

@@ -15,8 +15,8 @@ import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 
-from audit.models import Entry, Face, Intent
-from audit.record import Actor
+from audit.journal import Actor
+from audit.models import Channel, Entry, Intent
 from services import actions
 from services.actions import ServiceRef
 from services.models import Service
@@ -73,7 +73,7 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
 
     def write(name: str) -> Callable[[], None]:
         def run() -> None:
-            actor = Actor(name, Face.API)
+            actor = Actor(name, Channel.API)
             number = 0
             while time.monotonic() < until:
                 done.append(act(ref, actor, number))
@@ -118,11 +118,11 @@ def test_two_operators_leave_one_of_their_outcomes(cloud: Cloud) -> None:
 
     def disable() -> None:
         barrier.wait()
-        actions.disable(ref, Actor("ann", Face.CONSOLE), "ann's reason")
+        actions.disable(ref, Actor("ann", Channel.CONSOLE), "ann's reason")
 
     def enable() -> None:
         barrier.wait()
-        actions.enable(ref, Actor("bob", Face.API))
+        actions.enable(ref, Actor("bob", Channel.API))
 
     for _ in range(20):
         rows.update(disabled=True, disabled_reason="before")
@@ -142,7 +142,7 @@ def test_a_delete_against_updates(cloud: Cloud) -> None:
 
         def delete(ref: ServiceRef = ref, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
-            actions.delete(ref, Actor("ann", Face.API))
+            actions.delete(ref, Actor("ann", Channel.API))
 
         def disable(
             ref: ServiceRef = ref,
@@ -151,7 +151,7 @@ def test_a_delete_against_updates(cloud: Cloud) -> None:
         ) -> None:
             barrier.wait()
             try:
-                actions.disable(ref, Actor("bob", Face.API), "too late?")
+                actions.disable(ref, Actor("bob", Channel.API), "too late?")
             except actions.Missing:
                 missing.append("bob")
 
@@ -179,7 +179,7 @@ def test_an_action_waits_for_who_holds_the_row(cloud: Cloud) -> None:
 
     def disable() -> None:
         locked.wait()
-        actions.disable(ref, Actor("ann", Face.API), "fan")
+        actions.disable(ref, Actor("ann", Channel.API), "fan")
 
     together(heartbeat, disable)
     row = rows.get()

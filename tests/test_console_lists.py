@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from audit.models import Entry
-from cells.mappings import Cell
+from cells.registry import Cell
 from services.models import Service
 from tests.clouds import Cloud
 from tests.counting import Queries
@@ -25,7 +25,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """Nothing is remembered from the test before."""
     settings.CELL_MAPPINGS_TTL = 1e-9
     monkeypatch.setattr("hypervisors.problems._Unmapped.SECONDS", -1)
-    monkeypatch.setattr("hypervisors.fleet.REPORT_SECONDS", 0)
+    monkeypatch.setattr("hypervisors.report.REPORT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def grant_views(group: Group) -> None:
     from django.contrib.auth.management import create_permissions
     from django.contrib.contenttypes.models import ContentType
 
-    from portal.groups import grant
+    from portal.roles import grant
 
     ContentType.objects.clear_cache()
     for config in apps.get_app_configs():
@@ -284,7 +284,7 @@ def test_results_are_each_tabs_own(cloud: Cloud, console: Client) -> None:
     assert shown[0] != shown[1]
     for url, host in zip(shown, ("a", "b"), strict=True):
         assert f">{host}</a>" in page(console, url)
-    assert console.get(f"{SERVICES}acted/?of=nothing").status_code == 302
+    assert console.get(f"{SERVICES}results/?of=nothing").status_code == 302
 
 
 def test_an_action_on_nothing_says_so(cloud: Cloud, console: Client) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cells.urls import DatabaseURLError, database_settings, fill_template, without_password
+from cells.database_urls import DatabaseURLError, database_settings, fill_template, without_password
 
 SECRETS = st.text(
     st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=["Cs"]), min_size=1

@@ -13,8 +13,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from cells.databases import alias_of
-from cells.mappings import Cell, all_cells, cells_named
 from cells.models import Aggregate, AggregateHost, CellMapping, HostMapping
+from cells.registry import Cell, all_cells, cells_named
 from hypervisors.demo.databases import (
     CELL_MODELS,
     FleetExists,

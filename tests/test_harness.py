@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
 
-from cells.mappings import Cell
 from cells.models import CellMapping
+from cells.registry import Cell
 from hypervisors.demo.fleet import Fleet
 from services.models import Service
 from tests.clients import ApiClient

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cells.mappings import Cell
+from cells.registry import Cell
 from hypervisors.models import ComputeNode
 from tests.clients import Answer, ApiClient, fault, names
 from tests.clouds import Cloud

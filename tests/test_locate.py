@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 import pytest
 
 from cells import locate
-from cells.across import AcrossCells
 from cells.locate import Ambiguous, MayBeMissing, NotFound, by_id, by_uuid
-from cells.mappings import Cell
+from cells.registry import Cell
+from cells.scatter_gather import AcrossCells
 from services.models import Service
 from tests.clouds import Cloud
 from tests.counting import Queries

@@ -10,9 +10,9 @@ from django.apps import apps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal.api.serializers import VersionedSerializer
+from portal.api.views import NovaViewSet
 from portal.microversions import HISTORY, MAX_VERSION, MIN_VERSION, Version, Versioned
-from portal.serializers import VersionedSerializer
-from portal.views import NovaViewSet
 
 VERSIONS = [version for version, _ in HISTORY]
 minors = st.integers(0, 200)

@@ -9,8 +9,8 @@ from django.db import connections
 from pytest_django import Settings
 
 from cells.databases import register
-from cells.mappings import forget_cells
 from cells.models import CellMapping
+from cells.registry import forget_cells
 from services.models import Service
 from tests.clouds import Cloud
 from tests.engines import database, forget_connection, forget_connections

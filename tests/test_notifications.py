@@ -19,11 +19,11 @@ from django.db import connections
 from oslo_messaging._drivers.impl_fake import FakeExchangeManager
 from pytest_django import Settings
 
-from audit import record
-from audit.leases import held
-from audit.models import Entry, Face, Intent, Lease, Notification
-from audit.record import Actor
-from services import actions, courier, notifications
+from audit import journal
+from audit.journal import Actor
+from audit.locks import held
+from audit.models import Channel, Entry, Intent, Lock, OutboxMessage
+from services import actions, notifications, outbox
 from services.actions import ServiceRef
 from services.models import Service
 from tests.clouds import Cloud
@@ -31,7 +31,7 @@ from tests.servers import free_port, serve
 
 SAMPLE = Path(__file__).parent / "notification_samples" / "service.update.json"
 RABBIT = "rabbit://guest:guest@127.0.0.1:5672/"
-ACTOR = Actor("ann", Face.API, request_id="req-1", user_id="7", roles=("admin",))
+ACTOR = Actor("ann", Channel.API, request_id="req-1", user_id="7", roles=("admin",))
 
 
 def rabbit_answers() -> bool:
@@ -184,7 +184,7 @@ def test_values(broker: Broker, service: Service, ref: ServiceRef) -> None:
         assert message["payload"]["nova_object.name"] == "ServiceStatusPayload"
         assert message["payload"]["nova_object.version"] == "1.1"
         assert message["payload"]["nova_object.data"] == data
-    assert not Notification.objects.exists()
+    assert not OutboxMessage.objects.exists()
 
 
 def test_every_accepted_update_is_notified_and_no_refused_one(
@@ -211,7 +211,7 @@ def test_other_binaries_publish_under_their_own_names(broker: Broker, cloud: Clo
 
 def test_off_by_default(ref: ServiceRef) -> None:
     actions.disable(ref, ACTOR)
-    assert not Notification.objects.exists()
+    assert not OutboxMessage.objects.exists()
     out = StringIO()
     call_command("send_notifications", stdout=out)
     assert "notifications are off" in out.getvalue()
@@ -226,7 +226,7 @@ def test_broker_that_is_down_neither_fails_nor_loses(
     delivery = notifications.deliver()
     assert (delivery.delivered, delivery.left) == (0, 5)
     assert delivery.error
-    first = Notification.objects.order_by("id")[0]
+    first = OutboxMessage.objects.order_by("id")[0]
     assert first.attempts == 1
     assert "secret" not in first.last_error
     with pytest.raises(CommandError):
@@ -255,7 +255,7 @@ def test_a_topic_that_had_it_does_not_get_it_again(
 ) -> None:
     settings.NOTIFICATION_TOPICS = [broker.topic, "second"]
     actions.disable(ref, ACTOR)
-    Notification.objects.update(sent_to=[broker.topic])
+    OutboxMessage.objects.update(sent_to=[broker.topic])
     assert notifications.deliver().delivered == 1
     assert broker.bodies() == []
 
@@ -275,7 +275,7 @@ def test_several_deliverers_send_each_once_and_in_order(broker: Broker, ref: Ser
         thread.start()
     for thread in threads:
         thread.join()
-    assert not Notification.objects.exists()
+    assert not OutboxMessage.objects.exists()
     reasons = [one["payload"]["nova_object.data"]["disabled_reason"] for one in broker.bodies()]
     assert reasons == [str(number) for number in range(30)]
 
@@ -286,7 +286,7 @@ def test_the_lease_ends_with_its_holder_or_its_time(cloud: Cloud) -> None:
         assert renew is not None
         with held("work", hour) as other:
             assert other is None
-        Lease.objects.update(until=datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
+        Lock.objects.update(until=datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
         with held("work", hour) as heir:
             assert heir is not None
             assert not renew()
@@ -297,9 +297,9 @@ def test_the_lease_ends_with_its_holder_or_its_time(cloud: Cloud) -> None:
 def test_a_later_notification_waits_for_an_earlier_action_on_the_service(
     broker: Broker, cloud: Cloud, service: Service, ref: ServiceRef
 ) -> None:
-    entry = record.draft(ACTOR, "disable", host="cmp")
+    entry = journal.draft(ACTOR, "disable", host="cmp")
     entry.cell_uuid, entry.service_id = cloud.cell("cell2").uuid, service.id
-    earlier = record.begin(entry, None)
+    earlier = journal.begin(entry, None)
     actions.disable(ref, ACTOR)
     other = cloud.host("cell1", "other")[0]
     actions.disable(ServiceRef(uuid=other.uuid or ""), ACTOR)
@@ -313,14 +313,14 @@ def test_an_interrupted_action_is_notified_once_it_is_settled(
     broker: Broker, cloud: Cloud, service: Service
 ) -> None:
     alias = cloud.cell("cell2").alias
-    entry = record.draft(ACTOR, "disable", host="cmp")
+    entry = journal.draft(ACTOR, "disable", host="cmp")
     entry.cell_uuid, entry.service_id = cloud.cell("cell2").uuid, service.id
     service.disabled = True
     entry.after = actions.state_of(service)
-    record.begin(entry, notifications.message(ACTOR, service, "update"))
+    journal.begin(entry, notifications.message(ACTOR, service, "update"))
     Service.objects.using(alias).update(disabled=True)
     Intent.objects.update(begun_at=datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
-    courier.round_trip()
+    outbox.round_trip()
     [message] = broker.bodies()
     assert message["payload"]["nova_object.data"]["disabled"] is True
     assert Entry.objects.get().outcome == "done"
@@ -355,7 +355,7 @@ def test_the_running_portal_delivers_by_itself(
             )
             urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
         until = time.monotonic() + 20
-        while Notification.objects.exists() and time.monotonic() < until:
+        while OutboxMessage.objects.exists() and time.monotonic() < until:
             time.sleep(0.1)
     bodies = broker.bodies()
     reasons = [one["payload"]["nova_object.data"]["disabled_reason"] for one in bodies]

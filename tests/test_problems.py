@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from audit.models import Entry, Face, Outcome
-from cells.mappings import Cell
-from hypervisors.fleet import Problem, Report, check_fleet
+from audit.models import Channel, Entry, Outcome
+from cells.registry import Cell
+from hypervisors.report import Problem, Report, check_fleet
 from tests.clouds import Cloud
 from tests.counting import Queries
 
@@ -100,7 +100,7 @@ def test_disabled_for_long_is_known_from_the_audit(cloud: Cloud) -> None:
         if action == "enable":
             before, after = after, before
         Entry.objects.create(
-            at=at, username="op", face=Face.API, action=action, outcome=Outcome.DONE,
+            at=at, username="op", channel=Channel.API, action=action, outcome=Outcome.DONE,
             service_uuid=rows[host].uuid or "", host=host, before=before, after=after,
         )  # fmt: skip
 

@@ -11,8 +11,8 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
 
-from portal import authentication
-from portal.authentication import DEMO_PASSWORD, DEMO_USER, DemoBackend
+from portal.api import authentication
+from portal.api.authentication import DEMO_PASSWORD, DEMO_USER, DemoBackend
 from portal.models import ApiToken, digest_of
 from tests.clients import ApiClient
 from tests.clouds import Cloud

@@ -1,4 +1,4 @@
-"""Compiled rendering against a plain walk over the fields."""
+"""CompiledQuery rendering against a plain walk over the fields."""
 
 import datetime
 import uuid
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rest_framework import serializers
 
 from hypervisors.serializers import HypervisorDetailSerializer, HypervisorSerializer
+from portal.api.serializers import Computed, VersionedSerializer
 from portal.microversions import HISTORY, Version, Versioned
-from portal.serializers import Derived, VersionedSerializer
 from services.models import up_window
 from services.serializers import ServiceSerializer, Zones
 
@@ -53,7 +53,7 @@ def walked(fields: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     for name, field in fields.items():
         if isinstance(field, dict):
             shown[name] = walked(field, row)
-        elif isinstance(field, Derived):
+        elif isinstance(field, Computed):
             inputs = [CONTEXT[one[1:]] if one.startswith("@") else row[one] for one in field.inputs]
             shown[name] = field.by(*inputs)
         else:

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from cells.mappings import Cell
+from cells.registry import Cell
 from services.models import Service
 from tests.clients import Answer, ApiClient
 from tests.clouds import Cloud

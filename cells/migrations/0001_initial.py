@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import cells.models
+import cells.fields
 
 
 class Migration(migrations.Migration):
@@ -18,9 +18,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("uuid", models.CharField(db_index=True, max_length=36, null=True)),
                 ("name", models.CharField(max_length=255, null=True, unique=True)),
@@ -34,9 +34,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("uuid", models.CharField(max_length=36, unique=True)),
                 ("name", models.CharField(max_length=255, null=True)),
@@ -53,9 +53,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("host", models.CharField(max_length=255, unique=True)),
                 (
@@ -76,9 +76,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("host", models.CharField(max_length=255, null=True)),
                 (
@@ -104,9 +104,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("key", models.CharField(db_index=True, max_length=255)),
                 ("value", models.CharField(max_length=255)),

@@ -13,10 +13,10 @@ from django.core.management.color import no_style
 from django.db import OperationalError, connections, transaction
 from django.db.models import Model
 
+from cells.database_urls import database_settings
 from cells.databases import alias_of, managed_by_nova, register
-from cells.mappings import cells_named, forget_cells
 from cells.models import Aggregate, AggregateHost, AggregateMetadata, CellMapping, HostMapping
-from cells.urls import database_settings
+from cells.registry import cells_named, forget_cells
 from hypervisors.demo.fleet import AggregateRow, CellRows, Fleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import Service

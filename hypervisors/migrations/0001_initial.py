@@ -5,7 +5,7 @@ import django.db.models.manager
 import django.utils.timezone
 from django.db import migrations, models
 
-import cells.models
+import cells.fields
 import hypervisors.models
 
 
@@ -22,10 +22,10 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
-                ("deleted_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
+                ("deleted_at", cells.fields.UTCDateTimeField(null=True)),
                 ("deleted", models.IntegerField(default=0, null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("uuid", models.CharField(max_length=36, unique=True)),
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                 ("memory_mb", models.IntegerField(null=True)),
                 ("vcpus", models.IntegerField(null=True)),
                 ("root_gb", models.IntegerField(null=True)),
-                ("launched_at", cells.models.UTCDateTimeField(null=True)),
+                ("launched_at", cells.fields.UTCDateTimeField(null=True)),
             ],
             options={
                 "db_table": "instances",
@@ -57,10 +57,10 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
-                ("deleted_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
+                ("deleted_at", cells.fields.UTCDateTimeField(null=True)),
                 ("deleted", models.IntegerField(default=0, null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("uuid", models.CharField(max_length=36, null=True, unique=True)),
@@ -88,10 +88,10 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
-                ("deleted_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
+                ("deleted_at", cells.fields.UTCDateTimeField(null=True)),
                 ("deleted", models.IntegerField(default=0, null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("service_id", models.IntegerField(null=True)),

@@ -4,7 +4,7 @@ import django.db.models.manager
 import django.utils.timezone
 from django.db import migrations, models
 
-import cells.models
+import cells.fields
 
 
 class Migration(migrations.Migration):
@@ -18,10 +18,10 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    cells.models.UTCDateTimeField(default=django.utils.timezone.now, null=True),
+                    cells.fields.UTCDateTimeField(default=django.utils.timezone.now, null=True),
                 ),
-                ("updated_at", cells.models.UTCDateTimeField(null=True)),
-                ("deleted_at", cells.models.UTCDateTimeField(null=True)),
+                ("updated_at", cells.fields.UTCDateTimeField(null=True)),
+                ("deleted_at", cells.fields.UTCDateTimeField(null=True)),
                 ("deleted", models.IntegerField(default=0, null=True)),
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("host", models.CharField(max_length=255, null=True)),
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ("report_count", models.IntegerField(default=0)),
                 ("disabled", models.BooleanField(default=False, null=True)),
                 ("disabled_reason", models.CharField(max_length=255, null=True)),
-                ("last_seen_up", cells.models.UTCDateTimeField(null=True)),
+                ("last_seen_up", cells.fields.UTCDateTimeField(null=True)),
                 ("forced_down", models.BooleanField(default=False, null=True)),
                 ("version", models.IntegerField(default=0, null=True)),
             ],

@@ -9,7 +9,6 @@ from typing import Any
 from django.db import connections, models
 
 from cells.databases import alias_of
-from cells.mappings import all_cells, forget_cells
 from cells.models import (
     Aggregate,
     AggregateHost,
@@ -18,6 +17,7 @@ from cells.models import (
     CellModel,
     HostMapping,
 )
+from cells.registry import all_cells, forget_cells
 from hypervisors.demo.fleet import Fleet as DemoFleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import Service

@@ -23,7 +23,7 @@ from urllib.request import urlopen
 import psycopg2
 import pymysql
 
-from cells.urls import database_settings
+from cells.database_urls import database_settings
 from tests.engines import PostgreSQL
 
 NOVA = "nova==34.0.0"

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from cells.databases import alias_of
-from cells.mappings import forget_cells
 from cells.models import CellMapping
+from cells.registry import forget_cells
 from services.models import Service
 from tests.conformance.catalogue import NOBODY, get
 from tests.conformance.messages import Request

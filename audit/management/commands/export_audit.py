@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from audit.journal import as_dict
 from audit.models import Entry
-from audit.record import as_dict
 
 #: Entries read at once.
 STRETCH = 2000

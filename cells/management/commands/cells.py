@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cells.checks import SERVICES, CellCheck, check_cells
 from cells.databases import cause_of
+from cells.probes import SERVICES, CellProbe, probe_cells
 
 #: Headings, and whether the column holds numbers.
 COLUMNS = {
@@ -47,9 +47,9 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        logging.getLogger("cells.lanes").setLevel(logging.ERROR)  # said below
+        logging.getLogger("cells.executors").setLevel(logging.ERROR)  # said below
         try:
-            checks = check_cells()
+            checks = probe_cells()
         except DatabaseError as error:
             advice = " (without a fleet yet, run: manage.py demo)" if settings.EMBEDDED else ""
             raise CommandError(
@@ -61,10 +61,10 @@ class Command(BaseCommand):
             self.stdout.write("No cells are mapped.")
         else:
             self.table(checks)
-        if not all(check.well for check in checks):
+        if not all(check.healthy for check in checks):
             sys.exit(1)
 
-    def table(self, checks: list[CellCheck]) -> None:
+    def table(self, checks: list[CellProbe]) -> None:
         """A table, as wide as it needs to be; then what is wrong and what to do."""
         if self.stdout.isatty():
             console = Console()
@@ -80,7 +80,7 @@ class Command(BaseCommand):
             for check in checks:
                 texts = dict(zip(COLUMNS, line(check), strict=True))
                 row = [Text(texts[heading]) for heading in shown]
-                row[-1].stylize("green" if check.well else "bold red")
+                row[-1].stylize("green" if check.healthy else "bold red")
                 table.add_row(*row)
             console.print(table)
         else:
@@ -98,7 +98,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{check.cell.name}: {said}")
 
 
-def line(check: CellCheck) -> list[str]:
+def line(check: CellProbe) -> list[str]:
     """The texts of a row."""
     cell = check.cell
     rows = check.rows
@@ -121,13 +121,13 @@ def line(check: CellCheck) -> list[str]:
     ]
 
 
-def state(check: CellCheck) -> str:
+def state(check: CellProbe) -> str:
     """``ok``, ``too old`` or ``unreachable``, and whether the cell is disabled."""
-    word = "ok" if check.well else "unusable" if check.reachable else "unreachable"
+    word = "ok" if check.healthy else "unusable" if check.reachable else "unreachable"
     return f"{word}, disabled" if check.cell.disabled else word
 
 
-def as_json(check: CellCheck) -> dict[str, Any]:
+def as_json(check: CellProbe) -> dict[str, Any]:
     cell = check.cell
     return {
         "name": cell.name,

@@ -8,7 +8,7 @@ from django.core.management.commands import migrate
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from cells.databases import cause_of, managed_by_nova
-from cells.mappings import all_cells, cells_named
+from cells.registry import all_cells, cells_named
 
 API_ALIAS = "api"
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cells.databases import cause_of
-from cells.mappings import cells_named
-from hypervisors.fleet import Problem, Report, check_fleet
+from cells.registry import cells_named
+from hypervisors.report import Problem, Report, check_fleet
 
 #: Exit codes, as monitoring systems read them.
 EXIT = {"good": 0, "warning": 1, "bad": 2}

@@ -14,11 +14,11 @@ from django.db import DatabaseError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cells.database_urls import DatabaseURLError
 from cells.databases import cause_of
-from cells.urls import DatabaseURLError
 from hypervisors.demo.databases import FleetExists, NovaOwns, create, create_embedded, urls_from
 from hypervisors.demo.fleet import CellRows, Fleet
-from portal.authentication import DEMO_USER
+from portal.api.authentication import DEMO_USER
 
 MOST_CELLS, MOST_HOSTS = 1000, 20_000
 

@@ -12,9 +12,9 @@ from django.db import DatabaseError
 from django.db.models import F, Max
 from django.utils import timezone
 
-from cells.across import ask_cells
 from cells.databases import cause_of, managed_by_nova
-from cells.mappings import Cell, all_cells
+from cells.registry import Cell, all_cells
+from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
 from services.models import Service
 

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from portal.models import ApiToken
-from portal.permissions import may_read
+from portal.roles import may_read
 
 MOST_DAYS = 36_500
 

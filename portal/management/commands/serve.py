@@ -11,10 +11,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from cells.checks import check_cells
 from cells.databases import cause_of
 from cells.models import CellMapping
-from portal.authentication import DEMO_PASSWORD, DEMO_USER
+from cells.probes import probe_cells
+from portal.api.authentication import DEMO_PASSWORD, DEMO_USER
 
 ADDRESS = "127.0.0.1"
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
                 if not CellMapping.objects.exists():
                     call_command("demo", stdout=self.stdout, stderr=self.stderr)
                 return
-            checks = check_cells()
+            checks = probe_cells()
         except DatabaseError as error:
             raise CommandError(cause_of(error)) from None
         self.stdout.write(f"attached to {settings.DATABASES['api']['NAME']}: {len(checks)} cells")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cells.databases import cause_of
-from cells.mappings import Cell, all_cells, cells_named
+from cells.registry import Cell, all_cells, cells_named
 from services.backfill import BATCH_SIZE, CellBackfill, fill, look
 
 #: Exit codes, as of ``nova-manage db online_data_migrations``.

@@ -1,0 +1,172 @@
+"""Errors of the compute API, as Nova writes them on the wire."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.db import DatabaseError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from cells.databases import cause_of
+from portal.api.responses import NovaResponse
+
+logger = logging.getLogger(__name__)
+
+#: Nova's name for a fault by status; every other status is a ``computeFault``.
+FAULT_NAMES = {
+    400: "badRequest",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "itemNotFound",
+    405: "badMethod",
+    409: "conflictingRequest",
+    413: "overLimit",
+    415: "badMediaType",
+    429: "overLimit",
+    501: "notImplemented",
+    503: "serviceUnavailable",
+}
+
+
+class Fault(exceptions.APIException):
+    """A refusal with its status and the message for the client."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, message: str, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers = headers or {}
+
+
+class BadRequest(Fault):
+    """400; some of Nova's come without a message of their own."""
+
+    def __init__(
+        self,
+        message: str = "The server could not comply with the request since it is either "
+        "malformed or otherwise incorrect.",
+    ) -> None:
+        super().__init__(message)
+
+
+class Forbidden(Fault):
+    """403"""
+
+    status_code = HTTPStatus.FORBIDDEN
+
+
+class ItemNotFound(Fault):
+    """404 with a JSON body; without a message as for a resource that a version lacks."""
+
+    status_code = HTTPStatus.NOT_FOUND
+
+    def __init__(self, message: str = "The resource could not be found.") -> None:
+        super().__init__(message)
+
+
+class NotAcceptable(Fault):
+    """406"""
+
+    status_code = HTTPStatus.NOT_ACCEPTABLE
+
+
+class ConflictFault(Fault):
+    """409"""
+
+    status_code = HTTPStatus.CONFLICT
+
+
+class RequestTooLarge(Fault):
+    """413"""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def __init__(self) -> None:
+        super().__init__("Request is too large.")
+
+
+class UnsupportedMediaType(Fault):
+    """415"""
+
+    status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+    def __init__(self) -> None:
+        super().__init__("Unsupported Content-Type")
+
+
+class NotImplementedFault(Fault):
+    """501"""
+
+    status_code = HTTPStatus.NOT_IMPLEMENTED
+
+    def __init__(self) -> None:
+        super().__init__("The requested functionality is not supported.")
+
+
+class ServiceUnavailable(Fault):
+    """503: what was asked for may be in a cell that does not answer."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "10"})
+
+
+def fault_body(status: int, message: str) -> dict[str, Any]:
+    """Nova's JSON for an error."""
+    return {FAULT_NAMES.get(status, "computeFault"): {"code": int(status), "message": message}}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook: turn an exception into Nova's answer.
+
+    What nobody foresaw is logged with its traceback and answered as Nova's 500; the details
+    stay in the log.
+    """
+    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        # The body of keystonemiddleware, which stands in front of a real Nova.
+        return NovaResponse(
+            {
+                "error": {
+                    "code": 401,
+                    "title": "Unauthorized",
+                    "message": "The request you have made requires authentication.",
+                }
+            },
+            status=HTTPStatus.UNAUTHORIZED,
+            headers={"WWW-Authenticate": 'Basic realm="compute"'},
+        )
+    if isinstance(error, Fault):
+        return NovaResponse(
+            fault_body(error.status_code, error.message),
+            status=error.status_code,
+            headers=error.headers,
+        )
+    if isinstance(error, (Http404, exceptions.NotFound)):
+        fault = ItemNotFound()
+        return NovaResponse(fault_body(404, fault.message), status=404)
+    if isinstance(error, exceptions.APIException):
+        return NovaResponse(
+            fault_body(error.status_code, str(error.detail)), status=error.status_code
+        )
+    if isinstance(error, DatabaseError):
+        # Cells that fail are missing from an answer; this is a database there is only one of.
+        logger.error("a database that every request needs failed: %s", cause_of(error))
+        return NovaResponse(
+            fault_body(503, "A database that every request needs does not answer."),
+            status=503,
+            headers={"Retry-After": "10"},
+        )
+    request = context["request"]
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    return NovaResponse(
+        fault_body(
+            500,
+            "Unexpected API Error. The log of the portal has the details under request id "
+            f"{getattr(request, 'request_id', '-')}.",
+        ),
+        status=500,
+    )

@@ -1,0 +1,28 @@
+"""JSON for clients, pages for browsers."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+
+from portal.api.parsers import JSON_TYPES
+
+
+class NovaNegotiation(BaseContentNegotiation):
+    """Nova answers JSON whatever ``Accept`` says; a browser, which no client token comes from,
+    gets the browsable API.
+    """
+
+    def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:
+        return next(iter(parsers))
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
+    ) -> Any:
+        by_format = {renderer.format: renderer for renderer in renderers}
+        first = request.headers.get("Accept", "").partition(",")[0].partition(";")[0].strip()
+        person = first == "text/html" and "X-Auth-Token" not in request.headers
+        if person and "api" in by_format:
+            return by_format["api"], "text/html"
+        return by_format["json"], first if first in JSON_TYPES else JSON_TYPES[0]

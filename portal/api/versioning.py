@@ -1,0 +1,50 @@
+"""Which microversion a request asks for."""
+
+from typing import Any
+
+import microversion_parse
+from rest_framework.request import Request
+from rest_framework.versioning import BaseVersioning
+
+from portal.api.faults import BadRequest, NotAcceptable
+from portal.microversions import MAX_VERSION, MIN_VERSION, Version
+
+HEADER = "OpenStack-API-Version"
+LEGACY_HEADER = "X-OpenStack-Nova-API-Version"
+
+#: The query parameter by which a person picks the version of a page; only HTML honours it.
+PICKER = "microversion"
+
+
+class MicroversionVersioning(BaseVersioning):
+    """Read the version from either header, as Nova does; without one it is 2.1.
+
+    ``request.version`` is a ``Version``; it stays ``None`` when the header is malformed.
+    """
+
+    def determine_version(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("legacy"):  # /v2 knows no microversions
+            return MIN_VERSION
+        text = microversion_parse.get_version(
+            dict(request.headers), service_type="compute", legacy_headers=[LEGACY_HEADER]
+        )
+        if text is None and request.accepted_renderer.format == "api":
+            text = request.query_params.get(PICKER) or None
+        if text is None:
+            return MIN_VERSION
+        if text == "latest":
+            return MAX_VERSION
+        try:
+            version = Version.parse(text)
+        except ValueError:
+            raise BadRequest(
+                f"API Version String {text} is of invalid format. "
+                "Must be of format MajorNum.MinorNum."
+            ) from None
+        if not MIN_VERSION <= version <= MAX_VERSION:
+            request.version = version  # type: ignore[assignment]  # the headers say what was asked for
+            raise NotAcceptable(
+                f"Version {version} is not supported by the API. "
+                f"Minimum is {MIN_VERSION} and maximum is {MAX_VERSION}."
+            )
+        return version

@@ -1,0 +1,33 @@
+"""The console's pieces of HTML in templates."""
+
+from typing import Any
+
+from django import template
+from django.urls import reverse
+
+from cells.locate import key_of
+from cells.registry import Cell
+from portal.console import html
+
+register = template.Library()
+
+register.simple_tag(html.ago)
+register.simple_tag(html.badge)
+register.simple_tag(html.bar)
+register.simple_tag(html.copyable)
+register.simple_tag(html.milliseconds)
+register.simple_tag(html.moment)
+register.simple_tag(html.size)
+
+
+@register.simple_tag
+def row_url(cell: Cell, row: Any) -> str:
+    """The page of a row of that cell."""
+    opts = row._meta
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[key_of(cell, row)])
+
+
+@register.simple_tag
+def row_key(cell: Cell, row: Any) -> str:
+    """What the row is called in URLs and forms."""
+    return key_of(cell, row)

@@ -1,0 +1,254 @@
+"""Lanes: a few threads per cell, and what is known of its health."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import DatabaseError, connections
+from pytest_django import Settings
+
+from cells.executors import CellExecutor, close_executors, executor_for
+from cells.registry import Cell
+from services.models import Service
+from tests.clouds import Cloud
+from tests.servers import SilentServer, free_port
+
+
+@pytest.fixture
+def lane(cloud: Cloud) -> Iterator[CellExecutor]:
+    """A lane of cell1."""
+    lane = CellExecutor(cloud.cell("cell1"))
+    yield lane
+    lane.close()
+
+
+def count_services(cell: Cell) -> Callable[[], int]:
+    return lambda: Service.objects.using(cell.alias).count()
+
+
+def threads_of(cell: Cell) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == f"lane-{cell.name}"]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.01)
+
+
+# --- threads --------------------------------------------------------------------------------------
+
+
+def test_an_answer_and_an_error_arrive(lane: CellExecutor) -> None:
+    assert lane.submit(count_services(lane.cell)).result(10) == 0
+    error = ValueError("its own")
+
+    def fail() -> None:
+        raise error
+
+    assert lane.submit(fail).exception(10) is error
+    assert not lane.health.failed
+
+
+def test_a_lane_has_at_most_so_many_threads(lane: CellExecutor, settings: Settings) -> None:
+    settings.CELL_MAX_WORKERS = 3
+    release = threading.Event()
+    running = threading.Semaphore(0)
+
+    def hang() -> str:
+        running.release()
+        release.wait(30)
+        return threading.current_thread().name
+
+    futures = [lane.submit(hang) for _ in range(8)]
+    for _ in range(3):
+        assert running.acquire(timeout=10)
+    assert not running.acquire(timeout=0.1), "a fourth is running"
+    release.set()
+    assert [future.result(10) for future in futures] == ["lane-cell1"] * 8
+    assert len(threads_of(lane.cell)) == 3
+    wait_until(lambda: lane._spare == 3)
+
+
+def test_an_idle_thread_is_used_again(lane: CellExecutor) -> None:
+    names = set()
+    for _ in range(5):
+        names.add(lane.submit(threading.get_ident).result(10))
+        wait_until(lambda: lane._spare == 1)
+    assert len(names) == 1
+
+
+def test_a_closed_lane_ends_its_threads_and_finishes_its_work(lane: CellExecutor) -> None:
+    release = threading.Event()
+    first = lane.submit(lambda: release.wait(30))
+    others = [lane.submit(count_services(lane.cell)) for _ in range(6)]
+    lane.close()
+    late = lane.submit(count_services(lane.cell))
+    release.set()
+    assert first.result(10) is True
+    assert [future.result(10) for future in [*others, late]] == [0] * 7
+    wait_until(lambda: not threads_of(lane.cell))
+
+
+def test_threads_never_keep_the_process_alive(lane: CellExecutor) -> None:
+    lane.submit(count_services(lane.cell)).result(10)
+    assert all(thread.daemon for thread in threads_of(lane.cell))
+
+
+# --- which lane -----------------------------------------------------------------------------------
+
+
+def test_a_cell_keeps_its_lane_until_its_database_changes(cloud: Cloud) -> None:
+    lane = executor_for(cloud.cell("cell1"))
+    assert executor_for(cloud.cell("cell1")) is lane
+    assert executor_for(cloud.cell("cell2")) is not lane
+    lane.submit(count_services(lane.cell)).result(10)
+
+    moved = cloud.point("cell1", cloud.url("cell3"))
+    cloud.add_service("cell3", "compute-3")
+    new = executor_for(moved)
+    assert new is not lane
+    assert new.submit(count_services(moved)).result(10) == 1
+    wait_until(lambda: len(threads_of(moved)) == 1)
+
+
+def test_closing_all_forgets_their_health(cloud: Cloud) -> None:
+    cell = cloud.cell("cell1")
+    executor_for(cell).failed("a cause")
+    assert executor_for(cell).is_open()
+    close_executors()
+    assert not executor_for(cell).is_open()
+
+
+# --- health ---------------------------------------------------------------------------------------
+
+
+def test_health_is_from_the_last_answer(
+    lane: CellExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "cells.executors")
+    assert (lane.health.answered_at, lane.health.latency) == (None, None)
+    lane.submit(count_services(lane.cell)).result(10)
+    assert lane.health.answered_at == pytest.approx(time.time(), abs=5)
+    assert lane.health.latency is not None
+    assert 0 < lane.health.latency < 10
+
+    lane.failed("first cause")
+    lane.failed("second cause")
+    assert (lane.health.failed, lane.health.last_error) == (True, "second cause")
+    lane.submit(count_services(lane.cell)).result(10)
+    assert (lane.health.failed, lane.health.last_error) == (False, "")
+    assert [record.getMessage() for record in caplog.records] == [
+        "cell cell1 does not answer: first cause",
+        "cell cell1 answers again",
+    ]
+
+
+def test_a_failed_cell_is_skipped_for_a_while_and_then_probed(
+    lane: CellExecutor, settings: Settings
+) -> None:
+    settings.CELL_RETRY_AFTER = 0.2
+    settings.CELL_DEADLINE = 4
+    assert (lane.is_open(), lane.timeout()) == (False, 4)
+    lane.failed("a cause")
+    assert (lane.is_open(), lane.timeout()) == (True, 1)
+    time.sleep(0.25)
+    assert (lane.is_open(), lane.timeout()) == (False, 1)
+    lane.answered(0.1)
+    assert (lane.is_open(), lane.timeout()) == (False, 4)
+
+
+def test_a_cell_that_refuses_has_failed(cloud: Cloud, dead_cell: Cell) -> None:
+    lane = executor_for(dead_cell)
+    error = lane.submit(count_services(dead_cell)).exception(10)
+    assert isinstance(error, DatabaseError)
+    assert lane.health.failed
+    assert "refused" in lane.health.last_error
+    assert "\n" not in lane.health.last_error
+
+
+def test_no_cause_has_a_password(cloud: Cloud, short_deadline: float) -> None:
+    for scheme in ("mysql", "postgresql"):
+        cell = cloud.point("cell2", f"{scheme}://nova:$3cret@127.0.0.1:{free_port()}/nova")
+        lane = executor_for(cell)
+        lane.submit(count_services(cell)).exception(10)
+        assert lane.health.last_error
+        assert "$3cret" not in lane.health.last_error
+
+
+def test_a_statement_that_fails_is_not_the_cells_fault(lane: CellExecutor) -> None:
+    def misspelt() -> None:
+        with connections[lane.cell.alias].cursor() as cursor:
+            cursor.execute("SELECT nothing FROM nowhere")
+
+    assert isinstance(lane.submit(misspelt).exception(10), DatabaseError)
+    assert not lane.health.failed
+    assert lane.submit(count_services(lane.cell)).result(10) == 0
+
+
+def test_connecting_to_a_hung_server_ends(cloud: Cloud, settings: Settings) -> None:
+    settings.CELL_DEADLINE = 0.5
+    scheme = "mysql" if cloud.engine == "mysql" else "postgresql"
+    with SilentServer() as server:
+        cell = cloud.point("cell2", f"{scheme}://nova:secret@127.0.0.1:{server.port}/nova")
+        lane = executor_for(cell)
+        assert isinstance(lane.submit(count_services(cell)).exception(30), DatabaseError)
+        assert lane.health.failed
+
+
+# --- connections that died while they were idle ---------------------------------------------------
+
+
+def kill_connections(cloud: Cloud, name: str) -> int:
+    """Have the server end every connection to a cell's database; how many there were."""
+    database = cloud.cell(name).database["NAME"]
+    with connections["api"].cursor() as cursor:
+        if cloud.engine == "postgresql":
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                [database],
+            )
+            return len(cursor.fetchall())
+        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [database])
+        ids = [row[0] for row in cursor.fetchall()]
+        for one in ids:
+            cursor.execute(f"KILL {one}")
+        return len(ids)
+
+
+@pytest.mark.server
+def test_an_idle_connection_that_died_is_replaced(cloud: Cloud, lane: CellExecutor) -> None:
+    cloud.add_service("cell1", "compute-1")
+    connections[lane.cell.alias].close()
+    started = threading.Barrier(4)
+
+    def count_all_at_once() -> int:
+        started.wait(10)
+        return Service.objects.using(lane.cell.alias).count()
+
+    assert [lane.submit(count_all_at_once) for _ in range(4)][-1].result(10) == 1
+    wait_until(lambda: lane._spare == 4)
+    assert kill_connections(cloud, "cell1") >= 4
+    time.sleep(0.2)
+    futures = [lane.submit(count_all_at_once) for _ in range(4)]
+    started.reset()
+    assert [future.result(10) for future in futures] == [1] * 4
+    assert not lane.health.failed
+
+
+@pytest.mark.server
+def test_a_statement_cannot_run_for_ever(cloud: Cloud, settings: Settings) -> None:
+    settings.CELL_DEADLINE = 0.2
+    cell = cloud.point("cell1", cloud.url("cell1"))
+    sleep = "SELECT pg_sleep(60)" if cloud.engine == "postgresql" else "SELECT SLEEP(60)"
+
+    def hang() -> None:
+        with connections[cell.alias].cursor() as cursor:
+            cursor.execute(sleep)
+
+    began = time.monotonic()
+    assert isinstance(executor_for(cell).submit(hang).exception(30), DatabaseError)
+    assert time.monotonic() - began < 10

@@ -1,0 +1,389 @@
+"""ScatterGather all cells: side by side, with deadlines, and in pages."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from django.db.models import QuerySet
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from cells.executors import executor_for
+from cells.registry import Cell
+from cells.scatter_gather import AcrossCells, ask_cells
+from services.models import Service
+from tests.clouds import Cloud
+from tests.counting import Queries
+from tests.servers import SHORT_DEADLINE, SilentServer
+
+#: How much longer than it should a thing may take on a busy machine, in seconds.
+SLACK = 1.5
+
+
+@contextmanager
+def taking(at_least: float, at_most: float) -> Iterator[None]:
+    """The block takes so many seconds."""
+    began = time.monotonic()
+    yield
+    assert at_least <= time.monotonic() - began <= at_most
+
+
+@contextmanager
+def hanging(cloud: Cloud, *names: str) -> Iterator[None]:
+    """These cells accept connections and never answer."""
+    with ExitStack() as stack:
+        for name in names:
+            server = stack.enter_context(SilentServer())
+            cloud.point(name, f"postgresql://nova:secret@127.0.0.1:{server.port}/nova")
+        yield
+
+
+def add_services(cloud: Cloud, *, but: str = "") -> None:
+    """A service in every cell (but one), called by the cell's name."""
+    for cell in cloud.cells:
+        if cell.name != but:
+            cloud.add_service(cell, cell.name)
+
+
+def hosts(answers: Any) -> list[str]:
+    return [service.host for services in answers.values() for service in services]
+
+
+def missing(answers: Any) -> dict[str, str]:
+    return {one.cell.name: one.cause for one in answers.missing}
+
+
+SERVICES = Service.objects.all()
+
+# --- all cells ------------------------------------------------------------------------------------
+
+
+def test_every_cell_answers_in_the_cells_order(cloud: Cloud) -> None:
+    add_services(cloud)
+    answers = AcrossCells(SERVICES).all()
+    assert answers.complete
+    assert hosts(answers) == ["cell0", "cell1", "cell2", "cell3"]
+    assert [cell.name for cell in answers.by_cell] == ["cell0", "cell1", "cell2", "cell3"]
+
+
+def test_the_order_is_the_cells_whoever_answers_first(cloud: Cloud) -> None:
+    delays = {"cell0": 0.3, "cell1": 0.2, "cell2": 0.1, "cell3": 0.0}
+
+    def ask(cell: Cell) -> str:
+        time.sleep(delays[cell.name])
+        return cell.name
+
+    answers = ask_cells(cloud.cells, ask)
+    assert list(answers.values()) == ["cell0", "cell1", "cell2", "cell3"]
+
+
+def test_only_the_cells_asked_for(cloud: Cloud) -> None:
+    add_services(cloud)
+    answers = AcrossCells(SERVICES, [cloud.cell("cell3"), cloud.cell("cell1")]).all()
+    assert hosts(answers) == ["cell3", "cell1"]
+    assert list(AcrossCells(SERVICES, []).count().by_cell) == []
+
+
+def test_counting(cloud: Cloud) -> None:
+    add_services(cloud)
+    cloud.add_service("cell2", "another")
+    counts = AcrossCells(SERVICES).count()
+    assert {cell.name: n for cell, n in counts.by_cell.items()} == {
+        "cell0": 1,
+        "cell1": 1,
+        "cell2": 2,
+        "cell3": 1,
+    }
+
+
+def test_a_queryset_is_built_once_and_evaluated_once_per_cell(
+    cloud: Cloud, count_queries: Callable[[], AbstractContextManager[Queries]]
+) -> None:
+    with count_queries() as queries:
+        across = AcrossCells(SERVICES.filter(disabled=False))
+    assert len(queries) == 0
+    with count_queries() as queries:
+        across.all()
+    assert queries.counts() == {"cell0": 1, "cell1": 1, "cell2": 1, "cell3": 1}
+
+
+def test_cells_are_asked_side_by_side(cloud: Cloud) -> None:
+    together = threading.Barrier(4)  # none gets on before all are there
+    answers = ask_cells(cloud.cells, lambda cell: together.wait(10))
+    assert sorted(answers.values()) == [0, 1, 2, 3]
+
+
+def test_an_error_that_is_not_the_databases_is_raised(cloud: Cloud) -> None:
+    def ask(cell: Cell) -> None:
+        if cell.name == "cell2":
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ask_cells(cloud.cells, ask)
+
+
+def test_one_answer_may_be_enough(cloud: Cloud) -> None:
+    release = threading.Event()
+
+    def ask(cell: Cell) -> str:
+        if cell.name != "cell2":
+            release.wait(10)
+        return cell.name
+
+    with taking(0, 2):
+        answers = ask_cells(cloud.cells, ask, enough=lambda name: name == "cell2")
+    release.set()
+    assert list(answers.values()) == ["cell2"]
+    assert answers.missing == []
+
+
+# --- cells that do not answer ---------------------------------------------------------------------
+
+
+def test_a_dead_cell_is_missing_with_its_cause(cloud: Cloud, dead_cell: Cell) -> None:
+    add_services(cloud, but="cell2")
+    answers = AcrossCells(SERVICES).all()
+    assert hosts(answers) == ["cell0", "cell1", "cell3"]
+    assert not answers.complete
+    assert "refused" in missing(answers)["cell2"]
+
+
+def test_a_hung_cell_costs_the_deadline_and_no_more(cloud: Cloud, hung_cell: Cell) -> None:
+    add_services(cloud, but="cell2")
+    with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
+        answers = AcrossCells(SERVICES).all()
+    assert hosts(answers) == ["cell0", "cell1", "cell3"]
+    assert list(missing(answers)) == ["cell2"]
+    assert missing(answers)["cell2"].startswith("no answer within ")
+
+
+def test_a_cell_that_hung_is_skipped_at_once(cloud: Cloud, hung_cell: Cell) -> None:
+    AcrossCells(SERVICES).all()
+    for _ in range(3):
+        with taking(0, SLACK):
+            answers = AcrossCells(SERVICES).all()
+        assert missing(answers)["cell2"]
+        assert len(answers.by_cell) == 3
+
+
+def test_several_hung_cells_together_cost_one_deadline(cloud: Cloud, short_deadline: float) -> None:
+    with hanging(cloud, "cell0", "cell2", "cell3"), taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
+        answers = AcrossCells(SERVICES).all()
+    assert list(missing(answers)) == ["cell0", "cell2", "cell3"]
+    assert [cell.name for cell in answers.by_cell] == ["cell1"]
+
+
+def test_a_hung_cell_uses_up_its_own_lane_only(
+    cloud: Cloud, hung_cell: Cell, settings: Settings
+) -> None:
+    settings.CELL_RETRY_AFTER = 0.001  # ask it every time
+    add_services(cloud, but="cell2")
+    results: list[Any] = []
+    requests = [
+        threading.Thread(target=lambda: results.append(AcrossCells(SERVICES).all()))
+        for _ in range(12)
+    ]
+    with taking(SHORT_DEADLINE, SHORT_DEADLINE + 2 * SLACK):
+        for request in requests:
+            request.start()
+        for request in requests:
+            request.join()
+    assert [hosts(answers) for answers in results] == [["cell0", "cell1", "cell3"]] * 12
+    causes = {missing(answers)["cell2"].partition(" within")[0] for answers in results}
+    assert causes == {"no answer", "busy: all its connections are in use"}
+
+
+def test_a_busy_lane_is_not_a_failed_cell(cloud: Cloud, short_deadline: float) -> None:
+    release = threading.Event()
+    cell = cloud.cell("cell1")
+    lane = executor_for(cell)
+    busy = [lane.submit(lambda: release.wait(30)) for _ in range(4)]
+    answers = AcrossCells(SERVICES).all()
+    assert missing(answers) == {"cell1": "busy: all its connections are in use"}
+    assert not lane.is_open()
+    release.set()
+    for one in busy:
+        one.result(10)
+    assert AcrossCells(SERVICES).all().complete
+
+
+def test_a_cell_whose_url_cannot_be_read_is_missing(cloud: Cloud) -> None:
+    add_services(cloud)
+    cloud.point("cell1", "oracle://nova:$3cret@db/nova")
+    answers = AcrossCells(SERVICES).all()
+    assert hosts(answers) == ["cell0", "cell2", "cell3"]
+    assert "oracle scheme" in missing(answers)["cell1"]
+    assert "$3cret" not in missing(answers)["cell1"]
+
+
+@pytest.mark.server
+def test_a_cell_comes_back(cloud: Cloud, short_deadline: float, settings: Settings) -> None:
+    settings.CELL_RETRY_AFTER = 0.5
+    add_services(cloud)
+    with cloud.proxy("cell2") as proxy:
+        assert AcrossCells(SERVICES).all().complete
+        proxy.hang()
+        with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
+            assert list(missing(AcrossCells(SERVICES).all())) == ["cell2"]
+        with taking(0, SLACK):
+            assert list(missing(AcrossCells(SERVICES).all())) == ["cell2"]
+        time.sleep(0.5)
+        with taking(
+            SHORT_DEADLINE / 4, SHORT_DEADLINE / 4 + SLACK
+        ):  # only probed: a quarter of the deadline
+            assert list(missing(AcrossCells(SERVICES).all())) == ["cell2"]
+        proxy.go_on()
+        until = time.monotonic() + 20
+        while not (answers := AcrossCells(SERVICES).all()).complete:
+            assert time.monotonic() < until, "it never came back"
+            time.sleep(0.1)
+        assert hosts(answers) == ["cell0", "cell1", "cell2", "cell3"]
+
+
+@pytest.mark.server
+def test_a_cell_whose_connections_broke_answers_on_new_ones(cloud: Cloud) -> None:
+    add_services(cloud)
+    with cloud.proxy("cell2") as proxy:
+        assert AcrossCells(SERVICES).all().complete
+        proxy.cut()
+        answers = AcrossCells(SERVICES).all()
+    assert answers.complete
+    assert hosts(answers) == ["cell0", "cell1", "cell2", "cell3"]
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+def fill(cloud: Cloud, ids: list[set[int]]) -> list[tuple[str, int]]:
+    """Services with these ids, cell by cell; all of them in Nova's order."""
+    for cell, numbers in zip(cloud.cells, ids, strict=True):
+        Service.with_deleted.using(cell.alias).all().delete()
+        Service.objects.using(cell.alias).bulk_create(
+            Service(id=number, host=f"host-{number}", binary="nova-compute", topic="compute")
+            for number in numbers
+        )
+    return [
+        (cell.name, number)
+        for cell, numbers in zip(cloud.cells, ids, strict=True)
+        for number in sorted(numbers)
+    ]
+
+
+def rows_of(page: Any) -> list[tuple[str, int]]:
+    return [(cell.name, row.id) for cell, row in page.rows]
+
+
+IDS = st.lists(st.sets(st.integers(1, 30), max_size=8), min_size=4, max_size=4)
+on_a_real_database = hypothesis_settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@on_a_real_database
+@given(ids=IDS, limit=st.integers(1, 12))
+def test_pages_joined_are_the_whole_list(cloud: Cloud, ids: list[set[int]], limit: int) -> None:
+    whole = fill(cloud, ids)
+    across = AcrossCells(SERVICES)
+    joined: list[tuple[str, int]] = []
+    after: tuple[Cell, int] | None = None
+    while True:
+        page = across.page(limit, after)
+        assert len(page) == len(page.rows)
+        joined += rows_of(page)
+        assert len(joined) <= len(whole)
+        if len(page) < limit:
+            break
+        cell, row = page.rows[-1]
+        after = (cell, row.id)
+    assert joined == whole
+
+
+@on_a_real_database
+@given(
+    ids=IDS,
+    limit=st.integers(1, 40),
+    number=st.integers(0, 3),
+    marker=st.integers(0, 31),
+)
+def test_a_page_may_begin_after_any_row(
+    cloud: Cloud, ids: list[set[int]], limit: int, number: int, marker: int
+) -> None:
+    """Also after one that is not there (any more)."""
+    whole = fill(cloud, ids)
+    cell = cloud.cells[number]
+    page = AcrossCells(SERVICES).page(limit, (cell, marker))
+    assert rows_of(page) == [one for one in whole if one > (cell.name, marker)][:limit]
+
+
+def test_a_page_asks_no_more_cells_than_it_needs(
+    cloud: Cloud, count_queries: Callable[[], AbstractContextManager[Queries]]
+) -> None:
+    fill(cloud, [{1, 2, 3}, {1, 2}, {1}, {1}])
+    for limit, asked in ((1, 1), (3, 1), (4, 3), (6, 3), (7, 4), (100, 4)):
+        with count_queries() as queries:
+            AcrossCells(SERVICES).page(limit)
+        assert list(queries.per_cell().values()) == [1] * asked + [0] * (4 - asked)
+    with count_queries() as queries:
+        AcrossCells(SERVICES).page(1, (cloud.cell("cell2"), 0))
+    assert list(queries.per_cell().values()) == [0, 0, 1, 0]
+
+
+def test_a_page_fetches_no_more_rows_than_it_may_show(
+    cloud: Cloud, count_queries: Callable[[], AbstractContextManager[Queries]]
+) -> None:
+    fill(cloud, [set(range(1, 30))] * 4)
+    with count_queries() as queries:
+        AcrossCells(SERVICES).page(5)
+    assert all("LIMIT 5" in sql for _, sql in queries.sent)
+
+
+def test_a_page_waits_for_one_deadline_however_many_cells_hang(
+    cloud: Cloud, short_deadline: float
+) -> None:
+    with hanging(cloud, "cell0", "cell2", "cell3"):
+        cloud.add_service("cell1", "compute-1")
+        with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
+            page = AcrossCells(SERVICES).page(10)
+    assert [row.host for _, row in page.rows] == ["compute-1"]
+    assert [one.cell.name for one in page.missing] == ["cell0", "cell2", "cell3"]
+
+
+def test_a_cell_is_probed_also_while_another_hangs(
+    cloud: Cloud, hung_cell: Cell, settings: Settings
+) -> None:
+    settings.CELL_RETRY_AFTER = 0.001
+    cloud.add_service("cell3", "compute-3")
+    executor_for(cloud.cell("cell3")).failed("a cause")
+    time.sleep(0.01)
+    page = AcrossCells(SERVICES).page(10)
+    assert [row.host for _, row in page.rows] == ["compute-3"]
+    assert [one.cell.name for one in page.missing] == ["cell2"]
+    assert not executor_for(cloud.cell("cell3")).health.failed
+
+
+def test_a_page_that_is_full_before_a_hung_cell_does_not_wait(
+    cloud: Cloud, hung_cell: Cell
+) -> None:
+    cloud.add_service("cell0", "controller")
+    with taking(0, SLACK):
+        page = AcrossCells(SERVICES).page(1)
+    assert [row.host for _, row in page.rows] == ["controller"]
+    assert page.missing == []
+
+
+def test_ordering_of_the_queryset_does_not_disturb_pages(cloud: Cloud) -> None:
+    fill(cloud, [set(), {1, 2, 3}, {4}, set()])
+    rows: QuerySet[Service] = SERVICES.order_by("-id")
+    assert rows_of(AcrossCells(rows).page(10)) == [
+        ("cell1", 1),
+        ("cell1", 2),
+        ("cell1", 3),
+        ("cell2", 4),
+    ]
