@@ -1,8 +1,8 @@
-"""Fields of Nova's tables, and expressions that every database understands alike.
+"""Fields of Nova's tables, and expressions that mean the same in every database.
 
-Nova's times are naive and in UTC.  ``UTCDateTimeField`` makes every value aware, at about a microsecond each: three of them cost
-more than all the rest of reading a row.  Lists that only compare times, or write them out as
-Nova does, take them as stored: naive, in UTC.
+Nova's times are naive and in UTC.  ``UTCDateTimeField`` makes every value aware, at about a
+microsecond each: three of them cost more than all the rest of reading a row.  Lists that only
+compare times, or write them out as Nova does, take them as stored: naive, in UTC.
 """
 
 import datetime
