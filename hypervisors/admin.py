@@ -17,7 +17,12 @@ from cells.availability_zones import zones_of_hosts
 from cells.registry import Cell
 from hypervisors.detail import around, cpu_of, uptime_of
 from hypervisors.models import ComputeNode
-from hypervisors.problems import UNMAPPED, find_unmapped_hosts, node_flags, unmapped_hosts_in
+from hypervisors.problems import (
+    HOST_PROBLEMS,
+    find_unmapped_hosts,
+    node_flags,
+    unmapped_hosts_in,
+)
 from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import Column, ListedRow
 from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
@@ -234,7 +239,9 @@ class HypervisorAdmin(AcrossCellsAdmin):
                 node_flags(now),
                 any_label=_("any problem"),
                 none_label=_("no problem"),
-                hosts_of={UNMAPPED: (_("host without a mapping"), unmapped_hosts_in)},
+                hosts_of={
+                    problem.name: (problem.label, unmapped_hosts_in) for problem in HOST_PROBLEMS
+                },
                 prepare=find_unmapped_hosts,
             ),
         ]
