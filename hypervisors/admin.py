@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.history import history_of
 from cells.availability_zones import zones_of_hosts
 from cells.registry import Cell
-from hypervisors.detail import around, cpu_of, uptime_of
+from hypervisors.detail import cpu_of, read_detail, uptime_of
 from hypervisors.models import ComputeNode
 from hypervisors.problems import (
     HOST_PROBLEMS,
@@ -258,7 +258,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
             page = int(request.GET.get("servers", "1"))
         except ValueError:
             page = 1
-        found, missing = around(cell, row, page)
+        found, missing = read_detail(cell, row, page)
         zones = Zones(zones_of_hosts([row.host] if row.host else []))
         service = None if found is None else found.service
         return {

@@ -142,6 +142,9 @@ def read_unmapped_hosts() -> dict[Cell, list[str]]:
     }
 
 
+unmapped_hosts = CachedValue(read_unmapped_hosts, ttl=60)
+
+
 def hosts_not_where_mapped(snapshot: Snapshot) -> Iterator[tuple[str, Cell, tuple[Cell, ...]]]:
     """Each mapped host that its cell does not have, that cell, and the cells that have it."""
     by_id = {cell.id: cell for cell in snapshot.hosts}
@@ -218,7 +221,7 @@ HOST_PROBLEMS = (
         ),
         fix=_("Run nova-manage cell_v2 discover_hosts."),
         find=find_unmapped,
-        hosts=CachedValue(read_unmapped_hosts, ttl=60),
+        hosts=unmapped_hosts,
     ),
 )
 
@@ -333,9 +336,9 @@ def node_flags(now: datetime.datetime) -> "dict[str, tuple[StrOrPromise, Q]]":
 
 def find_unmapped_hosts() -> None:
     """Bring what ``unmapped_hosts_in`` knows up to date."""
-    HOST_PROBLEMS[0].hosts.get()
+    unmapped_hosts.get()
 
 
 def unmapped_hosts_in(cell: Cell) -> Sequence[str]:
     """The hosts of the cell's compute nodes that are mapped to no cell, as last looked for."""
-    return (HOST_PROBLEMS[0].hosts.last or {}).get(cell, [])
+    return (unmapped_hosts.last or {}).get(cell, [])
