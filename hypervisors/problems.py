@@ -219,7 +219,10 @@ HOST_PROBLEMS = (
         why=_(
             "Nova does not know which cell the host is in: it is not listed and gets no servers."
         ),
-        fix=_("Run nova-manage cell_v2 discover_hosts."),
+        fix=_(
+            "Run nova-manage cell_v2 discover_hosts. It skips compute nodes that were mapped "
+            "before; for those, add --by-service."
+        ),
         find=find_unmapped,
         hosts=unmapped_hosts,
     ),
@@ -248,7 +251,7 @@ FLEET_PROBLEMS = (
         why=_("Nova looks for the host in the cell it is mapped to and does not find it there."),
         fix=_(
             "Delete the mapping with nova-manage cell_v2 delete_host, and let "
-            "nova-manage cell_v2 discover_hosts create it anew."
+            "nova-manage cell_v2 discover_hosts --by-service create it anew."
         ),
         find=find_in_wrong_cell,
     ),
