@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from services.actions import ServiceRef
 from services.changes import KIND, state_of, subject_of
 from services.models import Service
 from tests.clouds import Cloud
-from tests.servers import free_port, serve
+from tests.servers import free_port, serve, started
 
 SAMPLE = Path(__file__).parent / "notification_samples" / "service.update.json"
 RABBIT = "rabbit://guest:guest@127.0.0.1:5672/"
@@ -328,20 +329,69 @@ def test_an_interrupted_action_is_notified_once_it_is_settled(
     assert Entry.objects.get().outcome == "done"
 
 
+def environment_of(cloud: Cloud, broker: Broker, folder: Path) -> dict[str, str]:
+    """The settings of a portal in another process, which notifies the broker."""
+    return {
+        "NOVA_API_DATABASE_URL": cloud.api_url,
+        "DATABASE_URL": cloud.portal_url,
+        "VAR_DIR": str(folder),
+        "NOTIFICATION_TRANSPORT_URL": broker.url,
+        "NOTIFICATION_TOPICS": broker.topic,
+        "CELL_DEADLINE": "10",
+    }
+
+
+def wait_until_sent() -> None:
+    until = time.monotonic() + 20
+    while OutboxMessage.objects.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def test_a_worker_delivers_without_any_request(
+    broker: Broker, cloud: Cloud, ref: ServiceRef, tmp_path: Path
+) -> None:
+    """What an earlier process has left is sent as soon as the portal is started."""
+    if not isinstance(broker, Rabbit):
+        pytest.skip("another process cannot be asked for what it has in memory")
+    actions.disable(ref, ACTOR, "fan")
+    with started(environment_of(cloud, broker, tmp_path), tmp_path / "log"):
+        wait_until_sent()
+    [body] = broker.bodies()
+    assert body["payload"]["nova_object.data"]["disabled_reason"] == "fan"
+    assert {lock.holder for lock in Lock.objects.all()} == {""}
+
+
+def test_another_transport_is_one_declaration(
+    broker: Broker, ref: ServiceRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each transport gets everything in order, and none waits for another that is down."""
+    received: list[str] = []
+
+    @contextmanager
+    def connect() -> Iterator[outbox.Send]:
+        yield lambda message: received.append(message.payload["body"]["event_type"])
+
+    monkeypatch.setattr(outbox, "_transports", dict(outbox._transports))
+    outbox.register(outbox.Transport("list", lambda: True, connect))
+    actions.disable(ref, ACTOR)
+    actions.delete(ref, ACTOR)
+    with monkeypatch.context() as patch:
+        patch.setattr("django.conf.settings.NOTIFICATION_TRANSPORT_URL", "nowhere")
+        delivery = outbox.deliver()
+    assert (delivery.delivered, delivery.left) == (2, 2)
+    assert delivery.error.startswith("NOTIFICATION_TRANSPORT_URL: ")
+    assert received == ["service.update", "service.delete"]
+    assert outbox.deliver().delivered == 2
+    assert [one["event_type"] for one in broker.bodies()] == received
+
+
 def test_the_running_portal_delivers_by_itself(
     broker: Broker, cloud: Cloud, service: Service, admin_token: str, tmp_path: Path
 ) -> None:
     """Two workers, each with its outbox thread: what they are asked to do is notified once."""
     if not isinstance(broker, Rabbit):
         pytest.skip("another process cannot be asked for what it has in memory")
-    environment = {
-        "NOVA_API_DATABASE_URL": cloud.api_url,
-        "DATABASE_URL": cloud.portal_url,
-        "VAR_DIR": str(tmp_path),
-        "NOTIFICATION_TRANSPORT_URL": broker.url,
-        "NOTIFICATION_TOPICS": broker.topic,
-        "CELL_DEADLINE": "10",
-    }
+    environment = environment_of(cloud, broker, tmp_path)
     with serve(environment, tmp_path / "log", "--workers", "2") as portal:
         for number in range(20):
             body = {"status": "disabled", "disabled_reason": str(number)}
@@ -356,9 +406,7 @@ def test_the_running_portal_delivers_by_itself(
                 method="PUT",
             )
             urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
-        until = time.monotonic() + 20
-        while OutboxMessage.objects.exists() and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until_sent()
     bodies = broker.bodies()
     reasons = [one["payload"]["nova_object.data"]["disabled_reason"] for one in bodies]
     assert reasons == [str(number) for number in range(20)]
