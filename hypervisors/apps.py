@@ -1,6 +1,26 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class HypervisorsConfig(AppConfig):
     name = "hypervisors"
     verbose_name = "Hypervisors"
+
+    def ready(self) -> None:
+        self.register_console_pages()
+
+    def register_console_pages(self) -> None:
+        from hypervisors.fleet_views import FLEET_PERMISSIONS, index
+        from portal.console.site import console
+
+        console.register_index(index)
+        console.register_urls("hypervisors.console_urls")
+        console.register_page(
+            _("Hypervisors"),
+            "admin:hypervisors_computenode_changelist",
+            permissions=["hypervisors.view_computenode"],
+            order=10,
+        )
+        console.register_page(
+            _("Problems"), "admin:problems", permissions=FLEET_PERMISSIONS, order=30
+        )

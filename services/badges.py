@@ -1,4 +1,4 @@
-"""How the console shows the state and status of a service."""
+"""How the console shows the state and status of a service, and the fields that are read for it."""
 
 import datetime
 
@@ -8,6 +8,9 @@ from django.utils.translation import gettext as _
 
 from portal.console.html import ago, badge
 from services.models import Service
+
+STATE_FIELDS = ("forced_down", "last_seen_up", "created_at")
+STATUS_FIELDS = ("disabled", "disabled_reason")
 
 
 def state_badge(service: Service, now: datetime.datetime) -> SafeString:
