@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -66,7 +66,7 @@ class ServiceAdmin(AcrossCellsAdmin):
         "version",
         "uuid",
     )
-    list_filter: Sequence[type[ListFilter]] = (
+    list_filter: ClassVar[Sequence[type[ListFilter]]] = (
         CellFilter,
         StateFilter,
         StatusFilter,

@@ -71,7 +71,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
       the action's name to ``act/`` below the list's URL, for which ``get_urls`` has a view.
     """
 
-    list_filter: Sequence[type[ListFilter]] = ()  # type: ignore[assignment]
+    list_filter: ClassVar[Sequence[type[ListFilter]]] = ()  # type: ignore[assignment]
     row_reads: ClassVar[Sequence[str]] = ("uuid",)
     detail_template: ClassVar[str]
     list_per_page = 100
