@@ -21,7 +21,7 @@ def state_badge(service: Service, now: datetime.datetime) -> SafeString:
         shown = badge("good", _("up"))
     else:
         shown = badge("bad", _("down"))
-    heartbeat = ago(service.last_seen_up, now) if service.last_seen_up else _("never heard of")
+    heartbeat = ago(service.last_seen_up, now) if service.last_seen_up else _("never reported")
     return format_html('{} <span class="since quiet">{}</span>', shown, heartbeat)
 
 

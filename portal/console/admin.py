@@ -1,7 +1,6 @@
 """Lists over all cells in the admin, and the read-only pages of one row of one cell."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from django import forms
@@ -22,13 +21,22 @@ from portal.console.changelist import AcrossCellsChangeList
 from portal.console.columns import Column, column
 from portal.console.export import CHUNK_SIZE, csv_response, incomplete_note
 from portal.console.filters import ListFilter
-from portal.warnings import warning_header
+from portal.headers import missing_cells_warnings, warning_header
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 #: How many words a search has at most; a few hundred keep a cell busy beyond its deadline.
 MAX_WORDS = 20
+#: Options of Django's lists that a list over all cells refuses, since it could not follow them.
+UNSUPPORTED = (
+    "date_hierarchy",
+    "list_display_links",
+    "list_editable",
+    "list_select_related",
+    "show_full_result_count",
+    "sortable_by",
+)
 
 
 class ReadOnlyAdminMixin:
@@ -62,7 +70,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
 
     * ``list_display``: names of methods decorated with ``portal.console.columns.column``;
     * ``list_filter``: subclasses of ``portal.console.filters.ListFilter``;
-    * ``ordering``: fields that columns sort by;
+    * ``ordering``: the fields of the columns that the list is sorted by at first;
     * ``search_fields``, ``search_help_text``, ``list_per_page``: as Django's;
     * ``row_reads``: the fields that every row of the list reads, whatever columns it shows: those
       of its key and of ``str()``, and those that ``annotate_rows`` reads;
@@ -76,26 +84,29 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
     detail_template: ClassVar[str]
     list_per_page = 100
     change_list_template = "admin/across_cells/change_list.html"
-    show_full_result_count = False
     actions = None  # Django's would carry integer ids
 
     def __init__(self, model: Any, admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
+        for option in UNSUPPORTED:
+            if getattr(self, option) != getattr(admin.ModelAdmin, option):
+                raise self._error(f"{option} has no meaning in a list over all cells")
         self.columns = {name: Column(self, name) for name in map(str, self.list_display)}
         for name in dir(type(self)):
-            if hasattr(getattr(type(self), name), "column") and name not in self.columns:
-                raise ImproperlyConfigured(
-                    f"{type(self).__name__}.list_display lacks the column {name}"
-                )
+            if hasattr(getattr(type(self), name), "column_options") and name not in self.columns:
+                raise self._error(f"list_display lacks the column {name}")
+        self.default_order = [self._sorting_by(str(name)) for name in self.ordering or ()]
 
-    @cached_property
-    def default_order(self) -> list[tuple[Column, bool]]:
-        """The columns that sort by the fields of ``ordering``, each with whether it descends."""
-        sorting = {column.options.ordering: column for column in self.columns.values()}
-        return [
-            (sorting[str(name).removeprefix("-")], str(name).startswith("-"))
-            for name in self.ordering or ()
-        ]
+    def _sorting_by(self, name: str) -> tuple[Column, bool]:
+        """The column that sorts by a field of ``ordering``, and whether it descends."""
+        field = name.removeprefix("-")
+        for candidate in self.columns.values():
+            if candidate.options.ordering == field:
+                return candidate, name != field
+        raise self._error(f"ordering: no column sorts by {field}")
+
+    def _error(self, text: str) -> ImproperlyConfigured:
+        return ImproperlyConfigured(f"{type(self).__name__}: {text}")
 
     @column(
         description=gettext_lazy("Cell"),
@@ -157,9 +168,6 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
             path("<str:key>/", view(self.detail_view), name=f"{name}_change"),
         ]
 
-    def get_list_filter(self, request: HttpRequest) -> Sequence[type[ListFilter]]:  # type: ignore[override]
-        return self.list_filter
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[AcrossCellsChangeList]:
         return AcrossCellsChangeList
 
@@ -181,7 +189,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
             raise PermissionDenied
         changelist = self.get_changelist_instance(request)
         places = changelist.all_places()
-        columns = self.columns.values()
+        columns = changelist.all_columns
 
         def rows() -> Iterator[list[Any]]:
             for part in in_parts(places, CHUNK_SIZE):
@@ -192,9 +200,8 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
 
         header = [name for column in columns for name in column.options.export]
         response = csv_response(f"{self.opts.model_name}s.csv", header, rows())
-        if changelist.missing:
-            for name, value in warning_header([incomplete_note(changelist.missing)]).items():
-                response[name] = value
+        for name, value in warning_header(missing_cells_warnings(changelist.missing)).items():
+            response[name] = value
         return response
 
     def detail_view(self, request: HttpRequest, key: str) -> HttpResponse:

@@ -6,7 +6,7 @@ all of them together (``portal.console.filters``), and a row goes by its uuid.
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
@@ -75,7 +75,7 @@ class AcrossCellsChangeList(ChangeList):
             self.list_per_page = _per_page(request.GET[PER_PAGE_VAR], self.list_per_page)
         self.filter_specs = [
             list_filter(request, self.filter_params, self.model, self.model_admin)
-            for list_filter in self.model_admin.get_list_filter(request)
+            for list_filter in cast(Any, self.list_filter)
         ]
         self.has_filters = True
         self.has_active_filters = any(spec.value() is not None for spec in self.filter_specs)
@@ -95,12 +95,15 @@ class AcrossCellsChangeList(ChangeList):
         return unordered
 
     @cached_property
+    def all_columns(self) -> list[Column]:
+        return [self.model_admin.columns[str(name)] for name in self.list_display]
+
+    @cached_property
     def columns(self) -> list[Column]:
         """The columns that are shown."""
         names = ",".join(self.request.GET.getlist(COLUMNS_VAR)).split(",")
-        columns = self.model_admin.columns
-        chosen = [column for column in columns.values() if column.name in names]
-        return chosen or [column for column in columns.values() if column.options.default]
+        chosen = [column for column in self.all_columns if column.name in names]
+        return chosen or [column for column in self.all_columns if column.options.default]
 
     @cached_property
     def sorted_by(self) -> list[tuple[Column, bool]]:
@@ -108,7 +111,7 @@ class AcrossCellsChangeList(ChangeList):
 
         In the URL they are names joined by dots, as ``cell.-memory``.
         """
-        columns = self.model_admin.columns
+        columns = {column.name: column for column in self.all_columns}
         names = self.request.GET.get(ORDER_VAR, "").split(".")
         asked = [(columns.get(name.removeprefix("-")), name.startswith("-")) for name in names]
         by = [(column, down) for column, down in asked if column is not None and column.sortable]
@@ -132,14 +135,11 @@ class AcrossCellsChangeList(ChangeList):
         )
         rows_by_cell = self.counts.rows_by_cell()
         self.result_count = sum(rows_by_cell.values())
-        self.full_result_count = None
-        self.can_show_all = False
-        self.show_full_result_count = self.show_admin_actions = False
         self.multi_page = self.result_count > self.list_per_page
         self.paginator = Paginator(range(self.result_count), self.list_per_page)
         self.page_num = min(max(1, self.page_num), self.paginator.num_pages)
-        start = (self.page_num - 1) * self.list_per_page
-        stop = min(start + self.list_per_page, self.result_count)
+        self.page = self.paginator.page(self.page_num)
+        start, stop = max(0, self.page.start_index() - 1), self.page.end_index()
         if limit is None:
             places, missing = self.merged.window(rows_by_cell, start, stop)
             self._add_missing(missing)
@@ -215,7 +215,7 @@ class AcrossCellsChangeList(ChangeList):
 
     def column_choices(self) -> list[tuple[Column, bool]]:
         """All columns, each with whether it is shown."""
-        return [(column, column in self.columns) for column in self.model_admin.columns.values()]
+        return [(column, column in self.columns) for column in self.all_columns]
 
     def page_links(self) -> list[tuple[int | str, str]]:
         """Numbers of pages with their links; an ellipsis has none."""
@@ -225,23 +225,8 @@ class AcrossCellsChangeList(ChangeList):
         ]
 
     @property
-    def first(self) -> int:
-        """The number of the first row of the page, from 1."""
-        return (self.page_num - 1) * self.list_per_page + 1
-
-    @property
-    def last(self) -> int:
-        """The number of the last row of the page."""
-        return min(self.page_num * self.list_per_page, self.result_count)
-
-    @property
     def link_without_search(self) -> str:
         return self.get_query_string({SEARCH_VAR: None})
-
-    @property
-    def view_query(self) -> str:
-        """The query string by which the list is saved as it is shown."""
-        return self.get_query_string().removeprefix("?")
 
 
 def _per_page(asked: str, default: int) -> int:

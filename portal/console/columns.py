@@ -94,7 +94,7 @@ def column(
         admin.display(  # so that Django's own lists can show it too
             method, description=description, ordering=stock, empty_value=str(empty_value)
         )
-        cast(Any, method).column = options
+        cast(Any, method).column_options = options
         return method
 
     return decorate
@@ -121,7 +121,7 @@ class Column:
 
     def __init__(self, model_admin: "admin.ModelAdmin[Any]", name: str) -> None:
         method = getattr(model_admin, name, None)
-        options = getattr(method, "column", None)
+        options = getattr(method, "column_options", None)
         if method is None or options is None:
             raise ImproperlyConfigured(
                 f"{type(model_admin).__name__}.list_display: {name} is no method with @column"

@@ -52,7 +52,7 @@ def save(request: HttpRequest, model_admin: "AcrossCellsAdmin") -> HttpResponse:
     """Save a query string of the list under a name, in place of any other of that name."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    params = parse_qsl(request.POST.get("query", ""), keep_blank_values=True)
+    params = parse_qsl(request.POST.get("query", "").lstrip("?"), keep_blank_values=True)
     query = urlencode([(key, value) for key, value in params if key not in (PAGE_VAR, ERROR_FLAG)])
     name = request.POST.get("name", "").strip()[:MAX_NAME_LENGTH]
     if name:
