@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from cells.executors import CellUnavailable, Health, executor_for
+from cells.executors import CellUnavailable, CircuitBreaker, executor_for
 from cells.fields import flag
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
@@ -54,7 +54,7 @@ class CellOverview:
     """A cell: how it answers, and what is in it, or why it did not say."""
 
     cell: Cell
-    health: Health
+    breaker: CircuitBreaker
     numbers: Numbers | None
     cause: str = ""
 
@@ -83,7 +83,7 @@ def overview() -> Overview:
     return Overview(
         [
             CellOverview(
-                cell, executor_for(cell).health, answers.by_cell.get(cell), causes.get(cell, "")
+                cell, executor_for(cell).breaker, answers.by_cell.get(cell), causes.get(cell, "")
             )
             for cell in cells
         ],

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_nothing_is_left_of_a_cleared_value() -> None:
 
 
 def test_an_error_leaves_the_last_value() -> None:
-    results = iter([1, OSError("away"), 3])
+    results: Iterator[int | OSError] = iter([1, OSError("away"), 3])
 
     def load() -> int:
         result = next(results)
