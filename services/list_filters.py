@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cells.availability_zones import read_zones, zones_in
 from cells.registry import Cell
-from portal.console.filters import ChoicesFilter, ConditionsFilter, ListFilter
+from portal.console.filters import ChoicesFilter, ConditionsFilter, Counts, ListFilter
 from services.models import (
     COMPUTE_TOPIC,
     Zones,
@@ -82,12 +82,11 @@ class HostZoneFilter(ListFilter):
         zones = Zones(zones_in(cell))
         return Counter(availability_zone(COMPUTE_TOPIC, host, zones) for (host,) in rows)
 
-    def lookups(self, counts: Any) -> Iterable[tuple[str, str]]:
+    def lookups(self, counts: Counts) -> Iterable[tuple[str, str]]:
         return [(zone, zone) for zone in sorted(counts.tally(self))]
 
-    def count(self, value: str, counts: Any) -> int:
-        number: int = counts.tally(self)[value]
-        return number
+    def count(self, value: str, counts: Counts) -> int:
+        return counts.tally(self)[value]
 
 
 class ServiceZoneFilter(HostZoneFilter):

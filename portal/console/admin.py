@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.text import smart_split
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,6 +21,7 @@ from portal.console.changelist import AcrossCellsChangeList
 from portal.console.columns import Column, column
 from portal.console.export import CHUNK_SIZE, csv_response, incomplete_note
 from portal.console.filters import ListFilter
+from portal.console.saved_views import list_url, url_name
 from portal.headers import missing_cells_warnings, warning_header
 
 if TYPE_CHECKING:
@@ -150,17 +151,8 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
 
     # --- pages ---
 
-    @property
-    def url_name(self) -> str:
-        """What the names of its URLs begin with."""
-        return f"{self.opts.app_label}_{self.opts.model_name}"
-
-    @property
-    def list_url(self) -> str:
-        return reverse(f"admin:{self.url_name}_changelist")
-
     def get_urls(self) -> list[URLPattern]:
-        view, name = self.admin_site.admin_view, self.url_name
+        view, name = self.admin_site.admin_view, url_name(self)
         return [
             path("", view(self.changelist_view), name=f"{name}_changelist"),
             path("export.csv", view(self.csv_view), name=f"{name}_csv"),
@@ -215,7 +207,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
                 request,
                 _("There is no %(name)s %(key)s.") % {"name": self.opts.verbose_name, "key": key},
             )
-            return HttpResponseRedirect(self.list_url)
+            return HttpResponseRedirect(list_url(self))
         except MayBeMissing as error:
             return self._may_be_missing(request, key, error)
         context = {
@@ -225,7 +217,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
             "key": key_of(found.cell, found.row),
             "cell": found.cell,
             "row": found.row,
-            "list_url": self.list_url,
+            "list_url": list_url(self),
             **self.get_detail_context(request, found.cell, found.row),
         }
         return TemplateResponse(request, self.detail_template, context)

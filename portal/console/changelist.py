@@ -4,9 +4,9 @@ It is Django's own, but its rows come from all cells (``cells.merge``), its filt
 all of them together (``portal.console.filters``), and a row goes by its uuid.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
@@ -21,15 +21,22 @@ from cells.merge import MAX_FIRST_KEYS, Keys, MergedRows, Place, whole_rows
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
 from portal.console.columns import Column, detach, load
-from portal.console.counts import CellCounts, Counts, FilteredRows
-from portal.console.filters import Choice, ListFilter
-
-if TYPE_CHECKING:
-    from portal.console.admin import AcrossCellsAdmin
+from portal.console.filtered_rows import FilteredRows
+from portal.console.filters import CellCounts, Choice, Counts, ListFilter
 
 #: Parameters of a list's URL besides Django's.
 PER_PAGE_VAR, COLUMNS_VAR = "per_page", "columns"
 PER_PAGE_CHOICES = (25, 50, 100, 250, 500)
+
+
+class ListAdmin(Protocol):
+    """What a list needs of its admin: see ``AcrossCellsAdmin``."""
+
+    columns: Mapping[str, Column]
+    default_order: Sequence[tuple[Column, bool]]
+    row_reads: Sequence[str]
+
+    def annotate_rows(self, rows: Sequence[Any]) -> None: ...
 
 
 class Heading(NamedTuple):
@@ -53,7 +60,6 @@ class TableRow(NamedTuple):
 class AcrossCellsChangeList(ChangeList):
     """A change list of the rows of all cells."""
 
-    model_admin: "AcrossCellsAdmin"
     filter_specs: list[ListFilter]  # type: ignore[assignment]
     result_list: list[Any]
     missing: list[CellUnavailable]
@@ -94,9 +100,13 @@ class AcrossCellsChangeList(ChangeList):
         )
         return unordered
 
+    @property
+    def list_admin(self) -> ListAdmin:
+        return cast(ListAdmin, self.model_admin)
+
     @cached_property
     def all_columns(self) -> list[Column]:
-        return [self.model_admin.columns[str(name)] for name in self.list_display]
+        return [self.list_admin.columns[str(name)] for name in self.list_display]
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -115,7 +125,7 @@ class AcrossCellsChangeList(ChangeList):
         names = self.request.GET.get(ORDER_VAR, "").split(".")
         asked = [(columns.get(name.removeprefix("-")), name.startswith("-")) for name in names]
         by = [(column, down) for column, down in asked if column is not None and column.sortable]
-        return by or self.model_admin.default_order
+        return by or list(self.list_admin.default_order)
 
     # --- what is answered ---
 
@@ -154,13 +164,13 @@ class AcrossCellsChangeList(ChangeList):
 
     def rows_at(self, places: Sequence[Place], columns: Iterable[Column]) -> list[Any]:
         """The rows at these places, with what these columns read, and no more: see ``detach``."""
-        paths = set(self.model_admin.row_reads).union(*(column.reads for column in columns))
+        paths = set(self.list_admin.row_reads).union(*(column.reads for column in columns))
         found = whole_rows(places, load(self.root_queryset.order_by(), paths))
         self._add_missing(found.missing)
         for cell, row in found.rows:
             detach(row, cell)
         rows = [row for _cell, row in found.rows]
-        self.model_admin.annotate_rows(rows)
+        self.list_admin.annotate_rows(rows)
         return rows
 
     def all_places(self) -> list[Place]:

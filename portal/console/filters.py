@@ -22,7 +22,7 @@ other databases; the methods that get a cell are called in the cell's executor.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,6 +34,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from cells.executors import CellUnavailable
 from cells.fields import flag
 from cells.registry import Cell, all_cells
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
     from django_filters import FilterSet
     from django_stubs_ext import StrOrPromise
-
-    from portal.console.counts import Counts
 
 #: The annotations that some rows have in common, and besides them ``cell`` and their number ``n``.
 Group = Mapping[str, Any]
@@ -140,6 +139,62 @@ class ListFilter(StockListFilter):
     def is_shown(self, count: int | None) -> bool:
         """Whether a value that would leave so many rows is shown."""
         return count != 0
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """How many rows of each kind one cell has: see ``portal.console.filters``."""
+
+    groups: Sequence[Group]
+    tallies: Mapping[ListFilter, Counter[str]]
+
+
+class Counts:
+    """How many rows all cells have, for filters to count their choices from."""
+
+    def __init__(
+        self,
+        filters: Sequence[ListFilter],
+        by_cell: Mapping[Cell, CellCounts],
+        missing: Sequence[CellUnavailable],
+    ) -> None:
+        self.by_cell = by_cell
+        self.missing = missing
+        self.groups = [group for counts in by_cell.values() for group in counts.groups]
+        self._active = [
+            (list_filter, value)
+            for list_filter in filters
+            if (value := list_filter.value()) is not None
+        ]
+        self._left: dict[ListFilter, list[Group]] = {}
+
+    def left_by_others(self, list_filter: ListFilter) -> list[Group]:
+        """The groups that the chosen values of all other filters leave."""
+        if list_filter not in self._left:
+            self._left[list_filter] = [
+                group for group in self.groups if self._matches(group, but=list_filter)
+            ]
+        return self._left[list_filter]
+
+    def tally(self, list_filter: ListFilter) -> Counter[str]:
+        """What a filter that is not grouped has counted in all cells."""
+        tally: Counter[str] = Counter()
+        for counts in self.by_cell.values():
+            tally.update(counts.tallies[list_filter])
+        return tally
+
+    def rows_by_cell(self) -> dict[Cell, int]:
+        """How many rows all filters leave in each cell that has answered."""
+        return {
+            cell: sum(group["n"] for group in counts.groups if self._matches(group))
+            for cell, counts in self.by_cell.items()
+        }
+
+    def _matches(self, group: Group, but: ListFilter | None = None) -> bool:
+        return all(
+            list_filter is but or list_filter.matches(value, group)
+            for list_filter, value in self._active
+        )
 
 
 class CellFilter(ListFilter):

@@ -1,29 +1,32 @@
 """Views of the console's lists that are saved under a name: each user's own."""
 
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 from django.contrib import messages
+from django.contrib.admin import ModelAdmin
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from portal.models import SavedView
 
-if TYPE_CHECKING:
-    from portal.console.admin import AcrossCellsAdmin
-
 MAX_NAME_LENGTH = 100
 
 
-def urls(model_admin: "AcrossCellsAdmin") -> list[URLPattern]:
+def url_name(model_admin: "ModelAdmin[Any]") -> str:
+    """What the names of a model's URLs in the admin begin with."""
+    return f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
+
+
+def urls(model_admin: "ModelAdmin[Any]") -> list[URLPattern]:
     """The URLs below a list for saving it as it is shown, and for deleting a saved view."""
-    view, name = model_admin.admin_site.admin_view, model_admin.url_name
+    view, name = model_admin.admin_site.admin_view, url_name(model_admin)
     return [
         path("views/", view(partial(save, model_admin=model_admin)), name=f"{name}_saveview"),
         path(
@@ -38,17 +41,21 @@ def _user(request: HttpRequest) -> User:
     return cast(User, request.user)  # the console lets nobody else in
 
 
-def _page(model_admin: "AcrossCellsAdmin") -> str:
-    return f"{model_admin.url_name}_changelist"
+def _page(model_admin: "ModelAdmin[Any]") -> str:
+    return f"{url_name(model_admin)}_changelist"
 
 
-def saved_views(request: HttpRequest, model_admin: "AcrossCellsAdmin") -> list[SavedView]:
+def list_url(model_admin: "ModelAdmin[Any]") -> str:
+    return reverse(f"admin:{_page(model_admin)}")
+
+
+def saved_views(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> list[SavedView]:
     """The user's saved views of the list."""
     return list(SavedView.objects.filter(user=_user(request), page=_page(model_admin)))
 
 
 @require_POST
-def save(request: HttpRequest, model_admin: "AcrossCellsAdmin") -> HttpResponse:
+def save(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> HttpResponse:
     """Save a query string of the list under a name, in place of any other of that name."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
@@ -62,11 +69,11 @@ def save(request: HttpRequest, model_admin: "AcrossCellsAdmin") -> HttpResponse:
         messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
     else:
         messages.warning(request, _("A name is needed to save the view."))
-    return HttpResponseRedirect(f"{model_admin.list_url}?{query}")
+    return HttpResponseRedirect(f"{list_url(model_admin)}?{query}")
 
 
 @require_POST
-def delete(request: HttpRequest, model_admin: "AcrossCellsAdmin", view_id: int) -> HttpResponse:
+def delete(request: HttpRequest, model_admin: "ModelAdmin[Any]", view_id: int) -> HttpResponse:
     """Delete a saved view of the user's own."""
     view = SavedView.objects.filter(
         user=_user(request), page=_page(model_admin), id=view_id
@@ -74,4 +81,4 @@ def delete(request: HttpRequest, model_admin: "AcrossCellsAdmin", view_id: int) 
     if view is not None:
         view.delete()
         messages.success(request, _("“%(name)s” has been deleted.") % {"name": view.name})
-    return HttpResponseRedirect(model_admin.list_url)
+    return HttpResponseRedirect(list_url(model_admin))

@@ -1,27 +1,16 @@
-"""The rows that a list's filters leave in each cell, and how many of them there are."""
+"""The rows that a list's filters leave in each cell, and counting them there."""
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from cells.executors import CellUnavailable
 from cells.merge import CompiledQuery, Row
 from cells.registry import Cell
-from portal.console.filters import Group, ListFilter
+from portal.console.filters import CellCounts, Group, ListFilter
 
 Rows = QuerySet[Any, Any]
-
-
-@dataclass(frozen=True)
-class CellCounts:
-    """How many rows of each kind one cell has: see ``portal.console.filters``."""
-
-    groups: Sequence[Group]
-    tallies: Mapping[ListFilter, Counter[str]]
 
 
 class FilteredRows:
@@ -105,51 +94,3 @@ class FilteredRows:
                 self._queries[key] = (rows, CompiledQuery(query(rows)))
             compiled = self._queries[key][1]
         return compiled.rows_in(cell)
-
-
-class Counts:
-    """How many rows all cells have, for filters to count their choices from."""
-
-    def __init__(
-        self,
-        filters: Sequence[ListFilter],
-        by_cell: Mapping[Cell, CellCounts],
-        missing: Sequence[CellUnavailable],
-    ) -> None:
-        self.by_cell = by_cell
-        self.missing = missing
-        self.groups = [group for counts in by_cell.values() for group in counts.groups]
-        self._active = [
-            (list_filter, value)
-            for list_filter in filters
-            if (value := list_filter.value()) is not None
-        ]
-        self._left: dict[ListFilter, list[Group]] = {}
-
-    def left_by_others(self, list_filter: ListFilter) -> list[Group]:
-        """The groups that the chosen values of all other filters leave."""
-        if list_filter not in self._left:
-            self._left[list_filter] = [
-                group for group in self.groups if self._matches(group, but=list_filter)
-            ]
-        return self._left[list_filter]
-
-    def tally(self, list_filter: ListFilter) -> Counter[str]:
-        """What a filter that is not grouped has counted in all cells."""
-        tally: Counter[str] = Counter()
-        for counts in self.by_cell.values():
-            tally.update(counts.tallies[list_filter])
-        return tally
-
-    def rows_by_cell(self) -> dict[Cell, int]:
-        """How many rows all filters leave in each cell that has answered."""
-        return {
-            cell: sum(group["n"] for group in counts.groups if self._matches(group))
-            for cell, counts in self.by_cell.items()
-        }
-
-    def _matches(self, group: Group, but: ListFilter | None = None) -> bool:
-        return all(
-            list_filter is but or list_filter.matches(value, group)
-            for list_filter, value in self._active
-        )
