@@ -47,5 +47,7 @@ def _safe(value: Any) -> Any:
 
 def incomplete_note(missing: Sequence[CellUnavailable]) -> str:
     """One line that names the cells which a file lacks."""
-    causes = (f"{gone.cell.name} did not answer ({gone.cause})" for gone in missing)
-    return _("incomplete: %(cells)s") % {"cells": "; ".join(causes)}
+    cells = "; ".join(
+        f"{unavailable.cell.name} did not answer ({unavailable.cause})" for unavailable in missing
+    )
+    return _("incomplete: %(cells)s") % {"cells": cells}

@@ -14,8 +14,8 @@ Instead it says three things about a row, which must agree:
 
 From the groups that the other filters leave, ``choices()`` counts what each value would leave.
 A new filter usually is a subclass of ``ChoicesFilter`` (a row has one value) or
-``ConditionsFilter`` (a row may meet several conditions).  One for which grouping costs too much
-sets ``grouped`` to false, and counts in ``tally()`` the rows of a query of its own.
+``ConditionsFilter`` (a row may meet several conditions).  A filter for which grouping costs too
+much sets ``grouped`` to false, and counts in ``tally()`` the rows of a query of its own.
 
 A filter is made once for each request, in the request's thread, and reads there what it needs from
 other databases; the methods that get a cell are called in the cell's executor.
@@ -217,8 +217,9 @@ class CellFilter(ListFilter):
             yield (cell.name if names[cell.name] == 1 else cell.uuid), cell.name
 
     def count(self, value: str, counts: "Counts") -> int | None:
-        silent = {name for gone in counts.missing for name in (gone.cell.name, gone.cell.uuid)}
-        return None if value in silent else super().count(value, counts)
+        missing = [unavailable.cell for unavailable in counts.missing]
+        is_missing = any(value in (cell.name, cell.uuid) for cell in missing)
+        return None if is_missing else super().count(value, counts)
 
     def is_shown(self, count: int | None) -> bool:
         return True
