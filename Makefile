@@ -53,7 +53,8 @@ lock: $(TESTS)
 audit: $(TESTS)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 	$(BIN)/pip-licenses --order=license
-	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip \
+		--strict
 
 ## Measure; see bench/.
 bench: $(TESTS)
