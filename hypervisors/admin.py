@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Case, CharField, F, Func, QuerySet, Value, When
+from django.db.models import CharField, F, Func, QuerySet
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,17 +15,28 @@ from django.utils.translation import gettext_lazy as _
 from audit.history import history_of
 from cells.availability_zones import zones_of_hosts
 from cells.registry import Cell
-from hypervisors.detail import around, cpu_of, uptime_of
+from hypervisors.detail import cpu_of, read_detail, uptime_of
 from hypervisors.models import ComputeNode
-from hypervisors.problems import UNMAPPED, find_unmapped_hosts, node_flags, unmapped_hosts_in
+from hypervisors.problems import (
+    HOST_PROBLEMS,
+    find_unmapped_hosts,
+    node_flags,
+    unmapped_hosts_in,
+)
 from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import Column, ListedRow
 from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
 from portal.console.html import DASH, NOTHING, ago, badge, bar
 from services.action_views import actions_for
-from services.admin import STATES, STATUSES, state_case, status_case
+from services.admin import STATES, STATUSES
 from services.badges import state_badge, status_badge
-from services.serializers import Zones, status, zone
+from services.models import (
+    Zones,
+    availability_zone,
+    state_expression,
+    status,
+    status_expression,
+)
 
 Node = ListedRow[ComputeNode]
 
@@ -82,22 +93,6 @@ def _export(value: Callable[[Any], Any]) -> Callable[[Node], Any]:
     return lambda listed: None if listed.row.service is None else value(listed.row.service)
 
 
-def _state(prefix: str = "service__") -> Case:
-    return Case(
-        When(service__id=None, then=Value(None)),
-        default=state_case(timezone.now(), prefix),
-        output_field=CharField(),
-    )
-
-
-def _status(prefix: str = "service__") -> Case:
-    return Case(
-        When(service__id=None, then=Value(None)),
-        default=status_case(prefix),
-        output_field=CharField(),
-    )
-
-
 def _bar(used: str, total: str, unit: str = "") -> Callable[[Node], Any]:
     return lambda listed: bar(getattr(listed.row, used), getattr(listed.row, total), unit)
 
@@ -137,7 +132,7 @@ COLUMNS = (
     ),
     Column(
         "state", _("State"), _of_service(lambda service: state_badge(service, timezone.now())),
-        sort=_state, text=True,
+        sort=lambda: state_expression(timezone.now(), "service__"), text=True,
         export={
             "state": _export(lambda service: "up" if service.is_up() else "down"),
             "forced_down": _export(lambda service: bool(service.forced_down)),
@@ -149,7 +144,8 @@ COLUMNS = (
         sort=lambda: Coalesce("service__last_seen_up", "service__created_at"), default=False,
     ),
     Column(
-        "status", _("Status"), _of_service(status_badge), sort=_status, text=True,
+        "status", _("Status"), _of_service(status_badge),
+        sort=lambda: status_expression("service__"), text=True,
         export={
             "status": _export(lambda service: status(service.disabled)),
             "disabled_reason": _export(lambda service: service.disabled_reason),
@@ -224,8 +220,18 @@ class HypervisorAdmin(AcrossCellsAdmin):
         return [
             CellFacet(),
             ZoneFacet(),
-            ValueFacet("state", _("State"), _state(), STATES | {"": _("no service")}),
-            ValueFacet("status", _("Status"), _status(), STATUSES | {"": _("no service")}),
+            ValueFacet(
+                "state",
+                _("State"),
+                state_expression(now, "service__"),
+                STATES | {"": _("no service")},
+            ),
+            ValueFacet(
+                "status",
+                _("Status"),
+                status_expression("service__"),
+                STATUSES | {"": _("no service")},
+            ),
             ValueFacet("type", _("Type"), F("hypervisor_type")),
             FlagsFacet(
                 "problem",
@@ -233,27 +239,32 @@ class HypervisorAdmin(AcrossCellsAdmin):
                 node_flags(now),
                 any_label=_("any problem"),
                 none_label=_("no problem"),
-                hosts_of={UNMAPPED: (_("host without a mapping"), unmapped_hosts_in)},
+                hosts_of={
+                    problem.name: (problem.label, unmapped_hosts_in) for problem in HOST_PROBLEMS
+                },
                 prepare=find_unmapped_hosts,
             ),
         ]
 
     def listed(self, rows: Sequence[tuple[Cell, ComputeNode]]) -> list[Node]:
         zones = Zones(zones_of_hosts({row.host for _cell, row in rows if row.host}))
-        return [ListedRow(cell, row, zone("compute", row.host, zones)) for cell, row in rows]
+        return [
+            ListedRow(cell, row, availability_zone("compute", row.host, zones))
+            for cell, row in rows
+        ]
 
     def detail(self, request: HttpRequest, cell: Cell, row: ComputeNode) -> dict[str, Any]:
         try:
             page = int(request.GET.get("servers", "1"))
         except ValueError:
             page = 1
-        found, missing = around(cell, row, page)
+        found, missing = read_detail(cell, row, page)
         zones = Zones(zones_of_hosts([row.host] if row.host else []))
         service = None if found is None else found.service
         return {
             "missing": missing,
             "around": found,
-            "zone": zone("compute", row.host, zones),
+            "zone": availability_zone("compute", row.host, zones),
             "cpu": cpu_of(row),
             "uptime": uptime_of(row),
             "version": version_text(row.hypervisor_version),

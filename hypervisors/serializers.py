@@ -8,7 +8,7 @@ from rest_framework.serializers import CharField, IntegerField, JSONField, UUIDF
 
 from portal.api.serializers import Computed, VersionedSerializer
 from portal.microversions import Versioned
-from services.serializers import state, status
+from services.models import state, status
 
 
 @lru_cache(maxsize=4096)

@@ -1,13 +1,12 @@
 """Services in the console."""
 
-import datetime
 import shlex
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Case, CharField, Q, QuerySet, Value, When
+from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -25,33 +24,23 @@ from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, Zon
 from portal.console.html import DASH, NOTHING, ago, badge
 from services.action_views import act, actions_for, show_results
 from services.badges import state_badge, status_badge
-from services.models import API_BINARIES, NOVA_COMPUTE, Service, up_at
+from services.models import (
+    API_BINARIES,
+    NOVA_COMPUTE,
+    Service,
+    Zones,
+    availability_zone,
+    state_expression,
+    status,
+    status_expression,
+)
 from services.problems import service_flags
-from services.serializers import Zones, status, zone
 
 STATES = {"up": _("up"), "down": _("down")}
 STATUSES = {"enabled": _("enabled"), "disabled": _("disabled")}
 
 #: Services that are not compute are in the internal zone.
 NOT_COMPUTE = ~Q(topic="compute") | Q(topic=None)
-
-
-def state_case(now: datetime.datetime, prefix: str = "") -> Case:
-    """``up`` or ``down``, to group and sort by."""
-    return Case(
-        When(up_at(now, prefix), then=Value("up")),
-        default=Value("down"),
-        output_field=CharField(),
-    )
-
-
-def status_case(prefix: str = "") -> Case:
-    """``enabled`` or ``disabled``, to group and sort by."""
-    return Case(
-        When(Q(**{f"{prefix}disabled": True}), then=Value("disabled")),
-        default=Value("enabled"),
-        output_field=CharField(),
-    )
 
 
 def _show_host(listed: ListedRow[Service]) -> str:
@@ -88,7 +77,7 @@ COLUMNS = (
     ),
     Column(
         "state", _("State"), lambda listed: state_badge(listed.row, timezone.now()),
-        sort=lambda: state_case(timezone.now()), text=True,
+        sort=lambda: state_expression(timezone.now()), text=True,
         export={
             "state": lambda listed: "up" if listed.row.is_up() else "down",
             "forced_down": lambda listed: bool(listed.row.forced_down),
@@ -101,7 +90,7 @@ COLUMNS = (
     ),
     Column(
         "status", _("Status"), lambda listed: status_badge(listed.row),
-        sort=status_case, text=True,
+        sort=status_expression, text=True,
         export={
             "status": lambda listed: status(listed.row.disabled),
             "disabled_reason": lambda listed: listed.row.disabled_reason,
@@ -142,8 +131,8 @@ class ServiceAdmin(AcrossCellsAdmin):
         now = timezone.now()
         return [
             CellFacet(),
-            ValueFacet("state", _("State"), state_case(now), STATES),
-            ValueFacet("status", _("Status"), status_case(), STATUSES),
+            ValueFacet("state", _("State"), state_expression(now), STATES),
+            ValueFacet("status", _("Status"), status_expression(), STATUSES),
             ValueFacet("binary", _("Binary"), Coalesce("binary", Value(""))),
             ZoneFacet(NOT_COMPUTE),
             FlagsFacet(
@@ -157,7 +146,10 @@ class ServiceAdmin(AcrossCellsAdmin):
 
     def listed(self, rows: Sequence[tuple[Cell, Service]]) -> list[ListedRow[Service]]:
         zones = Zones(zones_of_hosts({row.host for _cell, row in rows if row.host}))
-        return [ListedRow(cell, row, zone(row.topic, row.host, zones)) for cell, row in rows]
+        return [
+            ListedRow(cell, row, availability_zone(row.topic, row.host, zones))
+            for cell, row in rows
+        ]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -189,7 +181,7 @@ class ServiceAdmin(AcrossCellsAdmin):
         zones = Zones(zones_of_hosts([row.host] if row.host else []))
         return {
             "missing": answers.missing,
-            "zone": zone(row.topic, row.host, zones),
+            "zone": availability_zone(row.topic, row.host, zones),
             "others": others,
             "nodes": nodes,
             "command": client_command(row),

@@ -26,7 +26,7 @@ from portal.microversions import Versioned
 from services import actions, schemas
 from services.actions import Change, ServiceRef
 from services.filters import ServiceFilterSet
-from services.models import API_BINARIES, NOVA_COMPUTE, Service, up_window
+from services.models import API_BINARIES, NOVA_COMPUTE, Service, Zones, up_window
 from services.requests import (
     NAMED_CHANGES,
     actor_of,
@@ -37,7 +37,7 @@ from services.requests import (
     ref_by_uuid,
     refusals_as_faults,
 )
-from services.serializers import ServiceSerializer, Zones
+from services.serializers import ServiceSerializer
 
 HOST_AND_BINARY = {"host": repeatable({"type": "string"}), "binary": repeatable({"type": "string"})}
 BACKFILL_WARNING = (

@@ -13,8 +13,8 @@ from rest_framework import serializers
 from hypervisors.serializers import HypervisorDetailSerializer, HypervisorSerializer
 from portal.api.serializers import Computed, VersionedSerializer
 from portal.microversions import HISTORY, Version, Versioned
-from services.models import up_window
-from services.serializers import ServiceSerializer, Zones
+from services.models import Zones, up_window
+from services.serializers import ServiceSerializer
 
 NOW = datetime.datetime(2026, 6, 1, 12, 0, 0)  # noqa: DTZ001 - as stored
 CONTEXT = {"up_window": up_window(NOW), "zones": Zones({"compute-1": "north"})}
