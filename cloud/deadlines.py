@@ -23,17 +23,19 @@ class CloudError(Exception):
     ::
 
         CloudError
-        ├── ServiceUnavailable         no answer in time, none at all, or a 5xx
+        ├── ServiceUnavailable          no answer in time, none at all, or a 5xx
         │   ├── KeystoneUnavailable
         │   ├── PlacementUnavailable
-        │   └── ComputeUnreachable     the message bus, or the nova-compute behind it
-        ├── PlacementRefused           it answered, and said no
+        │   └── MessageBusUnavailable
+        ├── LoginRefused                Keystone does not accept this user, password or project
+        ├── PlacementRefused            it answered, and said no
         │   ├── ProviderNotFound
-        │   ├── ProviderInUse          it still has allocations, or providers below it
-        │   └── GenerationConflict     someone else changed it at the same time
-        ├── LoginRefused               Keystone does not accept this user, password or project
-        └── ComputeRPCFailed           the nova-compute answered with an error
-            └── NotSupported           its driver cannot do this
+        │   ├── ProviderInUse           it still has allocations, or providers below it
+        │   └── GenerationConflict      someone else changed it at the same time
+        ├── NoTransport                 the cell has no message bus
+        ├── ComputeTimeout              a nova-compute did not answer
+        └── ComputeFailed               a nova-compute answered with an error
+            └── NotSupported            its driver cannot do this
     """
 
 
@@ -74,12 +76,13 @@ class BoundedExecutor:
         """The result of ``function``, run on a thread of the service.
 
         Raises what ``function`` raises, and the service's own ``ServiceUnavailable`` when there
-        is no result after ``deadline`` seconds or the service failed a moment ago.
+        is no result after ``deadline`` seconds (the executor's, unless given) or the service
+        failed a moment ago.
         """
-        seconds = self.deadline if deadline is None else min(deadline, self.deadline)
+        seconds = self.deadline if deadline is None else deadline
         if self.is_open():
             raise self._unavailable(self.last_error)
-        future = self._submit(function)
+        future = self.submit(function)
         try:
             result = future.result(timeout=seconds)
         except TimeoutError:
@@ -111,7 +114,8 @@ class BoundedExecutor:
         self.last_error = error
         self._failed_at = time.monotonic()
 
-    def _submit(self, function: Callable[[], T]) -> "Future[T]":
+    def submit(self, function: Callable[[], T]) -> "Future[T]":
+        """Run ``function`` on a thread of the service as soon as one is free; nothing is noted."""
         future: Future[T] = Future()
         with self._lock:
             self._jobs.put((future, function))

@@ -13,15 +13,20 @@ from wsgiref.util import setup_testing_defaults
 
 from django.core.cache.backends.locmem import LocMemCache
 from keystoneauth1 import exceptions as ksa_exceptions
-from keystoneauth1.access import AccessInfoV3
+from keystoneauth1.access import AccessInfo, AccessInfoV3
 from keystoneauth1.identity import generic
 from keystoneauth1.loading import session as session_loading
-from keystonemiddleware import auth_token
-from keystonemiddleware.auth_token import AuthProtocol, InvalidToken, ServiceError
+from keystonemiddleware import auth_token  # type: ignore[import-untyped]
+from keystonemiddleware.auth_token import (  # type: ignore[import-untyped]
+    AuthProtocol,
+    InvalidToken,
+    ServiceError,
+)
 
 from cloud.config import ConfigError, NovaConfig
 from cloud.deadlines import BoundedExecutor, CloudError, ServiceUnavailable
 from cloud.identity import Identity
+from cloud.messaging import ignore_eventlet_warnings
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +109,7 @@ class Keystone:
             "http_connect_timeout": self._timeout,
             "http_request_max_retries": 0,
         }
+        ignore_eventlet_warnings()  # oslo.cache's pool of memcached clients imports it
         self._conf.register_opts(auth_token.AUTH_TOKEN_OPTS[0][1], group=GROUP)
         self._cache: _TokenCache | None = None
         if not self._conf[GROUP].memcached_servers and not self._conf[GROUP].cache:
@@ -200,7 +206,8 @@ def _nothing(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return []
 
 
-def _identity(user: AccessInfoV3, service: AccessInfoV3 | None) -> Identity:
+def _identity(user: AccessInfo, service: AccessInfo | None) -> Identity:
+    system = user.system if isinstance(user, AccessInfoV3) else None
     return Identity(
         user_id=user.user_id or "",
         user_name=user.username or "",
@@ -211,15 +218,15 @@ def _identity(user: AccessInfoV3, service: AccessInfoV3 | None) -> Identity:
         project_domain_id=user.project_domain_id,
         project_domain_name=user.project_domain_name,
         domain_id=user.domain_id,
-        system_scope="all" if user.system_scoped and user.system.get("all") else None,
-        roles=tuple(user.role_names),
+        system_scope="all" if system and system.get("all") else None,
+        roles=tuple(user.role_names or ()),
         is_admin_project=bool(user.is_admin_project),
         expires_at=user.expires,
-        service_user_id=service and service.user_id,
-        service_user_domain_id=service and service.user_domain_id,
-        service_project_id=service and service.project_id,
-        service_project_domain_id=service and service.project_domain_id,
-        service_roles=tuple(service.role_names) if service else (),
+        service_user_id=service.user_id if service else None,
+        service_user_domain_id=service.user_domain_id if service else None,
+        service_project_id=service.project_id if service else None,
+        service_project_domain_id=service.project_domain_id if service else None,
+        service_roles=tuple(service.role_names or ()) if service else (),
     )
 
 

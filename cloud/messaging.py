@@ -5,6 +5,7 @@ which warns that it is deprecated) and chooses oslo.service's backend for the wh
 portal has threads, so the threading backend is chosen first; nothing is monkey-patched.
 """
 
+import importlib
 import threading
 import warnings
 from types import ModuleType
@@ -35,12 +36,11 @@ def oslo_messaging() -> ModuleType:
     """The library, imported at the first call."""
     with _importing:
         ignore_eventlet_warnings()
-        from oslo_service import backend
+        from oslo_service import backend  # type: ignore[import-untyped]
 
         if backend.get_backend_type() is None:
             backend.init_backend(backend.BackendType.THREADING)
-        import oslo_messaging as library
-    return library
+        return importlib.import_module("oslo_messaging")
 
 
 def rpc_transport(config: NovaConfig, url: str) -> Any:
