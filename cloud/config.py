@@ -203,8 +203,10 @@ def load(files: Iterable[str]) -> NovaConfig:
 
 def _parsed(files: tuple[str, ...]) -> cfg.ConfigOpts:
     for name in files:
-        if not Path(name).exists():
-            raise ConfigError(f"{name}: there is no such file")
+        try:
+            Path(name).stat()
+        except OSError as error:
+            raise ConfigError(f"{name}: {error.strerror}") from None
     conf = cfg.ConfigOpts()
     try:
         conf(
@@ -215,7 +217,7 @@ def _parsed(files: tuple[str, ...]) -> cfg.ConfigOpts:
             use_env=False,
         )
     except cfg.ConfigFilesPermissionDeniedError as error:
-        raise ConfigError(f"{', '.join(error.config_files)}: permission denied") from None
+        raise ConfigError(f"{', '.join(error.config_files)}: Permission denied") from None
     except cfg.ConfigFileParseError as error:
         cause = error.__context__
         # Its own text would repeat the line, which may be one with a password.

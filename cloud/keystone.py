@@ -7,6 +7,7 @@ of the portal's own, or with a session, never waits for Keystone.
 """
 
 import logging
+import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 from wsgiref.util import setup_testing_defaults
@@ -64,7 +65,9 @@ class _TokenCache:
     """Validated tokens of this process, under keystonemiddleware's keys, which are digests."""
 
     def __init__(self) -> None:
-        self._cache = LocMemCache("keystone-tokens", {"OPTIONS": {"MAX_ENTRIES": TOKENS_AT_MOST}})
+        # Django shares caches of the same name within a process.
+        name = f"keystone-tokens-{uuid.uuid4()}"
+        self._cache = LocMemCache(name, {"OPTIONS": {"MAX_ENTRIES": TOKENS_AT_MOST}})
 
     def get(self, key: str) -> bytes | None:
         found: bytes | None = self._cache.get(key)

@@ -54,8 +54,10 @@ def rpc_transport(config: NovaConfig, url: str) -> Any:
     try:
         return library.get_rpc_transport(conf, url=url)
     except (library.InvalidTransportURL, library.DriverLoadFailure) as error:
-        cause = getattr(error, "ex", None) or type(error).__name__
-        raise TransportError(f"{masked_url(url)}: {cause}") from None
+        cause = getattr(error, "ex", None) or error
+        raise TransportError(f"transport URL: {masked_url(str(cause))}") from None
+    except ValueError:  # its text may be a part of a password
+        raise TransportError("transport URL: host and port cannot be read") from None
 
 
 def _declare(conf: cfg.ConfigOpts) -> None:

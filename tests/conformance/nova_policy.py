@@ -7,6 +7,7 @@
 portal's.
 """
 
+import importlib
 import json
 import sys
 import tempfile
@@ -66,10 +67,8 @@ def main() -> None:
     """Print the document."""
     here = Path(__file__).resolve().parent  # its nova.py is not what is wanted
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
-    from nova.policies import aggregates, base, hypervisors, services
-
-    rules = [*base.list_rules(), *services.list_rules(), *hypervisors.list_rules()]
-    rules += [rule for rule in aggregates.list_rules() if rule.name.endswith((":index", ":show"))]
+    rules = [rule for name in ("base", "services", "hypervisors") for rule in defaults(name)]
+    rules += [rule for rule in defaults("aggregates") if rule.name.endswith((":index", ":show"))]
     names = [rule.name for rule in rules if rule.name.startswith("os_compute_api:")]
     document = {
         "rules": [described(rule) for rule in rules],
@@ -81,6 +80,11 @@ def main() -> None:
     }
     json.dump(document, sys.stdout, indent=1)
     print()
+
+
+def defaults(module: str) -> Any:
+    """The rules of a module of ``nova.policies``."""
+    return importlib.import_module(f"nova.policies.{module}").list_rules()
 
 
 def described(rule: Any) -> dict[str, Any]:
@@ -97,17 +101,16 @@ def described(rule: Any) -> dict[str, Any]:
 
 def decided(options: dict[str, str], policy_rules: dict[str, str], names: list[str]) -> Any:
     """For each of ``IDENTITIES`` the rules that allow it."""
-    from nova import context, policy
-    from nova.conf import CONF
-
+    context, policy = (importlib.import_module(f"nova.{name}") for name in ("context", "policy"))
+    conf_of_nova = importlib.import_module("nova.conf").CONF
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "policy.yaml"
         file.write_text(json.dumps(policy_rules))  # which is YAML too
         conf = Path(directory) / "nova.conf"
         lines = [f"{name} = {value}" for name, value in options.items()]
         conf.write_text("\n".join(["[oslo_policy]", f"policy_file = {file}", *lines, ""]))
-        CONF.reset()
-        CONF(["--config-file", str(conf)], project="nova")
+        conf_of_nova.reset()
+        conf_of_nova(["--config-file", str(conf)], project="nova")
         policy.reset()
         policy.init(suppress_deprecation_warnings=True)
         allowed = []
