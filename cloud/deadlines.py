@@ -48,7 +48,7 @@ class BoundedExecutor:
 
     A service that does not answer occupies these threads only.  After a failure it is left alone
     for ``retry_after`` seconds: until then every call fails at once (a circuit breaker).  Times
-    are in seconds.
+    are in seconds.  Threads do not survive a fork, so it is for one process only.
     """
 
     def __init__(

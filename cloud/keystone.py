@@ -44,6 +44,9 @@ UNAUTHORIZED: Final[Mapping[str, Any]] = {
     }
 }
 
+#: The explanation in its 503 while Keystone is away; ``webob`` renders it by the Accept header.
+UNAVAILABLE: Final = "The Keystone service is temporarily unavailable."
+
 #: What keystonemiddleware catches and, with ``delay_auth_decision``, calls an invalid token.
 _UNREACHABLE: Final = (
     ksa_exceptions.ConnectFailure,
