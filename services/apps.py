@@ -4,3 +4,13 @@ from django.apps import AppConfig
 class ServicesConfig(AppConfig):
     name = "services"
     verbose_name = "Compute services"
+
+    def ready(self) -> None:
+        self.register_api()
+
+    def register_api(self) -> None:
+        """Serve os-services."""
+        from portal.api.routers import router
+        from services.views import ServiceViewSet
+
+        router.register("os-services", ServiceViewSet)

@@ -98,8 +98,6 @@ class VersionViewSet(NovaViewSet):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    policy_base = "versions"
-    policies = {"show": "show"}
 
     def perform_authentication(self, request: Request) -> None:
         """None."""
