@@ -1,15 +1,22 @@
 """What is the same for every resource of the API: who asks, at which version, and refusals."""
 
 import base64
+import json
 import logging
 import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from pytest_django import Settings
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from audit.models import Entry
+from portal.api.routers import NovaRouter
+from portal.api.views import NovaViewSet
 from portal.models import ApiToken
 from services.models import Service
 from tests.clients import ApiClient
@@ -371,6 +378,18 @@ def test_a_token_may_be_bound_to_a_project(frame: ApiClient) -> None:
     )
 
 
+# --- resources ------------------------------------------------------------------------------------
+
+
+def test_a_method_with_a_route_must_be_an_endpoint() -> None:
+    class Forgetful(NovaViewSet):
+        def list(self, request: Request) -> Response:
+            return Response()
+
+    with pytest.raises(ImproperlyConfigured, match=r"Forgetful\.list is not an @endpoint"):
+        NovaRouter().register("os-things", Forgetful)
+
+
 # --- version documents ----------------------------------------------------------------------------
 
 
@@ -454,6 +473,48 @@ def test_a_page_says_what_is_wrong_as_json_does(frame: ApiClient, admin_client: 
         response = admin_client.get(url, headers=BROWSER)
         assert response.status_code == status, url
         assert response.headers["Content-Type"].startswith("text/html")
+
+
+def test_a_page_lists_the_paths_that_its_version_has(
+    frame: ApiClient, admin_client: Client
+) -> None:
+    paths = {"/v2.1/", "/v2.1/os-services", "/v2.1/os-hypervisors", "/v2.1/os-hypervisors/detail"}
+    for version, more in (("2.87", {"/v2.1/os-hypervisors/statistics"}), ("2.88", set())):
+        url = f"/v2.1/os-services?microversion={version}"
+        page = admin_client.get(url, headers=BROWSER).content.decode()
+        listed = re.search('<nav class="api-paths".*?</nav>', page, re.DOTALL)
+        assert listed is not None
+        links = set(re.findall('href="([^"?]*)', listed[0]))
+        assert links == paths | more
+        for path in links:
+            answer = admin_client.get(f"{path}?microversion={version}", headers=BROWSER)
+            assert answer.status_code == 200, path
+
+
+def test_ids_of_services_lead_to_the_console(frame: ApiClient, admin_client: Client) -> None:
+    uuid = frame.get("/os-services", "2.53")["services"][0]["id"]
+    for version, url in (
+        ("2.53", f"/admin/services/service/{uuid}/"),
+        ("2.52", "/admin/services/service/?q=1"),
+    ):
+        for path in ("os-services", "os-hypervisors/detail"):
+            page = admin_client.get(f"/v2.1/{path}?microversion={version}", headers=BROWSER)
+            assert f'href="{url}"' in page.content.decode()
+
+
+def test_a_page_may_be_a_refusal(frame: ApiClient, client: Client) -> None:
+    client.force_login(User.objects.create_user("carol"))
+    body = json.dumps({"host": "compute-1", "binary": "nova-compute"})
+    for method, path, data in (
+        ("GET", "/v2.1/os-services", ""),
+        ("GET", "/v2.1/os-hypervisors/1", ""),
+        ("PUT", "/v2.1/os-services/enable", body),
+        ("DELETE", "/v2.1/os-services/1", ""),
+    ):
+        response = client.generic(method, path, data, "application/json", headers=BROWSER)
+        assert response.status_code == 403, path
+        assert "Policy doesn" in response.content.decode()
+    assert Entry.objects.count() == 2
 
 
 def test_what_is_in_the_rows_cannot_break_the_page(cloud: Cloud, admin_client: Client) -> None:

@@ -36,9 +36,11 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     def get_default_renderer(self, view: Any) -> Any:
         return PrettyJSONRenderer()
 
-    def show_form_for_method(self, *args: Any) -> bool:
-        """The page has no forms."""
-        return False
+    def get_rendered_html_form(self, *args: Any) -> None:
+        """None: the pages are for reading."""
+
+    def get_raw_data_form(self, *args: Any) -> None:
+        """None: the pages are for reading."""
 
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
