@@ -1,4 +1,4 @@
-"""What is the same for every resource of the API: who asks, at which version, and refusals."""
+"""What all resources of the API have in common: authentication, versions and refusals."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def frame(api: ApiClient, cloud: Cloud) -> ApiClient:
 
 
 def message(answer: Any) -> str:
-    """The message of a fault; its kind must fit its status."""
+    """The message of a fault, whose name must fit its status."""
     [(kind, fault)] = answer.body.items()
     assert fault["code"] == answer.status
     kinds = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 406: "computeFault"}
@@ -43,7 +43,7 @@ def message(answer: Any) -> str:
     return text
 
 
-# --- who asks -------------------------------------------------------------------------------------
+# --- authentication -------------------------------------------------------------------------------
 
 
 def test_nobody_gets_nothing(frame: ApiClient) -> None:
@@ -83,7 +83,7 @@ def test_a_wrong_token_is_not_outweighed_by_a_right_password(frame: ApiClient) -
 
 
 def basic(name: str, password: str, *, superuser: bool = False) -> dict[str, str]:
-    """A user, and the header by which the user logs in."""
+    """Create a user; the header by which the user logs in."""
     User.objects.create_user(name, password=password, is_superuser=superuser)
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
@@ -92,7 +92,7 @@ def test_basic_works_as_a_token_does(frame: ApiClient) -> None:
     headers = basic("alice", "her: sécret", superuser=True)
     for _ in range(2):
         answer = frame.anonymous().get("/os-services", **headers)
-        assert [one["host"] for one in answer["services"]] == ["compute-1"]
+        assert [service["host"] for service in answer["services"]] == ["compute-1"]
 
 
 def test_the_consoles_session_works_too(frame: ApiClient, admin_client: Client) -> None:
@@ -169,7 +169,7 @@ def test_a_reader_changes_nothing(frame: ApiClient, settings: Settings) -> None:
     assert frame.get("/os-services")["services"][0]["status"] == "enabled"
 
 
-# --- which version --------------------------------------------------------------------------------
+# --- versions -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_what_has_no_route_is_a_plain_404(frame: ApiClient, path: str, method: s
     assert "OpenStack-API-Version" not in answer.headers
 
 
-def test_a_failure_nobody_foresaw_is_a_500_that_says_nothing_of_itself(
+def test_an_unexpected_error_is_a_500_that_reveals_nothing(
     frame: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: object) -> None:
@@ -396,7 +396,7 @@ def test_a_method_with_a_route_must_be_an_endpoint() -> None:
 def test_the_version_documents_need_no_login(db: None, client: Client) -> None:
     root = client.get("/")
     assert (root.status_code, len(root.json()["versions"])) == (200, 2)
-    current = next(one for one in root.json()["versions"] if one["status"] == "CURRENT")
+    current = next(each for each in root.json()["versions"] if each["status"] == "CURRENT")
     assert (current["id"], current["min_version"], current["version"]) == ("v2.1", "2.1", "2.104")
     for path in ("/v2.1", "/v2.1/"):
         document = client.get(path).json()["version"]

@@ -114,7 +114,7 @@ def test_several_nodes_of_one_host(cloud: Cloud, api: ApiClient) -> None:
     assert {one["service"]["id"] for one in shown} == {service.uuid}
 
 
-def test_a_service_without_a_uuid_is_said(cloud: Cloud, api: ApiClient) -> None:
+def test_a_warning_tells_of_a_service_without_a_uuid(cloud: Cloud, api: ApiClient) -> None:
     _, node = cloud.host("cell1", "old", service={"uuid": None})
     for path in ("/os-hypervisors/detail", f"/os-hypervisors/{node.uuid}"):
         answer = api.get(path, "2.53")
@@ -129,7 +129,7 @@ def test_a_service_without_a_uuid_is_said(cloud: Cloud, api: ApiClient) -> None:
 # --- which nodes are visible ----------------------------------------------------------------------
 
 
-def add_odd_ones(cloud: Cloud) -> None:
+def add_special_nodes(cloud: Cloud) -> None:
     """Nodes that need a second look, visible and not."""
     cloud.add_service("cell1", "unmapped")
     cloud.add_node("cell1", "unmapped")
@@ -159,7 +159,7 @@ def add_odd_ones(cloud: Cloud) -> None:
 
 def test_only_nodes_with_a_live_service_in_the_mapped_cell(cloud: Cloud, api: ApiClient) -> None:
     cloud.host("cell1", "first")
-    add_odd_ones(cloud)
+    add_special_nodes(cloud)
     cloud.host("cell2", "last")
     for version in ("2.1", "2.33", "2.53", "2.88"):
         for path in ("/os-hypervisors", "/os-hypervisors/detail"):
@@ -272,7 +272,7 @@ def test_uptime(cloud: Cloud, api: ApiClient) -> None:
     assert api.get(f"/os-hypervisors/{node.uuid}/uptime", "2.88").status == 404
 
 
-def test_uptime_that_cannot_be_told(cloud: Cloud, api: ApiClient) -> None:
+def test_uptime_that_is_not_known(cloud: Cloud, api: ApiClient) -> None:
     cloud.host("cell1", "down", service={"forced_down": True})
     cloud.host("cell1", "silent", node={"stats": "{}"})
     said = "Compute service of down is unavailable at this time."

@@ -279,7 +279,7 @@ def test_a_pattern_without_a_match_is_a_404(api: ApiClient, pattern: str) -> Non
 
 @pytest.mark.usefixtures("named")
 @pytest.mark.parametrize("pattern", ["%F0%9F%90%A2", "a%00b", "%5C", "'", "%25%25x", "%C3%A9"])
-def test_odd_characters_match_nothing_in_a_search(api: ApiClient, pattern: str) -> None:
+def test_unusual_characters_match_nothing_in_a_search(api: ApiClient, pattern: str) -> None:
     assert api.get(f"/os-hypervisors/{pattern}/search").status == 404
     query = f"/os-hypervisors?hypervisor_hostname_pattern={pattern}"
     assert api.get(query, "2.53").status == 400
@@ -311,7 +311,7 @@ def test_a_pattern_has_no_pages(api: ApiClient) -> None:
 
 
 def fill(cloud: Cloud, per_cell: int) -> None:
-    """So many hosts in each cell, with a server on each, and as many nodes that are odd."""
+    """``per_cell`` hosts in each cell, with a server on each."""
     for cell in cloud.cells[1:]:
         for number in range(per_cell):
             cloud.host(cell, f"{cell.name}-{number}", node={"stats": '{"uptime": "up"}'})
@@ -355,7 +355,7 @@ def test_queries_do_not_grow_with_the_rows(
     assert len(queries.on("default")) == 1
 
 
-def test_odd_nodes_cost_a_query_per_cell_and_not_per_row(
+def test_services_elsewhere_cost_a_query_per_cell_and_not_per_row(
     cloud: Cloud, api: ApiClient, count_queries: Counting
 ) -> None:
     costs = []
