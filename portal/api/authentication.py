@@ -1,4 +1,4 @@
-"""Who is asking: token, HTTP Basic, or the console's session."""
+"""Authentication by token, by HTTP Basic, or by the console's session."""
 
 import hashlib
 import hmac
@@ -23,7 +23,7 @@ DEMO_USER, DEMO_PASSWORD = "admin", "demo"
 
 
 class TokenAuthentication(authentication.BaseAuthentication):
-    """``X-Auth-Token`` with a token of ``manage.py create_token`` or the console."""
+    """``X-Auth-Token``, with a token from ``manage.py create_token`` or the console."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         text = request.headers.get("X-Auth-Token")

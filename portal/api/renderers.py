@@ -1,4 +1,4 @@
-"""How answers are written."""
+"""Renderers of answers: JSON for clients, pages for browsers."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from portal.microversions import HISTORY
 
 
 class JSONRenderer(renderers.BaseRenderer):
-    """JSON by orjson; faults carry a charset, as Nova's do."""
+    """JSON, written by orjson."""
 
     media_type = "application/json"
     format = "json"
