@@ -1,76 +1,62 @@
 """Availability zones, which Nova keeps as metadata of aggregates."""
 
-import time
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 
+from cells.cache import CachedValue
 from cells.models import AggregateMetadata
 from cells.registry import Cell, cell_ids_of_hosts
 
 
 def zones_of_hosts(hosts: Collection[str] | None = None) -> dict[str, str]:
-    """The zone of each host that is in one (only of ``hosts``, if given).
+    """The zone of each host that is in one; of ``hosts`` only, if given.
 
-    A host in several zones, which Nova forbids, has all their names, sorted and joined by commas.
+    For a host in several zones, which Nova forbids, it is all their names, sorted and joined by
+    commas.
     """
-    # In one call of filter(): in a second one the hosts would be joined once more.
-    wanted: dict[str, Any] = (
+    # In one call of filter(): a second one would join the hosts again.
+    with_host: dict[str, Any] = (
         {"aggregate__hosts__host__isnull": False}
         if hosts is None
         else {"aggregate__hosts__host__among": frozenset(hosts)}
     )
-    rows = AggregateMetadata.objects.filter(key="availability_zone", **wanted)
-    placed = list(rows.values_list("aggregate__hosts__host", "value"))
-    zones: dict[str, str] = dict(placed)  # type: ignore[arg-type]  # the filter leaves no null
-    if len(zones) < len(placed):
-        names: dict[str, set[str]] = defaultdict(set)
-        for host, zone in placed:
-            names[str(host)].add(zone)
-        zones = {host: ",".join(sorted(several)) for host, several in names.items()}
+    rows = AggregateMetadata.objects.filter(key="availability_zone", **with_host)
+    pairs = list(rows.values_list("aggregate__hosts__host", "value"))
+    zones: dict[str, str] = dict(pairs)  # type: ignore[arg-type]  # the filter leaves no null
+    if len(zones) < len(pairs):
+        names_of: dict[str, set[str]] = defaultdict(set)
+        for host, zone in pairs:
+            names_of[str(host)].add(zone)
+        zones = {host: ",".join(sorted(names)) for host, names in names_of.items()}
     return zones
 
 
-@dataclass
-class _ByCell:
-    """The zones of hosts as last read; one per process."""
-
-    mapped: dict[int, dict[str, str]] = field(default_factory=dict)
-    unmapped: dict[str, str] = field(default_factory=dict)
-    read_at: float = float("-inf")
-
-    def read(self) -> None:
-        mapped: dict[int, dict[str, str]] = defaultdict(dict)
-        unmapped: dict[str, str] = {}
-        zones = zones_of_hosts()
-        cells = cell_ids_of_hosts(list(zones))
-        for host, zone in zones.items():
-            (mapped[cells[host]] if host in cells else unmapped)[host] = zone
-        self.mapped, self.unmapped = dict(mapped), unmapped
-        self.read_at = time.monotonic()
+def _read_zones_by_cell() -> dict[int | None, dict[str, str]]:
+    """The zones of hosts by the id of the cell that they are mapped to; ``None`` for no cell."""
+    zones = zones_of_hosts()
+    cell_ids = cell_ids_of_hosts(list(zones))
+    by_cell: dict[int | None, dict[str, str]] = defaultdict(dict)
+    for host, zone in zones.items():
+        by_cell[cell_ids.get(host)][host] = zone
+    return dict(by_cell)
 
 
-_by_cell = _ByCell()
+zones_by_cell = CachedValue(_read_zones_by_cell, ttl=lambda: settings.CELL_MAPPINGS_TTL)
 
 
 def read_zones() -> None:
     """Bring what ``zones_in`` knows up to date, if it is older than ``CELL_MAPPINGS_TTL``."""
-    if time.monotonic() - _by_cell.read_at > settings.CELL_MAPPINGS_TTL:
-        _by_cell.read()
+    zones_by_cell.get()
 
 
 def zones_in(cell: Cell) -> dict[str, str]:
-    """The zone of each host of the cell that is in one, as of the last ``read_zones``.
+    """The zone of each of the cell's hosts that is in one, as of the last ``read_zones``.
 
     For lists, where the zones of all hosts would have to be read for every page.  A host that
     is mapped to no cell counts as being in all of them.
     """
-    return _by_cell.unmapped | _by_cell.mapped.get(cell.id, {})
-
-
-def forget_zones() -> None:
-    """Read the zones again at the next ``read_zones``."""
-    _by_cell.read_at = float("-inf")
+    by_cell = zones_by_cell.last or {}
+    return by_cell.get(None, {}) | by_cell.get(cell.id, {})

@@ -1,6 +1,6 @@
-"""Database URLs, as Django's tools write them and as they stand in nova.conf.
+"""Database URLs, as in nova.conf and as Django's tools write them.
 
-Imported by the settings, so it must not need them.
+The settings import this, so it must not use them.
 """
 
 import math
@@ -16,8 +16,8 @@ ENGINES = {
     "mariadb": "django.db.backends.mysql",
 }
 
-#: Query parameters that the driver understands; others (SQLAlchemy's own, such as
-#: ``plugin``) mean nothing to it and are left out.
+#: Query parameters that are passed on to the driver.  Others mean something to SQLAlchemy only,
+#: such as ``plugin``.
 DRIVER_OPTIONS = {
     "django.db.backends.sqlite3": set[str](),
     "django.db.backends.postgresql": {
@@ -41,8 +41,8 @@ DRIVER_OPTIONS = {
 }
 
 
-#: As SQLAlchemy reads a URL: ``#``, ``?``, ``/`` and ``:`` may stand in a password as they are.
-FORM = re.compile(
+#: As SQLAlchemy reads a URL: a password may contain ``#``, ``?``, ``/`` and ``:`` unquoted.
+URL = re.compile(
     r"(?P<scheme>[\w+]+)://"
     r"(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
     r"(?P<host>\[[^\]@]+\]|[^:/?@]*)(?::(?P<port>\d*))?"
@@ -51,7 +51,7 @@ FORM = re.compile(
 
 
 class DatabaseURLError(ValueError):
-    """The URL cannot be read; the message says why and never repeats a password."""
+    """The URL cannot be read; the message says why, without repeating a password."""
 
 
 def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
@@ -59,10 +59,10 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
 
     ``mysql+pymysql://user:secret@host:3306/nova_api?charset=utf8mb4``,
     ``postgresql+psycopg2://...``, ``postgres://...`` and ``sqlite:////path`` are understood.
-    ``connect_timeout`` (seconds) also bounds how long one statement may take on the server, at
-    five times its value, so that a thread never waits for ever.
+    ``connect_timeout`` is in seconds; five times as long is the limit for one statement, so that
+    no thread waits forever.  Raises ``DatabaseURLError``.
     """
-    parts = FORM.fullmatch(url)
+    parts = URL.fullmatch(url)
     if parts is None:
         raise DatabaseURLError("not a database URL")
     scheme = parts["scheme"].partition("+")[0]
@@ -94,7 +94,7 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
         }
         options.setdefault("charset", "utf8mb4")
     else:
-        # A server that is gone without a word would else keep a thread for hours.
+        # Else a thread would wait for hours for a server that went away silently.
         options |= {
             "connect_timeout": whole_seconds,
             "keepalives_idle": 5 * whole_seconds,
@@ -120,24 +120,24 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
 
 
 def fill_template(url: str, main_url: str) -> str:
-    """Fill ``{username}``, ``{hostname}``, ... in a cell mapping's URL from ``main_url``.
+    """Fill in ``{username}``, ``{hostname}``, ... in a cell mapping's URL from ``main_url``.
 
-    As Nova does with ``[database]/connection``, ``{hostname1}`` and so on included; a URL
-    without braces is returned as it is.  Raises ``DatabaseURLError`` for an unknown name.
+    As ``nova.objects.cell_mapping`` does with ``[database]/connection``, ``{hostname1}`` and so
+    on included.  A URL without braces is returned unchanged.  Raises ``DatabaseURLError``.
     """
     if "{" not in url:
         return url
     try:
-        return url.format(**_names_in(main_url))
+        return url.format(**_template_values(main_url))
     except (KeyError, IndexError, AttributeError) as error:
         raise DatabaseURLError(f"template has an unknown name: {error}") from error
     except ValueError as error:  # its text may repeat a part of the main URL
         raise DatabaseURLError("template or main database URL cannot be read") from error
 
 
-def _names_in(main_url: str) -> dict[str, Any]:
+def _template_values(main_url: str) -> dict[str, Any]:
     parts = urlsplit(main_url)
-    names: dict[str, Any] = {
+    values: dict[str, Any] = {
         "scheme": parts.scheme,
         "username": parts.username,
         "password": parts.password,
@@ -147,18 +147,18 @@ def _names_in(main_url: str) -> dict[str, Any]:
         "fragment": parts.fragment,
     }
     if "," not in parts.netloc:
-        return names | {"port": parts.port}
+        return values | {"port": parts.port}
     for number, netloc in enumerate(parts.netloc.split(","), 1):
-        one = urlsplit(f"//{netloc}")
-        names |= {
-            f"username{number}": one.username,
-            f"password{number}": one.password,
-            f"hostname{number}": one.hostname,
-            f"port{number}": one.port,
+        server = urlsplit(f"//{netloc}")
+        values |= {
+            f"username{number}": server.username,
+            f"password{number}": server.password,
+            f"hostname{number}": server.hostname,
+            f"port{number}": server.port,
         }
-    return names
+    return values
 
 
 def without_password(text: str) -> str:
-    """``text`` (an error message, a URL) with every ``user:password@`` made unreadable."""
+    """``text`` (an error message or a URL) with ``***`` for the password in every URL."""
     return re.sub(r"(://[^:/@\s]*):[^@]*@", r"\1:***@", text)

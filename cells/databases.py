@@ -1,19 +1,17 @@
-"""Databases that appear at run time: an alias per cell in Django's ``connections``."""
+"""Databases that become known at run time: an alias for each cell in Django's ``connections``."""
 
-import logging
 from typing import Any
 
 from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 from django.db.utils import DatabaseError
 
-logger = logging.getLogger(__name__)
+from cells.database_urls import without_password
 
 CELL_ALIAS_PREFIX = "cell-"
 
-#: Nova's migrations leave one of these behind (Alembic since Xena, sqlalchemy-migrate before).
+#: Where Nova's migrations record their version: Alembic's since Xena, sqlalchemy-migrate's before.
 NOVA_VERSION_TABLES = frozenset({"alembic_version", "migrate_version"})
 
 
@@ -27,10 +25,10 @@ def is_cell_alias(alias: str) -> bool:
 
 
 def register(alias: str, database: dict[str, Any]) -> None:
-    """Make ``alias`` known to Django, or point it at its new database.
+    """Make ``alias`` known to Django, or point it to another database.
 
-    Connections that are open keep what they have; the lanes of a changed cell are replaced
-    (see ``cells.executors``), and other threads close theirs with each request.
+    Open connections stay as they are: the executor of a changed cell is replaced (see
+    ``cells.executors``), and other threads close their connections after each request.
     """
     connections.settings.setdefault(alias, {})
     current = connections.settings[alias]
@@ -40,18 +38,17 @@ def register(alias: str, database: dict[str, Any]) -> None:
 
 
 def managed_by_nova(alias: str) -> bool:
-    """Whether the schema behind ``alias`` is Nova's, so that it must be left alone."""
+    """Whether the schema of the database is Nova's and must not be touched."""
     connection = connections[alias]
     tables = set(connection.introspection.table_names())
     return bool(tables & NOVA_VERSION_TABLES)
 
 
-def bound_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    """Give a new PostgreSQL connection an end to every statement and lock it waits for.
+def limit_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """Limit how long a statement on a new PostgreSQL connection may run or wait for a lock.
 
-    MariaDB/MySQL gets the same from its driver's timeouts (see
-    ``cells.database_urls``).  The API database and the cells only:
-    the portal's own has long migrations to run.
+    The drivers of MariaDB and MySQL have timeouts for that (see ``cells.database_urls``).  Only
+    for the API database and the cells: migrations of the portal's own may take long.
     """
     if connection.vendor != "postgresql" or connection.alias == "default":
         return
@@ -60,13 +57,8 @@ def bound_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: 
         cursor.execute(f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}")
 
 
-connection_created.connect(bound_statements, dispatch_uid="cells.bound_statements")
-
-
 def cause_of(error: BaseException) -> str:
-    """One line saying why a database did not answer, without any password."""
-    from cells.database_urls import without_password
-
+    """Why a database did not answer, in one line and without a password."""
     has_text = isinstance(error, DatabaseError) and error.args
     text = str(error.args[-1] if has_text else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]

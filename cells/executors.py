@@ -1,7 +1,7 @@
-"""A lane per cell: the few threads that talk to its database, and whether it answers.
+"""An executor for each cell: the few threads that talk to its database, behind a circuit breaker.
 
-A hung cell can only use up its own lane (a bulkhead), and a cell that failed is left alone for
-a while (a circuit breaker).  Threads are daemons: one that hangs never keeps the process alive.
+A hung cell can only use up its own threads (a bulkhead), and a cell that failed is left alone
+for a while (a circuit breaker).
 """
 
 import logging
@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -33,123 +32,134 @@ class CellUnavailable(Exception):
         self.cause = cause
 
 
-@dataclass
-class Health:
-    """What is known of a cell from the last time it was asked.  Times are ``time.time()``."""
+class CircuitBreaker:
+    """Whether a cell is worth asking, judged by how it answered last.
 
-    last_error: str = ""
-    failed_at: float | None = None
-    answered_at: float | None = None
-    latency: float | None = None  # seconds, of the last answer
+    It is closed while the cell answers.  A failure opens it: for ``CELL_RETRY_AFTER`` seconds
+    the cell is not asked at all.  Then it is half open: the cell is asked again, but given only
+    a quarter of the deadline, until it answers.
 
-    @property
-    def failed(self) -> bool:
-        return self.failed_at is not None
+    ``failed_at`` and ``answered_at`` are as of ``time.time()``; ``latency``, in seconds, and
+    ``last_error`` are those of the last answer and of the failure since, if there was one.
+    """
+
+    def __init__(self, cell_name: str) -> None:
+        self.cell_name = cell_name
+        self.last_error = ""
+        self.failed_at: float | None = None
+        self.answered_at: float | None = None
+        self.latency: float | None = None
+
+    def is_open(self) -> bool:
+        """Whether the cell failed so recently that asking it again would only cost time."""
+        failed_at = self.failed_at
+        return failed_at is not None and time.time() - failed_at < settings.CELL_RETRY_AFTER
+
+    def is_closed(self) -> bool:
+        """Whether the cell has not failed since its last answer."""
+        return self.failed_at is None
+
+    def timeout(self) -> float:
+        """How long to wait for the cell, in seconds."""
+        deadline: float = settings.CELL_DEADLINE
+        return deadline if self.is_closed() else deadline / 4
+
+    def succeeded(self, latency: float) -> None:
+        """Close it: the cell answered after ``latency`` seconds."""
+        if not self.is_closed():
+            logger.info("cell %s answers again", self.cell_name)
+        self.answered_at, self.latency = time.time(), latency
+        self.failed_at, self.last_error = None, ""
+
+    def failed(self, cause: str) -> None:
+        """Open it: the cell did not answer, for the reason given."""
+        if self.is_closed():
+            logger.warning("cell %s does not answer: %s", self.cell_name, cause)
+        self.last_error = cause
+        self.failed_at = time.time()
 
 
 class CellExecutor:
-    """The threads of one cell, at most ``CELL_MAX_WORKERS``, started as they are needed."""
+    """Runs functions on the threads of one cell, at most ``CELL_MAX_WORKERS`` of them.
+
+    Threads are started as they are needed and keep their database connection.  They are daemons,
+    unlike those of ``concurrent.futures``: one that hangs does not keep the process alive.
+    """
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.health = Health()
+        self.breaker = CircuitBreaker(cell.name)
+        self.pending = 0  # jobs that are waiting or running
+        self.workers = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._threads = 0
-        self._spare = 0  # threads waiting for a job, less jobs waiting for a thread
         self._closed = False
 
-    def submit(self, ask: Callable[[], T]) -> "Future[T]":
-        """Run ``ask`` on a thread of the lane; its exceptions arrive in the future."""
+    def submit(self, function: Callable[[], T]) -> "Future[T]":
+        """Run ``function`` on one of the threads; its exceptions arrive in the future."""
         future: Future[T] = Future()
         with self._lock:
-            self._jobs.put((future, ask))
-            if self._closed:  # only just, by someone who saw that the mapping has changed
+            self._jobs.put((future, function))
+            if self._closed:  # a moment ago, by a thread that saw that the mapping has changed
                 self._jobs.put(None)
-            self._spare -= 1
-            if (self._spare < 0 and self._threads < settings.CELL_MAX_WORKERS) or self._closed:
-                self._threads += 1
-                self._spare += 1
+            self.pending += 1
+            is_short = self.pending > self.workers and self.workers < settings.CELL_MAX_WORKERS
+            if is_short or self._closed:
+                self.workers += 1
                 threading.Thread(
-                    target=self._work, name=f"lane-{self.cell.name}", daemon=True
+                    target=self._work, name=f"executor-{self.cell.name}", daemon=True
                 ).start()
         return future
 
     def close(self) -> None:
-        """Let the threads end, each after what it is doing; jobs still waiting are done first."""
+        """Let the threads end once all jobs are done, those still waiting included."""
         with self._lock:
             self._closed = True
-            for _ in range(self._threads):
+            for _ in range(self.workers):
                 self._jobs.put(None)
-
-    def is_open(self) -> bool:
-        """Whether the cell failed so recently that asking it again would only cost time."""
-        failed_at = self.health.failed_at
-        return failed_at is not None and time.time() - failed_at < settings.CELL_RETRY_AFTER
-
-    def timeout(self) -> float:
-        """How long to wait for the cell, in seconds.
-
-        One that failed last time is only probed: it gets a quarter of the deadline to show that
-        it is back.
-        """
-        deadline: float = settings.CELL_DEADLINE
-        return deadline / 4 if self.health.failed else deadline
-
-    def answered(self, seconds: float) -> None:
-        """Note that the cell answered after ``seconds``."""
-        if self.health.failed:
-            logger.info("cell %s answers again", self.cell.name)
-        self.health = Health(answered_at=time.time(), latency=seconds)
-
-    def failed(self, cause: str) -> None:
-        """Note that the cell did not answer."""
-        if not self.health.failed:
-            logger.warning("cell %s does not answer: %s", self.cell.name, cause)
-        self.health.last_error = cause
-        self.health.failed_at = time.time()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            future, ask = job
+            future, function = job
             if future.set_running_or_notify_cancel():
                 try:
-                    result = self._attempt(ask)
+                    result = self._call(function)
                 except BaseException as error:
                     future.set_exception(error)
                 else:
                     future.set_result(result)
-            del job, future, ask
+            del job, future, function
             with self._lock:
-                self._spare += 1
+                self.pending -= 1
         if self.cell.alias in connections.settings:
             connections[self.cell.alias].close()
 
-    def _attempt(self, ask: Callable[[], T]) -> T:
-        """Ask; once more on a new connection when the kept one turns out to be dead."""
+    def _call(self, function: Callable[[], T]) -> T:
+        """Call it; once more on a new connection if the one that was kept turns out to be dead."""
         connection = connections[self.cell.alias]
-        kept = connection.connection is not None
+        was_connected = connection.connection is not None
         started = time.monotonic()
         try:
-            result = ask()
+            result = function()
         except (OperationalError, InterfaceError) as error:
-            if not kept or connection.is_usable():
-                self._note(error)
+            if not was_connected or connection.is_usable():
+                self._record(error)
                 raise
             connection.close()
             try:
-                result = ask()
-            except DatabaseError as again:
-                self._note(again)
+                result = function()
+            except DatabaseError as second_error:
+                self._record(second_error)
                 raise
-        self.answered(time.monotonic() - started)
+        self.breaker.succeeded(time.monotonic() - started)
         return result
 
-    def _note(self, error: DatabaseError | InterfaceError) -> None:
+    def _record(self, error: DatabaseError | InterfaceError) -> None:
+        """Open the breaker if the connection is lost; an error in a statement leaves it."""
         connection = connections[self.cell.alias]
         if connection.connection is None or not connection.is_usable():
             connection.close()
-            self.failed(cause_of(error))
+            self.breaker.failed(cause_of(error))
 
 
 _executors: dict[str, CellExecutor] = {}
@@ -157,22 +167,22 @@ _executors_lock = threading.Lock()
 
 
 def executor_for(cell: Cell) -> CellExecutor:
-    """The cell's lane; a new one when its database has changed."""
-    lane = _executors.get(cell.uuid)
-    if lane is not None and lane.cell.database == cell.database:
-        return lane
+    """The executor of the cell; a new one when its database has changed."""
+    executor = _executors.get(cell.uuid)
+    if executor is not None and executor.cell.database == cell.database:
+        return executor
     with _executors_lock:
-        lane = _executors.get(cell.uuid)
-        if lane is None or lane.cell.database != cell.database:
-            if lane is not None:
-                lane.close()
-            lane = _executors[cell.uuid] = CellExecutor(cell)
-    return lane
+        executor = _executors.get(cell.uuid)
+        if executor is None or executor.cell.database != cell.database:
+            if executor is not None:
+                executor.close()
+            executor = _executors[cell.uuid] = CellExecutor(cell)
+    return executor
 
 
 def close_executors() -> None:
-    """Forget every lane, and with them what is known of the cells' health."""
+    """Close the executors of all cells and forget what their breakers know."""
     with _executors_lock:
-        for lane in _executors.values():
-            lane.close()
+        for executor in _executors.values():
+            executor.close()
         _executors.clear()

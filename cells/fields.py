@@ -1,8 +1,8 @@
-"""Nova's times: naive and in UTC.
+"""Fields of Nova's tables, and expressions that mean the same in every database.
 
-``UTCDateTimeField`` makes every value aware, at about a microsecond each: three of them cost
-more than all the rest of reading a row.  Lists that only compare times, or write them out as
-Nova does, take them as stored: naive, in UTC.
+Nova's times are naive and in UTC.  ``UTCDateTimeField`` makes every value aware, at about a
+microsecond each: three of them cost more than all the rest of reading a row.  Lists that only
+compare times, or write them out as Nova does, take them as stored: naive, in UTC.
 """
 
 import datetime
@@ -12,7 +12,7 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import ExpressionWrapper, F
+from django.db.models import Case, ExpressionWrapper, F, IntegerField, Q, Value, When
 
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
@@ -71,3 +71,11 @@ def _field(model: type[models.Model], path: str) -> Any:
 def utc_now() -> datetime.datetime:
     """The present time, comparable with times as stored."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+def flag(condition: Q) -> Case:
+    """1 where the condition holds, else 0: a truth value to select, sort by or sum.
+
+    An integer, since booleans cannot be summed on PostgreSQL.
+    """
+    return Case(When(condition, then=Value(1)), default=Value(0), output_field=IntegerField())

@@ -1,6 +1,6 @@
-"""Which cell has the row with this uuid, integer id or key.
+"""Finding the cell that has the row with a uuid, an integer id or a key.
 
-A key names one row in the console: its uuid, or ``cell-uuid:id`` while it has none.
+A key is what the console names a row by: its uuid, or ``cell-uuid:id`` while it has none.
 """
 
 from collections.abc import Iterable
@@ -10,9 +10,10 @@ from typing import Any, Generic, TypeVar
 from django.conf import settings
 from django.db.models import Model, QuerySet
 
+from cells.cache import Hints
 from cells.executors import CellUnavailable
 from cells.registry import Cell, all_cells
-from cells.scatter_gather import AcrossCells, ScatterGather, ask_cells
+from cells.scatter_gather import AcrossCells, Answers, ScatterGather, ask_cells
 
 M = TypeVar("M", bound=Model)
 
@@ -21,7 +22,7 @@ MAX_ID = 2**31 - 1
 
 
 class NotFound(Exception):
-    """No cell has such a row, and every cell was asked."""
+    """No cell has such a row; all of them were asked."""
 
 
 class Ambiguous(Exception):
@@ -33,10 +34,10 @@ class Ambiguous(Exception):
 
 
 class MayBeMissing(Exception):
-    """The row was not found (or not found to be the only one), but some cells did not answer."""
+    """No row was found, or no other with its id, but some cells did not answer."""
 
     def __init__(self, missing: list[CellUnavailable]) -> None:
-        super().__init__("; ".join(str(one) for one in missing))
+        super().__init__("; ".join(map(str, missing)))
         self.missing = missing
 
 
@@ -48,69 +49,69 @@ class Found(Generic[M]):
     row: M
 
 
-#: Where each uuid was last seen.  Only a hint: the read that follows it decides.
-_seen: dict[str, Cell] = {}
-_SEEN_AT_MOST = 500_000
+#: The cell that each uuid was last seen in.  The read that follows such a hint decides.
+last_seen: Hints[str, Cell] = Hints(max_length=500_000)
 
 
-def remember(cell: Cell, uuids: list[str]) -> None:
+def remember(cell: Cell, uuids: Iterable[str]) -> None:
     """Note that these uuids were read from ``cell``."""
-    if len(_seen) > _SEEN_AT_MOST:
-        _seen.clear()
-    _seen.update(dict.fromkeys(uuids, cell))
+    last_seen.note(uuids, cell)
 
 
 def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
-    """The row with that uuid, in any spelling of case.
+    """The row with this uuid, which may be in upper case.
 
-    The cell where it was seen last is asked first, then (or when it has not answered after a
-    quarter of the deadline) the others side by side; the first row ends the search.  Raises
-    ``NotFound``, or ``MayBeMissing`` when a cell is away.
+    The cell that it was last seen in is asked first.  If that has no such row, or has not
+    answered after a quarter of the deadline, the others are asked side by side; the first row
+    ends the search.  Raises ``NotFound``, or ``MayBeMissing`` when a cell does not answer.
     """
     if len(uuid) > 36 or not uuid.isascii() or not uuid.isprintable():
-        raise NotFound(uuid)  # no row has it, and not every database would look for it
+        raise NotFound(uuid)  # not every database would accept it as a value
     uuid = uuid.lower()
-    hint = _seen.get(uuid)
-    first = [cell for cell in rows.cells if cell == hint]
-    others = [cell for cell in rows.cells if cell != hint]
+    hint = last_seen.get(uuid)
 
     def row_in(cell: Cell) -> Any:
         return rows.queryset.using(cell.alias).filter(uuid=uuid).first()
 
-    asking = ScatterGather(row_in)
-    asking.submit(first)
-    asking.gather(settings.CELL_DEADLINE / 4, _is_there)
-    found = asking.first(_is_there)
+    search = ScatterGather(row_in)
+    search.submit(cell for cell in rows.cells if cell == hint)
+    search.gather(settings.CELL_DEADLINE / 4, stop_when=_exists)
+    found = _first_of(search.answers())
     if found is None:
-        asking.submit(others)
-        asking.gather(enough=_is_there)
-        found = asking.first(_is_there)
+        search.submit(cell for cell in rows.cells if cell != hint)
+        search.gather(stop_when=_exists)
+        found = _first_of(search.answers())
     if found is not None:
-        remember(found[0], [uuid])
-        return Found(*found)
-    missing = asking.answers().missing
-    _seen.pop(uuid, None)
-    if missing:
+        remember(found.cell, [uuid])
+        return found
+    last_seen.discard(uuid)
+    if missing := search.answers().missing:
         raise MayBeMissing(missing)
     raise NotFound(uuid)
 
 
-def _is_there(row: object) -> bool:
+def _exists(row: object) -> bool:
     return row is not None
 
 
-def by_id(rows: AcrossCells[M], row_id: int) -> Found[Any]:
-    """The row with that integer id, if exactly one cell has it.
+def _first_of(answers: Answers[Any]) -> Found[Any] | None:
+    """The first row, in the cells' order."""
+    found = (Found(cell, row) for cell, row in answers.by_cell.items() if _exists(row))
+    return next(found, None)
 
-    Raises ``NotFound``, ``Ambiguous``, or ``MayBeMissing`` when a cell that may have it too is
-    away.
+
+def by_id(rows: AcrossCells[M], row_id: int) -> Found[Any]:
+    """The row with this integer id, if exactly one cell has it.
+
+    Raises ``NotFound``, ``Ambiguous``, or ``MayBeMissing`` when a cell that might have it, too,
+    does not answer.
     """
     if not 0 < row_id <= MAX_ID:
         raise NotFound(row_id)
     answers = rows.ask(lambda queryset: queryset.filter(id=row_id).first())
     found = [Found(cell, row) for cell, row in answers.by_cell.items() if row is not None]
     if len(found) > 1:
-        raise Ambiguous([one.cell for one in found])
+        raise Ambiguous([candidate.cell for candidate in found])
     if answers.missing:
         raise MayBeMissing(answers.missing)
     if not found:
@@ -122,17 +123,17 @@ def by_id(rows: AcrossCells[M], row_id: int) -> Found[Any]:
 
 
 def key_of(cell: Cell, row: Any) -> str:
-    """``row.uuid``, or ``cell-uuid:id`` while it has none."""
+    """The key of ``row``."""
     return key_from(cell, row.uuid, row.pk)
 
 
 def key_from(cell: Cell, uuid: str | None, row_id: int) -> str:
-    """The key of a row that is not at hand."""
+    """The key of the row with this uuid, or with this id while it has none."""
     return uuid or f"{cell.uuid}:{row_id}"
 
 
-def cell_and_id(key: str) -> tuple[Cell, int] | None:
-    """What a ``cell-uuid:id`` names; ``None`` when ``key`` is none or names no cell."""
+def _cell_and_id(key: str) -> tuple[Cell, int] | None:
+    """What a ``cell-uuid:id`` names; ``None`` for any other key, or if there is no such cell."""
     cell_uuid, colon, row_id = key.partition(":")
     if not (colon and row_id.isascii() and row_id.isdigit() and 0 < int(row_id) <= MAX_ID):
         return None
@@ -141,13 +142,13 @@ def cell_and_id(key: str) -> tuple[Cell, int] | None:
 
 
 def by_key(queryset: "QuerySet[M, Any]", key: str) -> Found[Any]:
-    """The row that ``key_of`` names so; raises ``NotFound`` or ``MayBeMissing``.
+    """The row with this key; raises ``NotFound`` or ``MayBeMissing``.
 
-    A row that has got its uuid meanwhile is still found by its cell and id.
+    A row that has been given a uuid since is still found by its cell and id.
     """
     if ":" not in key:
         return by_uuid(AcrossCells(queryset), key)
-    place = cell_and_id(key)
+    place = _cell_and_id(key)
     if place is None:
         raise NotFound(key)
     cell, row_id = place
@@ -163,26 +164,28 @@ def by_key(queryset: "QuerySet[M, Any]", key: str) -> Found[Any]:
 def by_keys(
     queryset: "QuerySet[M, Any]", keys: Iterable[str]
 ) -> tuple[dict[str, Found[Any]], list[CellUnavailable]]:
-    """The rows with these keys (one query per cell for uuids, one for ids), and which cells did
-    not answer.  Keys of rows that are not there are left out.
+    """The rows with these keys, in their order, and the cells that did not answer.
+
+    Each cell gets one query for uuids and one for ids.  Keys of rows that do not exist are left
+    out.
     """
     wanted = list(dict.fromkeys(keys))
     uuids = [key.lower() for key in wanted if ":" not in key]
-    places = {key: place for key in wanted if (place := cell_and_id(key)) is not None}
+    places = {key: place for key in wanted if (place := _cell_and_id(key)) is not None}
     ids: dict[Cell, list[int]] = {}
     for cell, row_id in places.values():
         ids.setdefault(cell, []).append(row_id)
 
-    def ask(cell: Cell) -> tuple[dict[str, Any], dict[int, Any]]:
+    def rows_in(cell: Cell) -> tuple[dict[str, Any], dict[int, Any]]:
         rows = queryset.using(cell.alias)
-        by_its_uuid = {row.uuid: row for row in rows.filter(uuid__in=uuids)} if uuids else {}
-        by_its_id = {row.pk: row for row in rows.filter(id__in=ids[cell])} if cell in ids else {}
-        return by_its_uuid, by_its_id
+        with_uuid = {row.uuid: row for row in rows.filter(uuid__in=uuids)} if uuids else {}
+        with_id = {row.pk: row for row in rows.filter(id__in=ids[cell])} if cell in ids else {}
+        return with_uuid, with_id
 
-    answers = ask_cells(all_cells() if uuids else ids, ask)
+    answers = ask_cells(all_cells() if uuids else ids, rows_in)
     found: dict[str, Found[Any]] = {}
     for cell, (with_uuid, with_id) in answers.by_cell.items():
-        remember(cell, list(with_uuid))
+        remember(cell, with_uuid)
         for key in wanted:
             place = places.get(key)
             row = (

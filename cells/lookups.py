@@ -1,21 +1,24 @@
-"""Comparisons of text that mean the same in every database."""
+"""Comparisons of text that mean the same in every database, for any ``CharField``."""
 
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db.models import CharField
 from django.db.models.lookups import Exact, Lookup
 
 
-def beyond_utf8mb3(text: str) -> bool:
-    """Whether MySQL refuses to compare it with Nova's columns, which hold 16-bit characters."""
+def _beyond_utf8mb3(text: str) -> bool:
+    """Whether the text has characters that MySQL refuses to compare with Nova's columns.
+
+    Their character set is utf8mb3, which ends at U+FFFF.
+    """
     return max(text, default="") > "\uffff"
 
 
-@CharField.register_lookup
 class SameText(Exact):
-    """``host__same_text``: equal to the letter.  MySQL's usual collations ignore case, so there
-    the bytes are compared as well (as well: an index still narrows).
+    """``host__same_text``: equal, case and accents included.
+
+    MySQL's usual collations ignore both, so the bytes are compared there in addition to the
+    text, which an index can be used for.
     """
 
     lookup_name = "same_text"
@@ -27,15 +30,15 @@ class SameText(Exact):
         left, left_params = self.process_lhs(compiler, connection)
         right, right_params = self.process_rhs(compiler, connection)
         params = [*left_params, *right_params]
-        if beyond_utf8mb3(str(self.rhs)):
+        if _beyond_utf8mb3(str(self.rhs)):
             return f"BINARY {left} = {right}", params
         return f"({left} = {right} AND BINARY {left} = {right})", [*params, *params]
 
 
-@CharField.register_lookup
 class Like(Lookup):
-    """``hypervisor_hostname__like``: contains the pattern, in which ``%`` and ``_`` are wildcards
-    as in Nova's own query, and case does not count (as on MySQL; PostgreSQL's LIKE minds it).
+    """``hypervisor_hostname__like``: contains the pattern, whatever its case.
+
+    ``%`` and ``_`` are wildcards, as they are in Nova's own query.
     """
 
     lookup_name = "like"
@@ -44,15 +47,16 @@ class Like(Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, params = self.process_lhs(compiler, connection)
         pattern = f"%{str(self.rhs).lower()}%"
-        if connection.vendor == "mysql":  # whose collations take an accent for none
+        if connection.vendor == "mysql":  # whose collations ignore accents
             return f"LOWER({left}) LIKE BINARY %s", (*params, pattern)
         return rf"LOWER({left}) LIKE %s ESCAPE '\'", (*params, pattern)
 
 
-@CharField.register_lookup
 class Among(Lookup):
-    """``host__among=frozenset(...)``: one of many texts.  As ``in``, which spends several
-    microseconds on preparing each of them; give a frozenset, since Django walks over lists too.
+    """``host__among=frozenset(...)``: one of many texts.
+
+    As ``in``, but without preparing each of them, which takes several microseconds.  It has to
+    be a frozenset, since Django looks for expressions in lists.
     """
 
     lookup_name = "among"

@@ -1,9 +1,9 @@
-"""One list out of many cells, in any order, without fetching more than a page needs.
+"""One list of the rows of many cells, in any order, without fetching more than a page needs.
 
-Every cell sorts its own rows and gives only their sort keys and ids, and of those only so many
-as could be on the page; the keys are merged here, and whole rows are fetched for the page alone.
-The order is the same whatever the databases are: text by code point, nulls last in both
-directions, and what is equal by cell and then by id.
+Each cell sorts its own rows and returns only their sort keys and ids, no more of them than could
+be on the page.  The keys are merged here, and whole rows are fetched for the page alone.  The
+order does not depend on the databases: text is ordered by code point, nulls come last in both
+directions, and rows with equal keys are in order of cell and id.
 """
 
 import threading
@@ -29,12 +29,12 @@ Keys = tuple[Any, ...]
 Place = tuple[Cell, int]
 Row = tuple[Any, ...]
 
-#: How many rows of each cell are asked for at once, at most, before their number is known.
-AT_ONCE = 2_000
+#: Up to so many sort keys may be asked of each cell before it is known how many rows there are.
+MAX_FIRST_KEYS = 2_000
 
 
 class CodePoints(Func):
-    """Text ordered by code point, whatever the database's collation is."""
+    """Text that is ordered by code point, whatever the collation of the database."""
 
     output_field = TextField()
     arity = 1
@@ -57,10 +57,11 @@ class CodePoints(Func):
 
 @dataclass(frozen=True)
 class SortKey:
-    """What to sort by: a field's name, an expression, or what ``by`` says for each cell, which
-    may also be one plain value for all its rows.
+    """What to sort by.
 
-    ``text`` must be true for text, whose order would otherwise be each database's own.
+    ``by`` is a field's name, an expression, or a function from a cell to an expression; it may
+    also return a plain ``str``, which is then the value for all rows of that cell.  ``text``
+    must be true for text, or each database would order it in its own way.
     """
 
     by: str | Combinable | Callable[[Cell], Combinable | str]
@@ -68,12 +69,12 @@ class SortKey:
     text: bool = False
 
     @property
-    def differs(self) -> bool:
-        """Whether each cell has its own."""
+    def varies(self) -> bool:
+        """Whether the expression may be another in each cell."""
         return not isinstance(self.by, str | Combinable)
 
-    def of(self, cell: Cell) -> Combinable | str:
-        """The expression in ``cell``, or the one value there."""
+    def in_cell(self, cell: Cell) -> Combinable | str:
+        """The expression in ``cell``, or the value for all its rows."""
         if isinstance(self.by, str):
             return F(self.by)
         if isinstance(self.by, Combinable):
@@ -82,12 +83,10 @@ class SortKey:
 
 
 class CompiledQuery:
-    """A ``values_list()`` query for many cells, turned into SQL once.
+    """A ``values_list()`` query for many cells that is turned into SQL only once.
 
-    ``queryset`` names no database.
-
-    Building the SQL of a list's query takes Django a few milliseconds, as long as a cell takes to
-    answer it; for twenty cells it is the same text twenty times.
+    Building the SQL for a list takes Django a few milliseconds, as long as a cell takes to answer
+    it, and would give the same text for each cell.  ``queryset`` names no database.
     """
 
     def __init__(self, queryset: "QuerySet[Any, Any]") -> None:
@@ -96,7 +95,7 @@ class CompiledQuery:
         self._by_vendor: dict[str, tuple[str, Any, SQLCompiler, dict[int, Any]]] = {}
 
     def rows_in(self, cell: Cell) -> list[Row]:
-        """The cell's answer.  To be called on the cell's lane."""
+        """The rows in ``cell``.  To be called in the cell's executor."""
         connection = connections[cell.alias]
         with self._lock:
             found = self._by_vendor.get(connection.vendor)
@@ -119,9 +118,9 @@ class CompiledQuery:
 
 
 class MergedRows(Generic[M]):
-    """The rows of ``queryset_in(cell)`` of every cell as one list in the order of ``keys``.
+    """The rows of ``queryset_in(cell)`` of all cells as one list, in the order of ``keys``.
 
-    The querysets name no database; cells for which it returns the very same one share its SQL.
+    The querysets name no database.  Cells for which it returns the same object share its SQL.
     """
 
     def __init__(
@@ -135,10 +134,11 @@ class MergedRows(Generic[M]):
     def keys_in(
         self, cell: Cell, limit: int | None = None, *, backwards: bool = False
     ) -> list[Keys]:
-        """The keys and ids of the cell's first ``limit`` rows, or with ``backwards`` its last,
-        in order.  To be called on the cell's lane.
+        """The keys and ids, in order, of the first ``limit`` rows in ``cell``.
+
+        With ``backwards`` those of the last ``limit`` rows.  To be called in the cell's executor.
         """
-        by = [key.of(cell) for key in self.keys]
+        by = [key.in_cell(cell) for key in self.keys]
         found = self._query(cell, by, limit, backwards).rows_in(cell)
         for position, value in enumerate(by):
             if isinstance(value, str):
@@ -149,12 +149,12 @@ class MergedRows(Generic[M]):
         self, cell: Cell, by: Sequence[Combinable | str], limit: int | None, backwards: bool
     ) -> CompiledQuery:
         rows = self.queryset_in(cell)
-        own = cell if any(key.differs for key in self.keys) else None
+        shared_by = cell if any(key.varies for key in self.keys) else None  # None: by all cells
         with self._lock:
-            at = (id(rows), own, limit, backwards)
+            at = (id(rows), shared_by, limit, backwards)
             if at not in self._queries:
                 query = self._ordered(rows, by, limit, backwards)
-                self._queries[at] = (rows, CompiledQuery(query))
+                self._queries[at] = (rows, CompiledQuery(query))  # with rows, so that the id holds
             return self._queries[at][1]
 
     def _ordered(
@@ -164,7 +164,7 @@ class MergedRows(Generic[M]):
         limit: int | None,
         backwards: bool,
     ) -> "QuerySet[M, Any]":
-        """The query for the keys; what is one value in the whole cell is not asked for."""
+        """The query for the keys, without those that are one value for the whole cell."""
         names, order = [], []
         for number, (key, expression) in enumerate(zip(self.keys, by, strict=True)):
             if isinstance(expression, str):
@@ -180,11 +180,11 @@ class MergedRows(Generic[M]):
         return query
 
     def merge(self, by_cell: Mapping[Cell, Sequence[Keys]]) -> list[Place]:
-        """The rows of all cells in one order, from their keys (each cell's in order)."""
+        """The places of all rows in order, given the keys of each cell in order."""
         rows: list[tuple[Any, ...]] = [
             (*keys, cell) for cell, found in by_cell.items() for keys in found
         ]
-        # Sorting is stable, so what is equal stays in order of cell and id.
+        # Sorting is stable, so rows with equal keys stay in order of cell and id.
         for position in reversed(range(len(self.keys))):
             descending = self.keys[position].descending
             if any(row[position] is None for row in rows):
@@ -196,9 +196,9 @@ class MergedRows(Generic[M]):
     def window(
         self, counts: Mapping[Cell, int], start: int, stop: int
     ) -> tuple[list[Place], list[CellUnavailable]]:
-        """Rows ``start`` to ``stop`` of the list, given how many each cell has.
+        """Where rows ``start`` to ``stop`` of the list are, and the cells that did not answer.
 
-        Also which cells did not answer.  The nearer end of the list is where it is read from.
+        ``counts`` says how many rows each cell has; the list is read from its nearer end.
         """
         total = sum(counts.values())
         start, stop = min(start, total), min(stop, total)
@@ -231,9 +231,9 @@ class WholeRows(Generic[M]):
 
 
 def whole_rows(places: Sequence[Place], queryset: "QuerySet[M, Any]") -> WholeRows[M]:
-    """The rows at these places in their order: one query for each cell that has some.
+    """The rows at these places, in their order: one query for each cell that has any.
 
-    Rows that have gone meanwhile are left out.
+    Rows that have been deleted since are left out.
     """
     ids: dict[Cell, list[int]] = {}
     for cell, row_id in places:

@@ -1,4 +1,4 @@
-"""Tables of Nova's API database, and what models of cell tables have in common."""
+"""Tables of Nova's API database, and the base of the models of a cell's tables."""
 
 from typing import Any, ClassVar
 
@@ -8,8 +8,8 @@ from django.utils import timezone
 from cells.fields import UTCDateTimeField
 
 
-class Stamped(models.Model):
-    """``created_at`` and ``updated_at``, which nearly every table of Nova has."""
+class TimestampMixin(models.Model):
+    """``created_at`` and ``updated_at``, as in nearly every table of Nova (oslo.db's mixin)."""
 
     created_at = UTCDateTimeField(null=True, default=timezone.now)
     updated_at = UTCDateTimeField(null=True)
@@ -18,8 +18,8 @@ class Stamped(models.Model):
         abstract = True
 
 
-class SoftDeleted(Stamped):
-    """Rows that Nova never removes: ``deleted`` is 0 for a live one, else the row's own id."""
+class SoftDeleteMixin(TimestampMixin):
+    """Rows that stay when they are deleted: ``deleted`` is 0 for a live row, else the row's id."""
 
     deleted_at = UTCDateTimeField(null=True)
     deleted = models.IntegerField(null=True, default=0)
@@ -29,14 +29,14 @@ class SoftDeleted(Stamped):
 
 
 class LiveManager(models.Manager[Any]):
-    """Only rows that are not soft-deleted."""
+    """The rows that are not soft-deleted."""
 
     def get_queryset(self) -> models.QuerySet[Any]:
         return super().get_queryset().filter(deleted=0)
 
 
-class CellModel(SoftDeleted):
-    """A table that every cell has; it can only be used with its cell named.
+class CellModel(SoftDeleteMixin):
+    """A table that every cell has.  A query must name its cell: ``.using(cell.alias)``.
 
     ``objects`` are the live rows, ``with_deleted`` all of them.
     """
@@ -49,7 +49,7 @@ class CellModel(SoftDeleted):
         base_manager_name = "with_deleted"
 
 
-class CellMapping(Stamped):
+class CellMapping(TimestampMixin):
     """Where a cell's database and message queue are."""
 
     CELL0_UUID = "00000000-0000-0000-0000-000000000000"
@@ -68,7 +68,7 @@ class CellMapping(Stamped):
         return self.name or self.uuid
 
 
-class HostMapping(Stamped):
+class HostMapping(TimestampMixin):
     """Which cell a compute host is in."""
 
     id = models.AutoField(primary_key=True)
@@ -82,8 +82,8 @@ class HostMapping(Stamped):
         return self.host
 
 
-class Aggregate(Stamped):
-    """A set of hosts; one with an ``availability_zone`` in its metadata is a zone."""
+class Aggregate(TimestampMixin):
+    """A set of hosts; an availability zone if its metadata says so."""
 
     id = models.AutoField(primary_key=True)
     uuid = models.CharField(max_length=36, null=True, db_index=True)
@@ -96,7 +96,7 @@ class Aggregate(Stamped):
         return self.name or str(self.pk)
 
 
-class AggregateHost(Stamped):
+class AggregateHost(TimestampMixin):
     """A host that is in an aggregate."""
 
     id = models.AutoField(primary_key=True)
@@ -115,7 +115,7 @@ class AggregateHost(Stamped):
         return f"{self.host} in {self.aggregate_id}"
 
 
-class AggregateMetadata(Stamped):
+class AggregateMetadata(TimestampMixin):
     """A key and value of an aggregate."""
 
     id = models.AutoField(primary_key=True)

@@ -1,4 +1,4 @@
-"""What can be said of each cell's database: does it answer, is it new enough, what is in it."""
+"""Probing the database of each cell: does it answer, is its schema new enough, what is in it."""
 
 import time
 from collections.abc import Iterable
@@ -13,25 +13,20 @@ from django.db.models import Count, Q
 from cells.databases import managed_by_nova
 from cells.models import CellModel
 from cells.registry import Cell, all_cells
-from cells.scatter_gather import ask_cells
+from cells.scatter_gather import CELLS_AT_ONCE, ask_cells
 
-#: The table that Nova's uuid migration, and so the backfill, is about.
+#: The table whose rows may have no uuid yet; ``backfill_service_uuids`` fills them in.
 SERVICES = "services"
-
-#: How many cells are looked at at once: more would wait for each other in this process, and seem
-#: slow themselves.
-AT_ONCE = 20
 
 
 @dataclass
 class CellProbe:
-    """A cell and how it is.
+    """What was found in the database of a cell.
 
-    ``latency`` is one round trip to the database in seconds.  ``rows`` counts the live rows of
-    each table, ``without_uuid`` those among them that have no uuid yet (tables without any are
-    left out).  ``schema`` is the newest migration: Nova's revision, or Django's name of it.
-    ``problem`` says in one line why the cell cannot be read, ``advice`` what to do about what
-    was found.
+    ``latency`` is one round trip in seconds.  ``schema`` is the newest migration: Nova's revision
+    or the name of the portal's own.  ``rows`` counts the live rows of each table, and
+    ``without_uuid`` those that have no uuid yet, for tables that have any.  ``problem`` says in
+    one line why the cell cannot be read, and ``advice`` what to do about it.
     """
 
     cell: Cell
@@ -50,68 +45,61 @@ class CellProbe:
 
 
 def probe_cells(cells: Iterable[Cell] | None = None) -> list[CellProbe]:
-    """Look at every cell (or at these), a few at a time; one that hangs costs one deadline."""
+    """Probe every cell (or these), a few at a time; one that hangs costs one deadline."""
     cells = all_cells() if cells is None else tuple(cells)
-    checks: list[CellProbe] = []
-    for start in range(0, len(cells), AT_ONCE):
-        checks += _check(cells[start : start + AT_ONCE])
-    return checks
+    answers = ask_cells(cells, _connect, at_once=CELLS_AT_ONCE)
+    counts = ask_cells(answers.by_cell, _count_rows, at_once=CELLS_AT_ONCE)
+    probes = dict(answers.by_cell)
+    for unavailable in answers.missing:
+        probes[unavailable.cell] = CellProbe(unavailable.cell, problem=unavailable.cause)
+    for unavailable in counts.missing:
+        probes[unavailable.cell].problem = f"counting its rows: {unavailable.cause}"
+    for cell, (rows, without_uuid) in counts.by_cell.items():
+        probe = probes[cell]
+        probe.rows, probe.without_uuid = rows, without_uuid
+        if without_uuid.get(SERVICES) and probe.healthy:
+            probe.advice = "run: manage.py backfill_service_uuids"
+    return [probes[cell] for cell in cells]
 
 
-def _check(cells: Iterable[Cell]) -> list[CellProbe]:
-    looked = ask_cells(cells, _look)
-    counted = ask_cells(looked.by_cell, _count)
-    checks = dict(looked.by_cell)
-    for one in looked.missing:
-        checks[one.cell] = CellProbe(one.cell, problem=one.cause)
-    for one in counted.missing:
-        checks[one.cell].problem = f"counting its rows: {one.cause}"
-    for cell, (rows, without_uuid) in counted.by_cell.items():
-        check = checks[cell]
-        check.rows, check.without_uuid = rows, without_uuid
-        if without_uuid.get(SERVICES) and check.healthy:
-            check.advice = "run: manage.py backfill_service_uuids"
-    return [checks[cell] for cell in cells]
+def _connect(cell: Cell) -> CellProbe:
+    """Whether the cell answers, and whether its schema has all that the portal reads."""
+    probe = CellProbe(cell, reachable=True)
+    connection = connections[cell.alias]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")  # connects
+        started = time.monotonic()
+        cursor.execute("SELECT 1")
+        cursor.fetchone()
+        probe.latency = time.monotonic() - started
+    missing = _missing(cell)
+    probe.schema = _schema_version(cell.alias)
+    if missing:
+        ours = settings.EMBEDDED and not managed_by_nova(cell.alias)
+        probe.problem = _too_old(missing)
+        probe.advice = f"run: {'manage.py migrate' if ours else 'nova-manage db sync'}"
+    return probe
 
 
-def cell_models() -> list[type[CellModel]]:
+def _cell_models() -> list[type[CellModel]]:
     """The models of tables that every cell has."""
     return [model for model in apps.get_models() if issubclass(model, CellModel)]
 
 
-def _look(cell: Cell) -> CellProbe:
-    """Whether the cell answers, and whether its schema has what the portal reads."""
-    check = CellProbe(cell, reachable=True)
-    connection = connections[cell.alias]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")  # connects
-        began = time.monotonic()
-        cursor.execute("SELECT 1")
-        cursor.fetchone()
-        check.latency = time.monotonic() - began
-    missing = _missing(cell)
-    check.schema = schema_version(cell.alias)
-    if missing:
-        ours = settings.EMBEDDED and not managed_by_nova(cell.alias)
-        check.problem = _too_old(missing)
-        check.advice = f"run: {'manage.py migrate' if ours else 'nova-manage db sync'}"
-    return check
-
-
 def _missing(cell: Cell) -> list[str]:
-    """The tables and ``table.column``s that the portal reads and the cell does not have."""
+    """The tables and ``table.column``s that the portal reads and the cell lacks."""
     try:
-        for model in cell_models():
+        for model in _cell_models():
             model.with_deleted.using(cell.alias).filter(pk=0).first()
     except DatabaseError:
         columns = _columns(cell)
         missing: list[str] = []
-        for model in cell_models():
+        for model in _cell_models():
             table = model._meta.db_table
             if table not in columns:
                 missing.append(table)
                 continue
-            wanted = (one.column for one in model._meta.concrete_fields if one.column)
+            wanted = (field.column for field in model._meta.concrete_fields if field.column)
             missing += [f"{table}.{column}" for column in wanted if column not in columns[table]]
         if not missing:
             raise
@@ -120,12 +108,12 @@ def _missing(cell: Cell) -> list[str]:
 
 
 def _columns(cell: Cell) -> dict[str, set[str]]:
-    """The columns of those of our tables that the cell has."""
+    """The columns in the cell of each table that the portal reads."""
     introspection = connections[cell.alias].introspection
-    ours = {model._meta.db_table for model in cell_models()}
+    ours = {model._meta.db_table for model in _cell_models()}
     with connections[cell.alias].cursor() as cursor:
         return {
-            table: {one.name for one in introspection.get_table_description(cursor, table)}
+            table: {column.name for column in introspection.get_table_description(cursor, table)}
             for table in ours & set(introspection.table_names(cursor))
         }
 
@@ -136,8 +124,8 @@ def _too_old(missing: list[str]) -> str:
     return f"{', '.join(missing[:3])} missing: not a schema of Nova's, or too old"
 
 
-def schema_version(alias: str) -> str:
-    """The newest migration of a cell's database: Nova's revision, or the name of the portal's."""
+def _schema_version(alias: str) -> str:
+    """The newest migration of a database: Nova's revision or the name of the portal's own."""
     connection = connections[alias]
     tables = connection.introspection.table_names()
     for table, column in (("alembic_version", "version_num"), ("migrate_version", "version")):
@@ -148,23 +136,23 @@ def schema_version(alias: str) -> str:
             return str(row[0]) if row else ""
     if MigrationRecorder.Migration._meta.db_table not in tables:
         return ""
-    labels = {model._meta.app_label for model in cell_models()}
+    labels = {model._meta.app_label for model in _cell_models()}
     applied = MigrationRecorder(connection).migration_qs.filter(app__in=labels)
     newest = applied.order_by("-applied", "-id").values_list("app", "name").first()
     return ".".join(newest) if newest else ""
 
 
-def _count(cell: Cell) -> tuple[dict[str, int], dict[str, int]]:
-    """The live rows of each table, and how many of them have no uuid, as far as the schema goes."""
+def _count_rows(cell: Cell) -> tuple[dict[str, int], dict[str, int]]:
+    """How many live rows each table has, and how many of them no uuid, if its schema has both."""
     rows: dict[str, int] = {}
     without_uuid: dict[str, int] = {}
-    for model in cell_models():
+    for model in _cell_models():
         live, table = model.objects.using(cell.alias), model._meta.db_table
-        questions = {"rows": Count("pk")}
+        aggregates = {"rows": Count("pk")}
         if any(field.name == "uuid" and field.null for field in model._meta.concrete_fields):
-            questions["without_uuid"] = Count("pk", filter=Q(uuid=None))
+            aggregates["without_uuid"] = Count("pk", filter=Q(uuid=None))
         try:
-            counts = live.aggregate(**questions)
+            counts = live.aggregate(**aggregates)
         except DatabaseError:
             columns = _columns(cell).get(table, set())
             if "uuid" in columns:

@@ -1,8 +1,6 @@
-"""The cells there are now, from Nova's ``cell_mappings``, re-read while the portal runs."""
+"""The cells of the cloud, from Nova's ``cell_mappings``, which is re-read now and then."""
 
 import logging
-import threading
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import DatabaseError
 
+from cells.cache import CachedValue
 from cells.database_urls import DatabaseURLError, database_settings, fill_template
 from cells.databases import alias_of, cause_of, register
 from cells.models import CellMapping, HostMapping
@@ -21,11 +20,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell, as its mapping describes it.  Equal by uuid.
+    """A cell, as its mapping describes it.  Cells with the same uuid are equal.
 
-    ``id`` is its row in ``cell_mappings``; cells are in order of it, as in Nova.  ``problem``
-    says why its database URL cannot be used, if it cannot; ``disabled`` keeps the scheduler
-    away from a cell and nothing else, so a disabled cell is read like any other.
+    ``id`` is that of its row in ``cell_mappings``; cells are in order of it, as in Nova.
+    ``database`` is Django's settings for its database, and ``problem`` says why there are none,
+    or why they cannot be used.  ``disabled`` only keeps the scheduler away from a cell, so a
+    disabled cell is read like any other.
     """
 
     uuid: str
@@ -42,7 +42,7 @@ class Cell:
 
     @property
     def is_cell0(self) -> bool:
-        """Whether this is the cell of servers that were never scheduled; it has no hypervisors."""
+        """Whether this is the cell of servers that failed to schedule; it has no hypervisors."""
         return self.uuid == CellMapping.CELL0_UUID
 
     @property
@@ -52,7 +52,7 @@ class Cell:
 
     @property
     def server(self) -> str:
-        """Where the database is, without user and password."""
+        """``host:port/name`` of the database, or the path of its file."""
         if not self.database:
             return ""
         host = self.database["HOST"]
@@ -72,40 +72,28 @@ def _cell(mapping: CellMapping) -> Cell:
         url = fill_template(mapping.database_connection or "", main_url)
         database = database_settings(url, connect_timeout=settings.CELL_DEADLINE)
         if urlsplit(url).scheme == "sqlite" and not Path(database["NAME"]).exists():
-            problem = "its database file is gone"  # SQLite would make an empty one
+            problem = "its database file is gone"  # SQLite would create an empty one
     except DatabaseURLError as error:
         problem = f"database URL: {error}"
     return Cell(mapping.uuid, mapping.id, name, bool(mapping.disabled), database, problem)
 
 
-class _Known:
-    """The cells as last read; one per process."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.cells: tuple[Cell, ...] = ()
-        self.read_at = float("-inf")
-
-    def fresh(self) -> bool:
-        return time.monotonic() - self.read_at < settings.CELL_MAPPINGS_TTL
-
-    def read(self) -> None:
-        """Read the mappings again; when the API database is away, go on with what is known."""
-        try:
-            cells = tuple(_cell(mapping) for mapping in CellMapping.objects.order_by("id"))
-        except DatabaseError as error:
-            if not self.cells:
-                raise
-            logger.warning("cell mappings not re-read: %s", cause_of(error))
-        else:
-            for cell in cells:
-                if cell.database:
-                    register(cell.alias, cell.database)
-            self.cells = cells
-        self.read_at = time.monotonic()
+def _read_cells() -> tuple[Cell, ...]:
+    """The cells in ``cell_mappings``; those known already while the API database is away."""
+    try:
+        cells = tuple(_cell(mapping) for mapping in CellMapping.objects.order_by("id"))
+    except DatabaseError as error:
+        if not known_cells.last:
+            raise
+        logger.warning("cell mappings not re-read: %s", cause_of(error))
+        return known_cells.last
+    for cell in cells:
+        if cell.database:
+            register(cell.alias, cell.database)
+    return cells
 
 
-_known = _Known()
+known_cells = CachedValue(_read_cells, ttl=lambda: settings.CELL_MAPPINGS_TTL)
 
 
 def all_cells() -> tuple[Cell, ...]:
@@ -114,11 +102,7 @@ def all_cells() -> tuple[Cell, ...]:
     At most ``CELL_MAPPINGS_TTL`` seconds old.  Raises ``DatabaseError`` when the API database
     has never answered.
     """
-    if not _known.fresh():
-        with _known.lock:
-            if not _known.fresh():
-                _known.read()
-    return _known.cells
+    return known_cells.get()
 
 
 def compute_cells() -> tuple[Cell, ...]:
@@ -127,12 +111,12 @@ def compute_cells() -> tuple[Cell, ...]:
 
 
 def forget_cells() -> None:
-    """Read the mappings again at the next use: after the portal itself has changed them."""
-    _known.read_at = float("-inf")
+    """Read the mappings again at the next use: the portal itself has changed them."""
+    known_cells.expire()
 
 
 def cells_named(names: Iterable[str]) -> list[Cell]:
-    """The cells with these names or uuids; raises ``LookupError`` naming those there are not."""
+    """The cells with these names or uuids; ``LookupError`` names those that do not exist."""
     wanted = list(dict.fromkeys(names))
     cells = [cell for cell in all_cells() if cell.name in wanted or cell.uuid in wanted]
     unknown = [name for name in wanted if not any(name in (cell.name, cell.uuid) for cell in cells)]
@@ -143,33 +127,33 @@ def cells_named(names: Iterable[str]) -> list[Cell]:
 
 
 def cell_with_id(cell_id: int | None) -> Cell | None:
-    """The cell of that row in ``cell_mappings``."""
+    """The cell whose row in ``cell_mappings`` has this id."""
     return next((cell for cell in all_cells() if cell.id == cell_id), None)
 
 
-#: Longest list of hosts in one statement; longer ones are asked in parts.
-HOSTS_AT_ONCE = 10_000
-#: From so many hosts on, it pays to read a stretch of the index of host names first.
-A_STRETCH = 50
+#: How many hosts one statement may name.
+HOSTS_PER_QUERY = 10_000
+#: From so many hosts on it pays to read the range of the index that they are in first.
+RANGE_MIN_HOSTS = 50
 
 
 def cell_ids_of_hosts(hosts: Collection[str] | None = None) -> dict[str, int]:
-    """For each mapped host the id of its cell; all mapped hosts when ``hosts`` is not given.
+    """The id of its cell for each mapped host; for all mapped hosts unless ``hosts`` is given.
 
-    May have more hosts than were asked for.
+    There may be more hosts in it than were asked for.
     """
     mappings = HostMapping.objects.values_list("host", "cell_id")
     if hosts is None:
         return dict(mappings)
     found: dict[str, int] = {}
-    left = sorted(hosts)
-    if len(left) >= A_STRETCH:
-        # The hosts of a page are mostly neighbours by name, and one stretch of the index is
-        # read several times faster than each host in it is looked up.
-        stretch = mappings.filter(host__range=(left[0], left[-1]))
-        found.update(stretch.order_by("host")[: 2 * len(left)])
-        left = [host for host in left if host not in found]
-    for start in range(0, len(left), HOSTS_AT_ONCE):
-        some = frozenset(left[start : start + HOSTS_AT_ONCE])
-        found.update(mappings.filter(host__among=some))
+    remaining = sorted(hosts)
+    if len(remaining) >= RANGE_MIN_HOSTS:
+        # The hosts of a page are mostly neighbours by name, and reading a range of the index is
+        # several times faster than looking up each host in it.
+        in_range = mappings.filter(host__range=(remaining[0], remaining[-1]))
+        found.update(in_range.order_by("host")[: 2 * len(remaining)])
+        remaining = [host for host in remaining if host not in found]
+    for start in range(0, len(remaining), HOSTS_PER_QUERY):
+        batch = frozenset(remaining[start : start + HOSTS_PER_QUERY])
+        found.update(mappings.filter(host__among=batch))
     return found

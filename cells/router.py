@@ -15,11 +15,11 @@ from cells.models import CellModel
 
 
 class CellNotNamed(ImproperlyConfigured):
-    """A cell's model was used without saying which cell."""
+    """A model of a cell was used without naming the cell."""
 
 
 class CellRouter:
-    """One alias per cell; ``default`` and ``api`` beside them."""
+    """Routes to ``default`` and ``api``; to a cell only where a query or a row names it."""
 
     def db_for_read(self, model: type[models.Model], **hints: Any) -> str:
         if issubclass(model, CellModel):
@@ -35,8 +35,8 @@ class CellRouter:
 
     db_for_write = db_for_read
 
-    def allow_relation(self, one: models.Model, other: models.Model, **hints: Any) -> bool:
-        return one._state.db == other._state.db
+    def allow_relation(self, obj1: models.Model, obj2: models.Model, **hints: Any) -> bool:
+        return obj1._state.db == obj2._state.db
 
     def allow_migrate(
         self, db: str, app_label: str, model_name: str | None = None, **hints: Any

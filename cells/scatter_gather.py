@@ -1,10 +1,11 @@
-"""ScatterGather all cells side by side: the only place that loops over cells.
+"""Asking many cells side by side: the only place that loops over cells.
 
-A queryset is lazy and names no database, so it is built once and bound to each cell here.
+A queryset is lazy and names no database, so it is built once and bound to each cell here.  As
+in Nova's ``scatter_gather_cells``, an answer says which cells are missing from it.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,10 @@ from cells.registry import Cell, all_cells
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
+
+#: How many cells to ask at once where each answer is much work for this process: more of them
+#: would wait for each other here, and seem to be slow themselves.
+CELLS_AT_ONCE = 20
 
 
 @dataclass
@@ -39,110 +44,113 @@ class Answers(Generic[T]):
 
 
 class ScatterGather(Generic[T]):
-    """One question put to cells, side by side; all of it ends with one deadline."""
+    """Calls ``ask(cell)`` for many cells side by side, all within one ``CELL_DEADLINE``.
+
+    The deadline is counted from when this object was made.
+    """
 
     def __init__(self, ask: Callable[[Cell], T]) -> None:
         self._ask = ask
-        self._began = time.monotonic()
-        self._asked: list[Cell] = []
-        self._waiting: dict[Future[T], tuple[Cell, float]] = {}
+        self._started = time.monotonic()
+        self._submitted: list[Cell] = []
+        self._pending: dict[Future[T], tuple[Cell, float]] = {}  # and when each one times out
         self._results: dict[Cell, T] = {}
         self._causes: dict[Cell, str] = {}
 
     def submit(self, cells: Iterable[Cell]) -> None:
-        """Ask these cells too; those known to be away count as missing at once."""
+        """Ask these cells too; one that cannot be asked now is missing at once."""
         for cell in cells:
-            lane = executor_for(cell)
-            self._asked.append(cell)
+            executor = executor_for(cell)
+            self._submitted.append(cell)
             if cell.problem:
                 self._causes[cell] = cell.problem
-            elif lane.is_open():
-                self._causes[cell] = lane.health.last_error
+            elif executor.breaker.is_open():
+                self._causes[cell] = executor.breaker.last_error
             else:
-                future = lane.submit(partial(self._ask, cell))
-                late = min(self._began + settings.CELL_DEADLINE, time.monotonic() + lane.timeout())
-                self._waiting[future] = (cell, late)
+                future = executor.submit(partial(self._ask, cell))
+                times_out_at = min(
+                    self._started + settings.CELL_DEADLINE,
+                    time.monotonic() + executor.breaker.timeout(),
+                )
+                self._pending[future] = (cell, times_out_at)
 
     def gather(
-        self, seconds: float = float("inf"), enough: Callable[[T], bool] | None = None
+        self,
+        timeout: float = float("inf"),
+        stop_when: Callable[[T], bool] | None = None,
     ) -> bool:
         """Wait for the answers; ``False`` when some are still to come.
 
-        Ends when every cell has answered, failed or used up its deadline, when one answer is
-        ``enough``, or ``seconds`` after the question was first put.  An error that is not the
-        database's own is raised.
+        Returns when every cell has answered, failed or timed out, as soon as ``stop_when`` is
+        true of one answer, and at the latest ``timeout`` seconds after this object was made.
+        Raises an error of ``ask`` that is not a ``DatabaseError``.
         """
-        until = self._began + seconds
-        while self._waiting and time.monotonic() < until:
-            soonest = min(until, *(late for _, late in self._waiting.values()))
+        returns_at = self._started + timeout
+        while self._pending and time.monotonic() < returns_at:
+            next_at = min(returns_at, *(times_out_at for _, times_out_at in self._pending.values()))
             done, _ = wait(
-                self._waiting,
-                timeout=max(0, soonest - time.monotonic()),
+                self._pending,
+                timeout=max(0, next_at - time.monotonic()),
                 return_when=FIRST_COMPLETED,
             )
             for future in done:
-                cell, _ = self._waiting.pop(future)
+                cell, _ = self._pending.pop(future)
                 try:
                     result = self._results[cell] = future.result()
                 except DatabaseError as error:
                     self._causes[cell] = cause_of(error)
                 else:
-                    if enough is not None and enough(result):
-                        return not self._waiting
-            now = time.monotonic()
-            for future in [late for late, (_, at) in self._waiting.items() if at <= now]:
-                cell, _ = self._waiting.pop(future)
-                self._causes[cell] = _give_up(cell, future, now - self._began)
-        return not self._waiting
+                    if stop_when is not None and stop_when(result):
+                        return not self._pending
+            self._time_out()
+        return not self._pending
 
-    def first(self, wanted: Callable[[T], bool]) -> tuple[Cell, T] | None:
-        """The first cell, in their order, whose answer is wanted, with that answer."""
-        for cell, result in self.answers().by_cell.items():
-            if wanted(result):
-                return cell, result
-        return None
-
-    def counts(self, measure: Callable[[T], int]) -> int:
-        """The sum of ``measure`` over the answers that have arrived."""
-        return sum(measure(result) for result in self._results.values())
+    def _time_out(self) -> None:
+        """Stop waiting for the cells whose time is up."""
+        now = time.monotonic()
+        overdue = [future for future, (_, at) in self._pending.items() if at <= now]
+        for future in overdue:
+            cell, _ = self._pending.pop(future)
+            if future.cancel():  # it was never asked, so this is no failure of the cell
+                cause = "busy: all its connections are in use"
+            else:
+                cause = f"no answer within {now - self._started:.1f} s"
+                executor_for(cell).breaker.failed(cause)
+            self._causes[cell] = cause
 
     def answers(self) -> Answers[T]:
         """What has arrived so far, in the cells' order."""
         return Answers(
-            {cell: self._results[cell] for cell in self._asked if cell in self._results},
+            {cell: self._results[cell] for cell in self._submitted if cell in self._results},
             [
                 CellUnavailable(cell, self._causes[cell])
-                for cell in self._asked
+                for cell in self._submitted
                 if cell in self._causes
             ],
         )
 
 
 def ask_cells(
-    cells: Iterable[Cell],
-    ask: Callable[[Cell], T],
-    *,
-    enough: Callable[[T], bool] | None = None,
+    cells: Iterable[Cell], ask: Callable[[Cell], T], *, at_once: int | None = None
 ) -> Answers[T]:
-    """Call ``ask(cell)`` for all ``cells`` side by side, each on its own lane.
+    """Call ``ask(cell)`` for all ``cells`` side by side, each in its own executor.
 
-    Waits until each has answered or failed, for ``CELL_DEADLINE`` seconds at most; with
-    ``enough`` only until one answer satisfies it.  Cells that fail, that failed a moment ago or
-    that are late are in ``missing``; an error that is not the database's own is raised.
+    Waits until each has answered or failed, for ``CELL_DEADLINE`` seconds at most.  Cells that
+    fail, whose breaker is open or that do not answer in time are in ``missing``; an error that
+    is not a ``DatabaseError`` is raised.
+
+    With ``at_once`` only so many cells are asked at a time, each batch with its own deadline.
     """
-    asking = ScatterGather(ask)
-    asking.submit(cells)
-    asking.gather(enough=enough)
-    return asking.answers()
-
-
-def _give_up(cell: Cell, future: "Future[Any]", waited: float) -> str:
-    """Stop waiting for a cell; only one that was really asked counts as failed."""
-    if future.cancel():
-        return "busy: all its connections are in use"
-    cause = f"no answer within {waited:.1f} s"
-    executor_for(cell).failed(cause)
-    return cause
+    cells = tuple(cells)
+    batch_size = at_once or max(1, len(cells))
+    answers: Answers[T] = Answers()
+    for start in range(0, len(cells), batch_size):
+        batch = ScatterGather(ask)
+        batch.submit(cells[start : start + batch_size])
+        batch.gather()
+        answers.by_cell |= batch.answers().by_cell
+        answers.missing += batch.answers().missing
+    return answers
 
 
 @dataclass
@@ -171,16 +179,9 @@ class AcrossCells(Generic[M]):
         self.queryset = queryset
         self.cells = tuple(all_cells() if cells is None else cells)
 
-    def ask(
-        self,
-        question: Callable[["QuerySet[M, Any]"], T],
-        *,
-        enough: Callable[[T], bool] | None = None,
-    ) -> Answers[T]:
-        """Answer ``question`` about the queryset of every cell; see ``ask_cells``."""
-        return ask_cells(
-            self.cells, lambda cell: question(self.queryset.using(cell.alias)), enough=enough
-        )
+    def ask(self, evaluate: Callable[["QuerySet[M, Any]"], T]) -> Answers[T]:
+        """What ``evaluate`` makes of the queryset in every cell; see ``ask_cells``."""
+        return ask_cells(self.cells, lambda cell: evaluate(self.queryset.using(cell.alias)))
 
     def all(self) -> Answers[list[Any]]:
         """Every cell's rows."""
@@ -193,36 +194,43 @@ class AcrossCells(Generic[M]):
     def page(self, limit: int, after: tuple[Cell, int] | None = None) -> Page[Any]:
         """At most ``limit`` rows in Nova's order: cell by cell, in each by ``id``.
 
-        ``after`` is the cell and id of the last row of the page before.  Cells are asked in
-        waves of one, two, four ... until the page is full, so that a small page does not fetch
-        every cell's rows.  When a cell has not answered after a quarter of the deadline, all
-        that are left are asked at once: however many cells hang, a page waits one deadline.
+        ``after`` is the cell and id of the last row of the page before.
         """
         cells = self.cells
         if after is not None:
             cells = cells[cells.index(after[0]) :]
 
-        def ask(cell: Cell) -> list[Any]:
+        def rows_in(cell: Cell) -> list[Any]:
             rows = self.queryset.using(cell.alias).order_by("id")
             if after is not None and cell == after[0]:
                 rows = rows.filter(id__gt=after[1])
             return list(rows[:limit])
 
-        asking = ScatterGather(ask)
-        asked, wave = 0, 1
-        while asked < len(cells) and asking.counts(len) < limit:
-            asking.submit(cells[asked : asked + wave])
-            asked += wave
-            if not asking.gather(settings.CELL_DEADLINE / 4):
-                asking.submit(cells[asked:])
-                asked = len(cells)
-                asking.gather()
-            wave *= 2
-        answers = asking.answers()
+        answers = _ask_until_full(cells, rows_in, limit)
         page: Page[Any] = Page([], answers.missing)
-        room = limit
         for cell, rows in answers.by_cell.items():
-            if rows[:room]:
-                page.by_cell.append((cell, rows[:room]))
-                room -= len(rows[:room])
+            if rows := rows[: limit - len(page)]:
+                page.by_cell.append((cell, rows))
         return page
+
+
+def _ask_until_full(
+    cells: Sequence[Cell], rows_in: Callable[[Cell], list[T]], limit: int
+) -> Answers[list[T]]:
+    """Ask cells for their rows, in order, until there are ``limit`` rows or no more cells.
+
+    They are asked in batches of one, two, four ..., so that a small page does not fetch every
+    cell's rows.  If a cell has not answered after a quarter of the deadline, all that are left
+    are asked at once: however many cells hang, this takes one deadline.
+    """
+    scatter_gather = ScatterGather(rows_in)
+    asked, batch_size = 0, 1
+    while asked < len(cells) and sum(map(len, scatter_gather.answers().values())) < limit:
+        scatter_gather.submit(cells[asked : asked + batch_size])
+        asked += batch_size
+        batch_size *= 2
+        if not scatter_gather.gather(settings.CELL_DEADLINE / 4):
+            scatter_gather.submit(cells[asked:])
+            asked = len(cells)
+            scatter_gather.gather()
+    return scatter_gather.answers()

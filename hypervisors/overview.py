@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, IntegerField, Q, Sum, Value, When
 from django.utils import timezone
 
-from cells.executors import CellUnavailable, Health, executor_for
+from cells.executors import CellUnavailable, CircuitBreaker, executor_for
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
@@ -51,7 +51,7 @@ class CellOverview:
     """A cell: how it answers, and what is in it if it did."""
 
     cell: Cell
-    health: Health
+    breaker: CircuitBreaker
     numbers: Numbers | None
     cause: str = ""
 
@@ -81,7 +81,7 @@ def overview() -> Overview:
     return Overview(
         [
             CellOverview(
-                cell, executor_for(cell).health, answers.by_cell.get(cell), causes.get(cell, "")
+                cell, executor_for(cell).breaker, answers.by_cell.get(cell), causes.get(cell, "")
             )
             for cell in cells
         ],

@@ -133,7 +133,7 @@ class CellMappingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Cells"),
-            "checks": [(check, executor_for(check.cell).health) for check in checks],
+            "checks": [(check, executor_for(check.cell).breaker) for check in checks],
             "now": timezone.now(),
         }
         return TemplateResponse(request, "admin/cells/cellmapping/cells.html", context)

@@ -64,14 +64,16 @@ def watch_connections() -> None:
 
 
 def settle(seconds: float = 5) -> None:
-    """Wait until the lanes have nothing to do: a search that has found its row leaves cells that
-    are still answering.  Cells that have failed may hang, so they are not waited for.
+    """Wait until no cell is being asked any more.
+
+    A search that has found its row leaves cells that are still answering.  Those that have failed
+    may hang, so they are not waited for.
     """
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if all(
-            lane.health.failed or (lane._spare == lane._threads)
-            for lane in list(_executors.values())
+            executor.pending == 0 or not executor.breaker.is_closed()
+            for executor in list(_executors.values())
         ):
             return
         time.sleep(0.002)

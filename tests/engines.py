@@ -239,7 +239,7 @@ def forget_cloud() -> None:
     """Forget what the portal knows of the databases that were used until now."""
     close_executors()
     forget_cells()
-    locate._seen.clear()
+    locate.last_seen.clear()
     ContentType.objects.clear_cache()
 
 

@@ -23,13 +23,13 @@ ENGINE = {"sqlite": "sqlite3"}
 
 
 def as_json(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The exit code of ``cells --json``, and what it says by the cells' names."""
+    """The exit code of ``cells --json``, and what it says about each cell, by name."""
     code = 0
     try:
         call_command("cells", "--json")
     except SystemExit as error:
         code = int(str(error.code))
-    return code, {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    return code, {cell["name"]: cell for cell in json.loads(capsys.readouterr().out)}
 
 
 def as_text(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -38,7 +38,7 @@ def as_text(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_cells_that_are_well(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_healthy_cells(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cell = cloud.cell("cell1")
     cloud.host("cell1", "one")
     cloud.host("cell1", "two", service={"uuid": None})
@@ -48,12 +48,12 @@ def test_cells_that_are_well(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -
     code, cells = as_json(capsys)
     assert code == 0
     assert list(cells) == ["cell0", "cell1", "cell2", "cell3"]
-    one = cells["cell1"]
-    assert one.pop("latency_ms") < 1000
-    assert "0" in one.pop("schema")
-    server = one.pop("server")
+    shown = cells["cell1"]
+    assert shown.pop("latency_ms") < 1000
+    assert "0" in shown.pop("schema")
+    server = shown.pop("server")
     assert str(connections[cell.alias].settings_dict["NAME"]) in server
-    assert one == {
+    assert shown == {
         "name": "cell1",
         "uuid": cell.uuid,
         "alias": cell.alias,
@@ -110,7 +110,11 @@ def test_a_hung_cell_costs_one_deadline(
     code, cells = as_json(capsys)
     assert code == 1
     assert cells["cell2"]["problem"].startswith("no answer within ")
-    assert [name for name, one in cells.items() if one["reachable"]] == ["cell0", "cell1", "cell3"]
+    assert [name for name, cell in cells.items() if cell["reachable"]] == [
+        "cell0",
+        "cell1",
+        "cell3",
+    ]
 
 
 @pytest.mark.server
@@ -120,9 +124,11 @@ def test_a_login_that_is_refused(cloud: Cloud, capsys: pytest.CaptureFixture[str
     cloud.point("cell2", f"{scheme}://{login}:not-the-password@{rest.rpartition('@')[2]}")
     code, cells = as_json(capsys)
     assert code == 1
-    # The suite's own PostgreSQL trusts whoever it knows.
-    said = {"mysql": "Access denied", "postgresql": 'role "nobody" does not exist'}[cloud.engine]
-    assert said in cells["cell2"]["problem"]
+    # The suite's own PostgreSQL trusts every user it has.
+    expected = {"mysql": "Access denied", "postgresql": 'role "nobody" does not exist'}[
+        cloud.engine
+    ]
+    assert expected in cells["cell2"]["problem"]
     assert "not-the-password" not in json.dumps(cells)
 
 
@@ -187,16 +193,16 @@ def test_nova_migrates_what_is_novas(
 def test_a_database_without_tables(cloud: Cloud, tmp_path: Path) -> None:
     with scratch_databases(cloud, tmp_path) as scratch:
         cloud.point("cell2", scratch.create("empty"))
-        (check,) = probe_cells([cloud.cell("cell2")])
-    assert check.reachable
-    assert "missing" in check.problem
-    assert check.rows == {}
+        (probe,) = probe_cells([cloud.cell("cell2")])
+    assert probe.reachable
+    assert "missing" in probe.problem
+    assert probe.rows == {}
 
 
 def test_a_database_file_that_is_gone(cloud: Cloud, tmp_path: Path) -> None:
     cloud.point("cell2", f"sqlite:///{tmp_path}/gone.sqlite3")
-    (check,) = probe_cells([cloud.cell("cell2")])
-    assert (check.reachable, check.problem) == (False, "its database file is gone")
+    (probe,) = probe_cells([cloud.cell("cell2")])
+    assert (probe.reachable, probe.problem) == (False, "its database file is gone")
     assert not (tmp_path / "gone.sqlite3").exists()
 
 

@@ -1,4 +1,4 @@
-"""Database URLs, as Django's tools and nova.conf write them."""
+"""Database URLs, as in nova.conf and as Django's tools write them."""
 
 import string
 from typing import Any
@@ -44,7 +44,7 @@ def test_an_sqlite_url_is_a_path() -> None:
     assert read("sqlite:////var/lib/portal/api.sqlite3")["NAME"] == "/var/lib/portal/api.sqlite3"
 
 
-def test_little_is_enough() -> None:
+def test_most_parts_may_be_left_out() -> None:
     settings = read("postgresql:///nova?host=/run/postgresql")
     assert (settings["HOST"], settings["PORT"], settings["USER"]) == ("/run/postgresql", "", "")
     assert settings["NAME"] == "nova"
@@ -82,14 +82,14 @@ def test_no_error_repeats_a_password(password: str) -> None:
 
 
 @given(SECRETS.filter(lambda text: "@" not in text))
-def test_passwords_are_made_unreadable(password: str) -> None:
+def test_passwords_are_hidden(password: str) -> None:
     shown = without_password(f'could not connect to "mysql://nova:{password}$3cret$@db/nova"')
     assert "$3cret$" not in shown
     assert shown.endswith('mysql://nova:***@db/nova"')
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
         ("", "not a database URL"),
         ("nova.sqlite3", "not a database URL"),
@@ -99,8 +99,8 @@ def test_passwords_are_made_unreadable(password: str) -> None:
         ("mysql://db/", "no database"),
     ],
 )
-def test_what_cannot_be_read_is_said(url: str, says: str) -> None:
-    with pytest.raises(DatabaseURLError, match=says):
+def test_an_unreadable_url_is_explained(url: str, message: str) -> None:
+    with pytest.raises(DatabaseURLError, match=message):
         read(url)
 
 
@@ -114,7 +114,7 @@ def test_only_the_drivers_own_options_are_passed_on() -> None:
     assert read("postgresql://db/nova?sslmode=require&x=y")["OPTIONS"]["sslmode"] == "require"
 
 
-def test_waiting_has_an_end_on_every_server() -> None:
+def test_waiting_is_limited_on_every_server() -> None:
     mysql = read("mysql://db/nova")["OPTIONS"]
     assert (mysql["connect_timeout"], mysql["read_timeout"], mysql["write_timeout"]) == (2, 10, 10)
     postgresql = read("postgresql://db/nova")["OPTIONS"]
@@ -144,7 +144,7 @@ def test_templates_are_filled_from_the_main_url(template: str, filled: str) -> N
     assert fill_template(template, MAIN) == filled
 
 
-def test_a_password_in_a_template_arrives_unharmed() -> None:
+def test_a_password_in_a_template_is_unchanged() -> None:
     url = fill_template("{scheme}://{username}:{password}@{hostname}/nova_cell1", MAIN)
     assert read(url)["PASSWORD"] == "s@cret"
 
@@ -158,12 +158,12 @@ def test_templates_of_several_hosts() -> None:
 
 
 @pytest.mark.parametrize("template", ["{user}://", "{port1}", "{", "{0}", "{hostname.x}"])
-def test_a_template_with_an_unknown_name_is_said(template: str) -> None:
+def test_a_template_with_an_unknown_name_is_refused(template: str) -> None:
     with pytest.raises(DatabaseURLError):
         fill_template(template, MAIN)
 
 
-def test_a_main_url_that_cannot_be_read_is_said() -> None:
+def test_an_unreadable_main_url_is_refused() -> None:
     with pytest.raises(DatabaseURLError) as raised:
         fill_template("{scheme}://{hostname}:{port}/nova", "mysql://nova:pass#word@db/nova")
     assert "pass" not in str(raised.value)

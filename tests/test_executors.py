@@ -1,4 +1,4 @@
-"""Lanes: a few threads per cell, and what is known of its health."""
+"""Executors: a few threads for each cell, behind a circuit breaker."""
 
 import logging
 import threading
@@ -17,11 +17,11 @@ from tests.servers import SilentServer, free_port
 
 
 @pytest.fixture
-def lane(cloud: Cloud) -> Iterator[CellExecutor]:
-    """A lane of cell1."""
-    lane = CellExecutor(cloud.cell("cell1"))
-    yield lane
-    lane.close()
+def executor(cloud: Cloud) -> Iterator[CellExecutor]:
+    """An executor of cell1."""
+    executor = CellExecutor(cloud.cell("cell1"))
+    yield executor
+    executor.close()
 
 
 def count_services(cell: Cell) -> Callable[[], int]:
@@ -29,7 +29,7 @@ def count_services(cell: Cell) -> Callable[[], int]:
 
 
 def threads_of(cell: Cell) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == f"lane-{cell.name}"]
+    return [thread for thread in threading.enumerate() if thread.name == f"executor-{cell.name}"]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -42,18 +42,20 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 # --- threads --------------------------------------------------------------------------------------
 
 
-def test_an_answer_and_an_error_arrive(lane: CellExecutor) -> None:
-    assert lane.submit(count_services(lane.cell)).result(10) == 0
+def test_an_answer_and_an_error_arrive(executor: CellExecutor) -> None:
+    assert executor.submit(count_services(executor.cell)).result(10) == 0
     error = ValueError("its own")
 
     def fail() -> None:
         raise error
 
-    assert lane.submit(fail).exception(10) is error
-    assert not lane.health.failed
+    assert executor.submit(fail).exception(10) is error
+    assert executor.breaker.is_closed()
 
 
-def test_a_lane_has_at_most_so_many_threads(lane: CellExecutor, settings: Settings) -> None:
+def test_an_executor_has_at_most_so_many_threads(
+    executor: CellExecutor, settings: Settings
+) -> None:
     settings.CELL_MAX_WORKERS = 3
     release = threading.Event()
     running = threading.Semaphore(0)
@@ -63,130 +65,130 @@ def test_a_lane_has_at_most_so_many_threads(lane: CellExecutor, settings: Settin
         release.wait(30)
         return threading.current_thread().name
 
-    futures = [lane.submit(hang) for _ in range(8)]
+    futures = [executor.submit(hang) for _ in range(8)]
     for _ in range(3):
         assert running.acquire(timeout=10)
     assert not running.acquire(timeout=0.1), "a fourth is running"
     release.set()
-    assert [future.result(10) for future in futures] == ["lane-cell1"] * 8
-    assert len(threads_of(lane.cell)) == 3
-    wait_until(lambda: lane._spare == 3)
+    assert [future.result(10) for future in futures] == ["executor-cell1"] * 8
+    assert len(threads_of(executor.cell)) == 3
+    wait_until(lambda: executor.pending == 0)
 
 
-def test_an_idle_thread_is_used_again(lane: CellExecutor) -> None:
+def test_an_idle_thread_is_used_again(executor: CellExecutor) -> None:
     names = set()
     for _ in range(5):
-        names.add(lane.submit(threading.get_ident).result(10))
-        wait_until(lambda: lane._spare == 1)
+        names.add(executor.submit(threading.get_ident).result(10))
+        wait_until(lambda: executor.pending == 0)
     assert len(names) == 1
 
 
-def test_a_closed_lane_ends_its_threads_and_finishes_its_work(lane: CellExecutor) -> None:
+def test_a_closed_executor_finishes_its_work_and_ends_its_threads(executor: CellExecutor) -> None:
     release = threading.Event()
-    first = lane.submit(lambda: release.wait(30))
-    others = [lane.submit(count_services(lane.cell)) for _ in range(6)]
-    lane.close()
-    late = lane.submit(count_services(lane.cell))
+    first = executor.submit(lambda: release.wait(30))
+    others = [executor.submit(count_services(executor.cell)) for _ in range(6)]
+    executor.close()
+    late = executor.submit(count_services(executor.cell))
     release.set()
     assert first.result(10) is True
     assert [future.result(10) for future in [*others, late]] == [0] * 7
-    wait_until(lambda: not threads_of(lane.cell))
+    wait_until(lambda: not threads_of(executor.cell))
 
 
-def test_threads_never_keep_the_process_alive(lane: CellExecutor) -> None:
-    lane.submit(count_services(lane.cell)).result(10)
-    assert all(thread.daemon for thread in threads_of(lane.cell))
+def test_threads_never_keep_the_process_alive(executor: CellExecutor) -> None:
+    executor.submit(count_services(executor.cell)).result(10)
+    assert all(thread.daemon for thread in threads_of(executor.cell))
 
 
-# --- which lane -----------------------------------------------------------------------------------
+# --- which executor -------------------------------------------------------------------------------
 
 
-def test_a_cell_keeps_its_lane_until_its_database_changes(cloud: Cloud) -> None:
-    lane = executor_for(cloud.cell("cell1"))
-    assert executor_for(cloud.cell("cell1")) is lane
-    assert executor_for(cloud.cell("cell2")) is not lane
-    lane.submit(count_services(lane.cell)).result(10)
+def test_a_cell_keeps_its_executor_until_its_database_changes(cloud: Cloud) -> None:
+    executor = executor_for(cloud.cell("cell1"))
+    assert executor_for(cloud.cell("cell1")) is executor
+    assert executor_for(cloud.cell("cell2")) is not executor
+    executor.submit(count_services(executor.cell)).result(10)
 
     moved = cloud.point("cell1", cloud.url("cell3"))
     cloud.add_service("cell3", "compute-3")
     new = executor_for(moved)
-    assert new is not lane
+    assert new is not executor
     assert new.submit(count_services(moved)).result(10) == 1
     wait_until(lambda: len(threads_of(moved)) == 1)
 
 
-def test_closing_all_forgets_their_health(cloud: Cloud) -> None:
+def test_closing_all_forgets_what_their_breakers_know(cloud: Cloud) -> None:
     cell = cloud.cell("cell1")
-    executor_for(cell).failed("a cause")
-    assert executor_for(cell).is_open()
+    executor_for(cell).breaker.failed("a cause")
+    assert executor_for(cell).breaker.is_open()
     close_executors()
-    assert not executor_for(cell).is_open()
+    assert not executor_for(cell).breaker.is_open()
 
 
-# --- health ---------------------------------------------------------------------------------------
+# --- the breaker ----------------------------------------------------------------------------------
 
 
-def test_health_is_from_the_last_answer(
-    lane: CellExecutor, caplog: pytest.LogCaptureFixture
+def test_the_breaker_knows_the_last_answer(
+    executor: CellExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "cells.executors")
-    assert (lane.health.answered_at, lane.health.latency) == (None, None)
-    lane.submit(count_services(lane.cell)).result(10)
-    assert lane.health.answered_at == pytest.approx(time.time(), abs=5)
-    assert lane.health.latency is not None
-    assert 0 < lane.health.latency < 10
+    assert (executor.breaker.answered_at, executor.breaker.latency) == (None, None)
+    executor.submit(count_services(executor.cell)).result(10)
+    assert executor.breaker.answered_at == pytest.approx(time.time(), abs=5)
+    assert executor.breaker.latency is not None
+    assert 0 < executor.breaker.latency < 10
 
-    lane.failed("first cause")
-    lane.failed("second cause")
-    assert (lane.health.failed, lane.health.last_error) == (True, "second cause")
-    lane.submit(count_services(lane.cell)).result(10)
-    assert (lane.health.failed, lane.health.last_error) == (False, "")
+    executor.breaker.failed("first cause")
+    executor.breaker.failed("second cause")
+    assert (not executor.breaker.is_closed(), executor.breaker.last_error) == (True, "second cause")
+    executor.submit(count_services(executor.cell)).result(10)
+    assert (not executor.breaker.is_closed(), executor.breaker.last_error) == (False, "")
     assert [record.getMessage() for record in caplog.records] == [
         "cell cell1 does not answer: first cause",
         "cell cell1 answers again",
     ]
 
 
-def test_a_failed_cell_is_skipped_for_a_while_and_then_probed(
-    lane: CellExecutor, settings: Settings
+def test_the_breaker_is_open_for_a_while_and_then_half_open(
+    executor: CellExecutor, settings: Settings
 ) -> None:
     settings.CELL_RETRY_AFTER = 0.2
     settings.CELL_DEADLINE = 4
-    assert (lane.is_open(), lane.timeout()) == (False, 4)
-    lane.failed("a cause")
-    assert (lane.is_open(), lane.timeout()) == (True, 1)
+    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (False, 4)
+    executor.breaker.failed("a cause")
+    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (True, 1)
     time.sleep(0.25)
-    assert (lane.is_open(), lane.timeout()) == (False, 1)
-    lane.answered(0.1)
-    assert (lane.is_open(), lane.timeout()) == (False, 4)
+    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (False, 1)
+    executor.breaker.succeeded(0.1)
+    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (False, 4)
 
 
 def test_a_cell_that_refuses_has_failed(cloud: Cloud, dead_cell: Cell) -> None:
-    lane = executor_for(dead_cell)
-    error = lane.submit(count_services(dead_cell)).exception(10)
+    executor = executor_for(dead_cell)
+    error = executor.submit(count_services(dead_cell)).exception(10)
     assert isinstance(error, DatabaseError)
-    assert lane.health.failed
-    assert "refused" in lane.health.last_error
-    assert "\n" not in lane.health.last_error
+    assert not executor.breaker.is_closed()
+    assert "refused" in executor.breaker.last_error
+    assert "\n" not in executor.breaker.last_error
 
 
 def test_no_cause_has_a_password(cloud: Cloud, short_deadline: float) -> None:
     for scheme in ("mysql", "postgresql"):
         cell = cloud.point("cell2", f"{scheme}://nova:$3cret@127.0.0.1:{free_port()}/nova")
-        lane = executor_for(cell)
-        lane.submit(count_services(cell)).exception(10)
-        assert lane.health.last_error
-        assert "$3cret" not in lane.health.last_error
+        executor = executor_for(cell)
+        executor.submit(count_services(cell)).exception(10)
+        assert executor.breaker.last_error
+        assert "$3cret" not in executor.breaker.last_error
 
 
-def test_a_statement_that_fails_is_not_the_cells_fault(lane: CellExecutor) -> None:
+def test_a_statement_that_fails_is_not_the_cells_fault(executor: CellExecutor) -> None:
     def misspelt() -> None:
-        with connections[lane.cell.alias].cursor() as cursor:
+        with connections[executor.cell.alias].cursor() as cursor:
             cursor.execute("SELECT nothing FROM nowhere")
 
-    assert isinstance(lane.submit(misspelt).exception(10), DatabaseError)
-    assert not lane.health.failed
-    assert lane.submit(count_services(lane.cell)).result(10) == 0
+    assert isinstance(executor.submit(misspelt).exception(10), DatabaseError)
+    assert executor.breaker.is_closed()
+    assert executor.submit(count_services(executor.cell)).result(10) == 0
 
 
 def test_connecting_to_a_hung_server_ends(cloud: Cloud, settings: Settings) -> None:
@@ -194,16 +196,16 @@ def test_connecting_to_a_hung_server_ends(cloud: Cloud, settings: Settings) -> N
     scheme = "mysql" if cloud.engine == "mysql" else "postgresql"
     with SilentServer() as server:
         cell = cloud.point("cell2", f"{scheme}://nova:secret@127.0.0.1:{server.port}/nova")
-        lane = executor_for(cell)
-        assert isinstance(lane.submit(count_services(cell)).exception(30), DatabaseError)
-        assert lane.health.failed
+        executor = executor_for(cell)
+        assert isinstance(executor.submit(count_services(cell)).exception(30), DatabaseError)
+        assert not executor.breaker.is_closed()
 
 
 # --- connections that died while they were idle ---------------------------------------------------
 
 
 def kill_connections(cloud: Cloud, name: str) -> int:
-    """Have the server end every connection to a cell's database; how many there were."""
+    """Have the server end every connection to a cell's database; returns how many."""
     database = cloud.cell(name).database["NAME"]
     with connections["api"].cursor() as cursor:
         if cloud.engine == "postgresql":
@@ -214,29 +216,29 @@ def kill_connections(cloud: Cloud, name: str) -> int:
             return len(cursor.fetchall())
         cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [database])
         ids = [row[0] for row in cursor.fetchall()]
-        for one in ids:
-            cursor.execute(f"KILL {one}")
+        for connection_id in ids:
+            cursor.execute(f"KILL {connection_id}")
         return len(ids)
 
 
 @pytest.mark.server
-def test_an_idle_connection_that_died_is_replaced(cloud: Cloud, lane: CellExecutor) -> None:
+def test_an_idle_connection_that_died_is_replaced(cloud: Cloud, executor: CellExecutor) -> None:
     cloud.add_service("cell1", "compute-1")
-    connections[lane.cell.alias].close()
+    connections[executor.cell.alias].close()
     started = threading.Barrier(4)
 
     def count_all_at_once() -> int:
         started.wait(10)
-        return Service.objects.using(lane.cell.alias).count()
+        return Service.objects.using(executor.cell.alias).count()
 
-    assert [lane.submit(count_all_at_once) for _ in range(4)][-1].result(10) == 1
-    wait_until(lambda: lane._spare == 4)
+    assert [executor.submit(count_all_at_once) for _ in range(4)][-1].result(10) == 1
+    wait_until(lambda: executor.pending == 0)
     assert kill_connections(cloud, "cell1") >= 4
     time.sleep(0.2)
-    futures = [lane.submit(count_all_at_once) for _ in range(4)]
+    futures = [executor.submit(count_all_at_once) for _ in range(4)]
     started.reset()
     assert [future.result(10) for future in futures] == [1] * 4
-    assert not lane.health.failed
+    assert executor.breaker.is_closed()
 
 
 @pytest.mark.server

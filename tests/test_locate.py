@@ -64,7 +64,7 @@ def test_a_uuid_seen_in_a_list_is_found_with_one_query(
     assert queries.counts() == {"cell2": 1}
 
 
-def test_what_was_seen_is_only_a_hint(
+def test_where_a_uuid_was_seen_is_only_a_hint(
     cloud: Cloud, uuids: dict[str, str], count_queries: Counting
 ) -> None:
     """The row has moved to another cell since."""
@@ -80,7 +80,7 @@ def test_what_was_seen_is_only_a_hint(
     assert queries.counts() == {"cell3": 1}
 
 
-def test_a_uuid_that_is_gone_is_not_found(cloud: Cloud, uuids: dict[str, str]) -> None:
+def test_a_uuid_of_a_deleted_row_is_not_found(cloud: Cloud, uuids: dict[str, str]) -> None:
     by_uuid(services(), uuids["cell1"])
     Service.objects.using(cloud.cell("cell1").alias).update(deleted=1)
     with pytest.raises(NotFound):
@@ -89,13 +89,15 @@ def test_a_uuid_that_is_gone_is_not_found(cloud: Cloud, uuids: dict[str, str]) -
         by_uuid(services(), str(uuid.uuid4()))
 
 
-def test_capitals_do_not_matter(cloud: Cloud, uuids: dict[str, str]) -> None:
+def test_a_uuid_may_be_in_upper_case(cloud: Cloud, uuids: dict[str, str]) -> None:
     for _ in range(2):
         assert by_uuid(services(), uuids["cell2"].upper()).cell.name == "cell2"
 
 
 @pytest.mark.parametrize("text", ["", "x" * 37, "\0", "\U0001f422", "\n", "%", "'"])
-def test_what_is_no_uuid_is_not_found(cloud: Cloud, uuids: dict[str, str], text: str) -> None:
+def test_text_that_is_not_a_uuid_is_not_found(
+    cloud: Cloud, uuids: dict[str, str], text: str
+) -> None:
     with pytest.raises(NotFound):
         by_uuid(services(), text)
 
@@ -110,11 +112,11 @@ def test_only_these_cells_are_searched(
     assert queries.counts() == {"cell2": 1, "cell3": 1}
 
 
-def test_what_is_remembered_has_a_limit(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locate, "_SEEN_AT_MOST", 100)
+def test_only_so_many_uuids_are_remembered(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locate.last_seen, "max_length", 100)
     for start in range(0, 1000, 10):
         locate.remember(cloud.cell("cell1"), [f"uuid-{start + more}" for more in range(10)])
-    assert 0 < len(locate._seen) <= 110
+    assert 0 < len(locate.last_seen) <= 110
 
 
 # --- by integer id --------------------------------------------------------------------------------
@@ -156,15 +158,15 @@ def test_an_id_that_no_row_can_have_is_not_asked_for(
     assert len(queries) == 0
 
 
-# --- with a cell away -----------------------------------------------------------------------------
+# --- while a cell does not answer -----------------------------------------------------------------
 
 
 @pytest.fixture
-def with_cell2_away(cloud: Cloud, uuids: dict[str, str], dead_cell: Cell) -> None:
+def while_cell2_is_away(cloud: Cloud, uuids: dict[str, str], dead_cell: Cell) -> None:
     """Every cell had a service, and cell2 refuses connections now."""
 
 
-@pytest.mark.usefixtures("with_cell2_away")
+@pytest.mark.usefixtures("while_cell2_is_away")
 class TestCellAway:
     def test_what_another_cell_has_is_found(self, uuids: dict[str, str]) -> None:
         assert by_uuid(services(), uuids["cell3"]).cell.name == "cell3"
@@ -172,7 +174,7 @@ class TestCellAway:
     def test_what_no_other_cell_has_may_be_there(self, uuids: dict[str, str]) -> None:
         with pytest.raises(MayBeMissing, match="cell cell2: ") as raised:
             by_uuid(services(), uuids["cell2"])
-        assert [one.cell.name for one in raised.value.missing] == ["cell2"]
+        assert [unavailable.cell.name for unavailable in raised.value.missing] == ["cell2"]
 
     def test_it_may_be_there_when_it_was_seen_there(
         self, uuids: dict[str, str], dead_cell: Cell

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from cells.availability_zones import forget_zones
+from cells.availability_zones import zones_by_cell
 from cells.merge import CodePoints
 from cells.models import CellMapping
 from cells.registry import forget_cells
@@ -81,9 +81,9 @@ def cell_rows(cell: str) -> st.SearchStrategy[Any]:
 
 
 orders = st.lists(
-    st.tuples(st.sampled_from([one.name for one in HypervisorAdmin.columns]), st.booleans()),
+    st.tuples(st.sampled_from([column.name for column in HypervisorAdmin.columns]), st.booleans()),
     max_size=3,
-    unique_by=lambda one: one[0],
+    unique_by=lambda order: order[0],
 )
 filters = st.fixed_dictionaries(
     {},
@@ -124,7 +124,7 @@ class OneDatabase:
                     cloud.map_host(host, cell)
         for zone in sorted(set(ZONES.values())):
             cloud.add_aggregate(zone, [host for host in ZONES if ZONES[host] == zone], zone=zone)
-        forget_zones()
+        zones_by_cell.expire()
         self.places: dict[int, tuple[str, int]] = {}
 
     def fill(self, rows: dict[str, Any]) -> None:
@@ -276,8 +276,8 @@ def pages(query: dict[str, str]) -> list[tuple[str, int]]:
         first,
         *(change_list(query | {"p": str(n + 1)}) for n in range(1, first.paginator.num_pages)),
     ]
-    assert all(len(one.result_list) == 3 for one in shown[:-1])
-    return [(row.cell.name, row.row.id) for one in shown for row in one.result_list]
+    assert all(len(page.result_list) == 3 for page in shown[:-1])
+    return [(row.cell.name, row.row.id) for page in shown for row in page.result_list]
 
 
 @given(
@@ -299,7 +299,7 @@ def test_merged_list_is_that_of_one_database(
     one_database.fill(rows)
     with pytest.MonkeyPatch.context() as patch:
         if not keys_first:  # every page by counting first, as long lists are
-            patch.setattr("portal.console.changelist.AT_ONCE", 0)
+            patch.setattr("portal.console.changelist.MAX_FIRST_KEYS", 0)
         for query, order in views:
             o = ".".join(f"-{name}" if descending else name for name, descending in order)
             expected = [one_database.places[n.id] for n in one_database.rows(query, order)]

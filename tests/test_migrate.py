@@ -1,4 +1,4 @@
-"""``manage.py migrate``: every database that is the portal's, none that is Nova's."""
+"""``manage.py migrate``: every database that the portal manages and none that Nova does."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def own_aliases(db: None) -> Iterator[None]:
 
 @pytest.fixture
 def fresh(own_aliases: None, tmp_path: Path) -> Path:
-    """An embedded portal of which nothing has been migrated: files that are not there yet."""
+    """An embedded portal before its first migration: its files do not exist yet."""
     for alias in ("default", "api"):
         register(alias, database(f"sqlite:///{tmp_path}/{alias}.sqlite3"))
     return tmp_path
@@ -40,7 +40,7 @@ def tables(alias: str) -> set[str]:
     return set(connections[alias].introspection.table_names())
 
 
-def test_everything_that_is_embedded(fresh: Path) -> None:
+def test_embedded_all_databases_are_migrated(fresh: Path) -> None:
     call_command("migrate", verbosity=0)
     assert {"auth_user", "portal_apitoken"} <= tables("default")
     assert not {"services", "cell_mappings"} & tables("default")
@@ -88,12 +88,12 @@ def test_a_cell_by_its_name(fresh: Path) -> None:
     assert "services" in tables("cell-c8c8c8c8-0000-4000-8000-000000000008")
 
 
-def test_a_cell_there_is_not(cloud: Cloud) -> None:
+def test_an_unknown_cell(cloud: Cloud) -> None:
     with pytest.raises(CommandError, match="no cell called cell77; there are: cell0, cell1"):
         call_command("migrate", "--database", "cell77")
 
 
-def test_attached_only_the_portals_own(fresh: Path, settings: Settings) -> None:
+def test_attached_only_the_portals_own_is_migrated(fresh: Path, settings: Settings) -> None:
     settings.EMBEDDED = False
     call_command("migrate", verbosity=0)
     assert "auth_user" in tables("default")
@@ -101,7 +101,7 @@ def test_attached_only_the_portals_own(fresh: Path, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", ["api", "cell1"])
-def test_a_database_of_novas_is_refused(cloud: Cloud, name: str) -> None:
+def test_a_database_of_nova_is_refused(cloud: Cloud, name: str) -> None:
     alias = name if name == "api" else cloud.cell(name).alias
     with made_by_nova([alias]):
         before = schema_of(alias)
@@ -111,7 +111,7 @@ def test_a_database_of_novas_is_refused(cloud: Cloud, name: str) -> None:
         assert schema_of(alias) == before
 
 
-def test_the_portals_own_may_not_be_in_a_database_of_novas(cloud: Cloud, own_aliases: None) -> None:
+def test_the_portals_own_may_not_be_in_a_database_of_nova(cloud: Cloud, own_aliases: None) -> None:
     register("default", database(cloud.api_url))
     forget_connection("default")
     with made_by_nova(["api"]):

@@ -1,4 +1,4 @@
-"""The cells there are, read from cell_mappings while the portal runs."""
+"""The cells of the cloud, read from cell_mappings while the portal runs."""
 
 import threading
 import time
@@ -21,6 +21,7 @@ from cells.registry import (
     cells_named,
     compute_cells,
     forget_cells,
+    known_cells,
 )
 from services.models import Service
 from tests.clouds import Cloud
@@ -44,7 +45,7 @@ def test_cells_are_in_the_order_of_their_rows(cloud: Cloud) -> None:
     assert [cell.name for cell in all_cells()] == [*CELLS, "late", "early"]
 
 
-def test_what_is_known_of_a_cell(cloud: Cloud) -> None:
+def test_a_cell_is_what_its_mapping_says(cloud: Cloud) -> None:
     cell = cloud.cell("cell2")
     assert (cell.uuid, cell.id, cell.disabled, cell.problem) == (CELLS["cell2"], 3, False, "")
     assert cell.alias == f"cell-{CELLS['cell2']}"
@@ -64,7 +65,7 @@ def test_cell0_has_no_hypervisors(cloud: Cloud) -> None:
     assert [cell.name for cell in compute_cells()] == ["cell1", "cell2", "cell3"]
 
 
-def test_cells_without_a_name_are_called_something(cloud: Cloud) -> None:
+def test_cells_without_a_name_get_one(cloud: Cloud) -> None:
     CellMapping.objects.filter(uuid__in=[CELLS["cell0"], CELLS["cell1"]]).update(name=None)
     forget_cells()
     assert [cell.name for cell in all_cells()][:2] == ["cell0", CELLS["cell1"]]
@@ -126,7 +127,7 @@ def test_a_cell_keeps_its_alias_when_it_is_renamed(cloud: Cloud) -> None:
     assert after.alias == before.alias
 
 
-def test_mappings_are_read_once_for_all_who_ask_at_once(
+def test_mappings_are_read_once_for_all_threads(
     cloud: Cloud, count_queries: Callable[[], AbstractContextManager[Queries]]
 ) -> None:
     forget_cells()
@@ -159,17 +160,14 @@ def test_when_the_api_database_is_away_the_known_cells_stay(cloud: Cloud) -> Non
     assert all_cells() == known
 
 
-def test_when_the_api_database_never_answered_that_is_an_error(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cells.registry._known.cells", ())
+def test_when_the_api_database_never_answered_that_is_an_error(cloud: Cloud) -> None:
+    known_cells.clear()
     lose_the_api_database()
-    forget_cells()
     with pytest.raises(DatabaseError):
         all_cells()
 
 
-# --- finding one ----------------------------------------------------------------------------------
+# --- finding a cell -------------------------------------------------------------------------------
 
 
 def test_cells_are_found_by_name_and_uuid(cloud: Cloud) -> None:
@@ -178,7 +176,7 @@ def test_cells_are_found_by_name_and_uuid(cloud: Cloud) -> None:
     assert cells_named([]) == []
 
 
-def test_an_unknown_name_is_said_with_the_known_ones(cloud: Cloud) -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones(cloud: Cloud) -> None:
     with pytest.raises(LookupError, match="no cell called x, y; there are: cell0, cell1"):
         cells_named(["cell1", "x", "y"])
 
@@ -205,10 +203,10 @@ def test_mappings_of_hosts_are_complete(
     unmapped: set[str],
     data: st.DataObject,
 ) -> None:
-    """Every mapped host that was asked for is there, with its own cell, whatever its spelling."""
-    monkeypatch.setattr("cells.registry.A_STRETCH", data.draw(st.sampled_from([1, 1000])))
-    monkeypatch.setattr("cells.registry.HOSTS_AT_ONCE", data.draw(st.integers(1, 20)))
-    if cloud.engine == "mysql":  # its unique index knows no capitals
+    """Every mapped host that was asked for is there, with its own cell, whatever its case."""
+    monkeypatch.setattr("cells.registry.RANGE_MIN_HOSTS", data.draw(st.sampled_from([1, 1000])))
+    monkeypatch.setattr("cells.registry.HOSTS_PER_QUERY", data.draw(st.integers(1, 20)))
+    if cloud.engine == "mysql":  # its unique index ignores case
         mapped = set({host.lower(): host for host in sorted(mapped)}.values())
     HostMapping.objects.all().delete()
     asked = unmapped - mapped

@@ -1,4 +1,4 @@
-"""Which database a model is in, and that nothing falls back to another."""
+"""Which database a model is in; nothing falls back to another."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +21,7 @@ from tests.engines import tables_of
 CELL_MODELS = [Service, ComputeNode, Instance, Migration]
 
 
-def test_every_model_of_a_cell_is_known_here() -> None:
+def test_every_model_of_a_cell_is_tested_here() -> None:
     assert {model for model in apps.get_models() if issubclass(model, CellModel)} == {*CELL_MODELS}
 
 
@@ -80,7 +80,7 @@ def test_a_node_finds_the_service_of_its_own_cell(cloud: Cloud) -> None:
         (ApiToken, "default"),
     ],
 )
-def test_the_others_have_one_database(model: type[models.Model], alias: str) -> None:
+def test_other_models_have_one_database(model: type[models.Model], alias: str) -> None:
     assert router.db_for_read(model) == alias
     assert router.db_for_write(model) == alias
 
@@ -102,12 +102,12 @@ def schema_of(alias: str) -> dict[str, list[str]]:
         }
 
 
-# --- databases that are Nova's ------------------------------------------------------------------
+# --- databases that Nova manages ------------------------------------------------------------------
 
 
 @pytest.fixture(params=["alembic_version", "migrate_version"])
 def of_nova(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[str]:
-    """cell1's alias; its database bears the mark of Nova's migrations."""
+    """cell1's alias; its database has the version table of Nova's migrations."""
     alias = cloud.cell("cell1").alias
     with connections[alias].cursor() as cursor:
         cursor.execute(f"CREATE TABLE {request.param} (version_num varchar(32))")

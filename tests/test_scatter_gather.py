@@ -1,4 +1,4 @@
-"""ScatterGather all cells: side by side, with deadlines, and in pages."""
+"""Asking many cells: side by side, with a deadline, and in pages."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from cells.executors import executor_for
 from cells.registry import Cell
-from cells.scatter_gather import AcrossCells, ask_cells
+from cells.scatter_gather import AcrossCells, ScatterGather, ask_cells
 from services.models import Service
 from tests.clouds import Cloud
 from tests.counting import Queries
@@ -27,7 +27,7 @@ SLACK = 1.5
 
 @contextmanager
 def taking(at_least: float, at_most: float) -> Iterator[None]:
-    """The block takes so many seconds."""
+    """The block must take so many seconds."""
     began = time.monotonic()
     yield
     assert at_least <= time.monotonic() - began <= at_most
@@ -44,7 +44,7 @@ def hanging(cloud: Cloud, *names: str) -> Iterator[None]:
 
 
 def add_services(cloud: Cloud, *, but: str = "") -> None:
-    """A service in every cell (but one), called by the cell's name."""
+    """A service in every cell (but one), on a host named like the cell."""
     for cell in cloud.cells:
         if cell.name != but:
             cloud.add_service(cell, cell.name)
@@ -55,7 +55,7 @@ def hosts(answers: Any) -> list[str]:
 
 
 def missing(answers: Any) -> dict[str, str]:
-    return {one.cell.name: one.cause for one in answers.missing}
+    return {unavailable.cell.name: unavailable.cause for unavailable in answers.missing}
 
 
 SERVICES = Service.objects.all()
@@ -118,6 +118,24 @@ def test_cells_are_asked_side_by_side(cloud: Cloud) -> None:
     assert sorted(answers.values()) == [0, 1, 2, 3]
 
 
+def test_only_so_many_cells_are_asked_at_once(cloud: Cloud) -> None:
+    together = threading.Barrier(2)
+    running: list[int] = []
+
+    def ask(cell: Cell) -> str:
+        running.append(1)
+        together.wait(10)  # two are asked at a time
+        assert len(running) <= 2
+        together.wait(10)
+        running.pop()
+        return cell.name
+
+    answers = ask_cells(cloud.cells, ask, at_once=2)
+    assert list(answers.values()) == ["cell0", "cell1", "cell2", "cell3"]
+    answers = ask_cells([], ask, at_once=2)
+    assert (answers.by_cell, answers.missing) == ({}, [])
+
+
 def test_an_error_that_is_not_the_databases_is_raised(cloud: Cloud) -> None:
     def ask(cell: Cell) -> None:
         if cell.name == "cell2":
@@ -127,7 +145,7 @@ def test_an_error_that_is_not_the_databases_is_raised(cloud: Cloud) -> None:
         ask_cells(cloud.cells, ask)
 
 
-def test_one_answer_may_be_enough(cloud: Cloud) -> None:
+def test_one_answer_may_end_the_wait(cloud: Cloud) -> None:
     release = threading.Event()
 
     def ask(cell: Cell) -> str:
@@ -135,8 +153,11 @@ def test_one_answer_may_be_enough(cloud: Cloud) -> None:
             release.wait(10)
         return cell.name
 
+    search = ScatterGather(ask)
     with taking(0, 2):
-        answers = ask_cells(cloud.cells, ask, enough=lambda name: name == "cell2")
+        search.submit(cloud.cells)
+        assert not search.gather(stop_when=lambda name: name == "cell2")
+    answers = search.answers()
     release.set()
     assert list(answers.values()) == ["cell2"]
     assert answers.missing == []
@@ -162,7 +183,7 @@ def test_a_hung_cell_costs_the_deadline_and_no_more(cloud: Cloud, hung_cell: Cel
     assert missing(answers)["cell2"].startswith("no answer within ")
 
 
-def test_a_cell_that_hung_is_skipped_at_once(cloud: Cloud, hung_cell: Cell) -> None:
+def test_a_cell_that_hung_is_missing_at_once(cloud: Cloud, hung_cell: Cell) -> None:
     AcrossCells(SERVICES).all()
     for _ in range(3):
         with taking(0, SLACK):
@@ -178,7 +199,7 @@ def test_several_hung_cells_together_cost_one_deadline(cloud: Cloud, short_deadl
     assert [cell.name for cell in answers.by_cell] == ["cell1"]
 
 
-def test_a_hung_cell_uses_up_its_own_lane_only(
+def test_a_hung_cell_uses_up_its_own_threads_only(
     cloud: Cloud, hung_cell: Cell, settings: Settings
 ) -> None:
     settings.CELL_RETRY_AFTER = 0.001  # ask it every time
@@ -198,17 +219,17 @@ def test_a_hung_cell_uses_up_its_own_lane_only(
     assert causes == {"no answer", "busy: all its connections are in use"}
 
 
-def test_a_busy_lane_is_not_a_failed_cell(cloud: Cloud, short_deadline: float) -> None:
+def test_a_busy_executor_is_not_a_failed_cell(cloud: Cloud, short_deadline: float) -> None:
     release = threading.Event()
     cell = cloud.cell("cell1")
-    lane = executor_for(cell)
-    busy = [lane.submit(lambda: release.wait(30)) for _ in range(4)]
+    executor = executor_for(cell)
+    busy = [executor.submit(lambda: release.wait(30)) for _ in range(4)]
     answers = AcrossCells(SERVICES).all()
     assert missing(answers) == {"cell1": "busy: all its connections are in use"}
-    assert not lane.is_open()
+    assert not executor.breaker.is_open()
     release.set()
-    for one in busy:
-        one.result(10)
+    for future in busy:
+        future.result(10)
     assert AcrossCells(SERVICES).all().complete
 
 
@@ -315,11 +336,11 @@ def test_pages_joined_are_the_whole_list(cloud: Cloud, ids: list[set[int]], limi
 def test_a_page_may_begin_after_any_row(
     cloud: Cloud, ids: list[set[int]], limit: int, number: int, marker: int
 ) -> None:
-    """Also after one that is not there (any more)."""
+    """Also after a row that does not exist (any more)."""
     whole = fill(cloud, ids)
     cell = cloud.cells[number]
     page = AcrossCells(SERVICES).page(limit, (cell, marker))
-    assert rows_of(page) == [one for one in whole if one > (cell.name, marker)][:limit]
+    assert rows_of(page) == [place for place in whole if place > (cell.name, marker)][:limit]
 
 
 def test_a_page_asks_no_more_cells_than_it_needs(
@@ -352,7 +373,7 @@ def test_a_page_waits_for_one_deadline_however_many_cells_hang(
         with taking(SHORT_DEADLINE, SHORT_DEADLINE + SLACK):
             page = AcrossCells(SERVICES).page(10)
     assert [row.host for _, row in page.rows] == ["compute-1"]
-    assert [one.cell.name for one in page.missing] == ["cell0", "cell2", "cell3"]
+    assert [unavailable.cell.name for unavailable in page.missing] == ["cell0", "cell2", "cell3"]
 
 
 def test_a_cell_is_probed_also_while_another_hangs(
@@ -360,12 +381,12 @@ def test_a_cell_is_probed_also_while_another_hangs(
 ) -> None:
     settings.CELL_RETRY_AFTER = 0.001
     cloud.add_service("cell3", "compute-3")
-    executor_for(cloud.cell("cell3")).failed("a cause")
+    executor_for(cloud.cell("cell3")).breaker.failed("a cause")
     time.sleep(0.01)
     page = AcrossCells(SERVICES).page(10)
     assert [row.host for _, row in page.rows] == ["compute-3"]
-    assert [one.cell.name for one in page.missing] == ["cell2"]
-    assert not executor_for(cloud.cell("cell3")).health.failed
+    assert [unavailable.cell.name for unavailable in page.missing] == ["cell2"]
+    assert executor_for(cloud.cell("cell3")).breaker.is_closed()
 
 
 def test_a_page_that_is_full_before_a_hung_cell_does_not_wait(

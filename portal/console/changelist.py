@@ -20,7 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from cells.executors import CellUnavailable
-from cells.merge import AT_ONCE, CompiledQuery, Keys, MergedRows, Place, whole_rows
+from cells.merge import MAX_FIRST_KEYS, CompiledQuery, Keys, MergedRows, Place, whole_rows
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
 from portal.console.columns import Column, Label, ListedRow
@@ -154,7 +154,7 @@ class AcrossCellsChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         stop = max(1, self.page_num) * self.list_per_page
-        first_keys = stop if stop <= AT_ONCE else None
+        first_keys = stop if stop <= MAX_FIRST_KEYS else None
         answers = ask_cells(all_cells(), partial(self._count_in, first_keys=first_keys))
         self.missing = answers.missing
         self.counted = answers.by_cell

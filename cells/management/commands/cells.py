@@ -1,4 +1,4 @@
-"""``manage.py cells``: each cell's database at a glance."""
+"""``manage.py cells``: the databases of all cells at a glance."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from rich.text import Text
 from cells.databases import cause_of
 from cells.probes import SERVICES, CellProbe, probe_cells
 
-#: Headings, and whether the column holds numbers.
+#: The headings, and whether the column has numbers.
 COLUMNS = {
     "name": False,
     "alias (cell-uuid)": False,
@@ -31,9 +31,9 @@ COLUMNS = {
     "instances": True,
     "state": False,
 }
-#: Those that a narrow terminal may show on several lines.
+#: Columns that may be folded in a narrow terminal.
 FOLDED = ("alias (cell-uuid)", "server")
-#: Columns of a terminal that is wide enough for all of them.
+#: From so many characters on, a terminal is wide enough for all columns.
 WIDE = 140
 
 
@@ -47,61 +47,65 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        logging.getLogger("cells.executors").setLevel(logging.ERROR)  # said below
+        logging.getLogger("cells.executors").setLevel(logging.ERROR)  # the table says it
         try:
-            checks = probe_cells()
+            probes = probe_cells()
         except DatabaseError as error:
             advice = " (without a fleet yet, run: manage.py demo)" if settings.EMBEDDED else ""
             raise CommandError(
                 f"the API database does not answer: {cause_of(error)}{advice}"
             ) from None
         if options["json"]:
-            self.stdout.write(json.dumps([as_json(check) for check in checks], indent=2))
-        elif not checks:
+            self.stdout.write(json.dumps([as_json(probe) for probe in probes], indent=2))
+        elif not probes:
             self.stdout.write("No cells are mapped.")
         else:
-            self.table(checks)
-        if not all(check.healthy for check in checks):
+            self.table(probes)
+        if not all(probe.healthy for probe in probes):
             sys.exit(1)
 
-    def table(self, checks: list[CellProbe]) -> None:
-        """A table, as wide as it needs to be; then what is wrong and what to do."""
+    def table(self, probes: list[CellProbe]) -> None:
+        """A table, as wide as it needs to be; then what is wrong and what to do about it."""
         if self.stdout.isatty():
-            console = Console()
-            shown = [heading for heading in COLUMNS if heading != "schema" or console.width >= WIDE]
-            table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-            for heading in shown:
-                table.add_column(
-                    heading,
-                    justify="right" if COLUMNS[heading] else "left",
-                    overflow="fold",
-                    no_wrap=heading not in FOLDED,
-                )
-            for check in checks:
-                texts = dict(zip(COLUMNS, line(check), strict=True))
-                row = [Text(texts[heading]) for heading in shown]
-                row[-1].stylize("green" if check.healthy else "bold red")
-                table.add_row(*row)
-            console.print(table)
+            print_table(probes)
         else:
-            lines = [list(COLUMNS), *(line(check) for check in checks)]
-            widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-            for one in lines:
+            rows = [list(COLUMNS), *(texts_of(probe) for probe in probes)]
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+            for row in rows:
                 aligned = (
-                    text.rjust(width) if number else text.ljust(width)
-                    for text, width, number in zip(one, widths, COLUMNS.values(), strict=True)
+                    text.rjust(width) if is_number else text.ljust(width)
+                    for text, width, is_number in zip(row, widths, COLUMNS.values(), strict=True)
                 )
                 self.stdout.write("  ".join(aligned).rstrip())
-        for check in checks:
-            said = "; ".join(text for text in (check.problem, check.advice) if text)
-            if said:
-                self.stdout.write(f"{check.cell.name}: {said}")
+        for probe in probes:
+            if notes := "; ".join(filter(None, (probe.problem, probe.advice))):
+                self.stdout.write(f"{probe.cell.name}: {notes}")
 
 
-def line(check: CellProbe) -> list[str]:
-    """The texts of a row."""
-    cell = check.cell
-    rows = check.rows
+def print_table(probes: list[CellProbe]) -> None:
+    """Print the table to a terminal, with colors and as many columns as it has room for."""
+    console = Console()
+    shown = [heading for heading in COLUMNS if heading != "schema" or console.width >= WIDE]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in shown:
+        table.add_column(
+            heading,
+            justify="right" if COLUMNS[heading] else "left",
+            overflow="fold",
+            no_wrap=heading not in FOLDED,
+        )
+    for probe in probes:
+        texts = dict(zip(COLUMNS, texts_of(probe), strict=True))
+        row = [Text(texts[heading]) for heading in shown]
+        row[-1].stylize("green" if probe.healthy else "bold red")
+        table.add_row(*row)
+    console.print(table)
+
+
+def texts_of(probe: CellProbe) -> list[str]:
+    """What each column says of the cell."""
+    cell = probe.cell
+    rows = probe.rows
 
     def number(count: int | None) -> str:
         return "-" if count is None else str(count)
@@ -111,24 +115,24 @@ def line(check: CellProbe) -> list[str]:
         cell.alias,
         cell.engine or "-",
         cell.server or "-",
-        check.schema.partition("_")[0] or "-",
-        f"{1000 * check.latency:.2f}" if check.latency is not None else "-",
+        probe.schema.partition("_")[0] or "-",
+        f"{1000 * probe.latency:.2f}" if probe.latency is not None else "-",
         number(rows.get(SERVICES)),
-        number(check.without_uuid.get(SERVICES, 0) if SERVICES in rows else None),
+        number(probe.without_uuid.get(SERVICES, 0) if SERVICES in rows else None),
         number(rows.get("compute_nodes")),
         number(rows.get("instances")),
-        state(check),
+        state(probe),
     ]
 
 
-def state(check: CellProbe) -> str:
-    """``ok``, ``too old`` or ``unreachable``, and whether the cell is disabled."""
-    word = "ok" if check.healthy else "unusable" if check.reachable else "unreachable"
-    return f"{word}, disabled" if check.cell.disabled else word
+def state(probe: CellProbe) -> str:
+    """``ok``, ``unusable`` or ``unreachable``, and whether the cell is disabled."""
+    word = "ok" if probe.healthy else "unusable" if probe.reachable else "unreachable"
+    return f"{word}, disabled" if probe.cell.disabled else word
 
 
-def as_json(check: CellProbe) -> dict[str, Any]:
-    cell = check.cell
+def as_json(probe: CellProbe) -> dict[str, Any]:
+    cell = probe.cell
     return {
         "name": cell.name,
         "uuid": cell.uuid,
@@ -136,11 +140,11 @@ def as_json(check: CellProbe) -> dict[str, Any]:
         "engine": cell.engine,
         "server": cell.server,
         "disabled": cell.disabled,
-        "reachable": check.reachable,
-        "latency_ms": None if check.latency is None else round(1000 * check.latency, 2),
-        "schema": check.schema,
-        "rows": check.rows,
-        "without_uuid": check.without_uuid,
-        "problem": check.problem,
-        "advice": check.advice,
+        "reachable": probe.reachable,
+        "latency_ms": None if probe.latency is None else round(1000 * probe.latency, 2),
+        "schema": probe.schema,
+        "rows": probe.rows,
+        "without_uuid": probe.without_uuid,
+        "problem": probe.problem,
+        "advice": probe.advice,
     }

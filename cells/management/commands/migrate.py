@@ -1,4 +1,4 @@
-"""Django's ``migrate``, over every database that the portal owns and none that Nova does."""
+"""Django's ``migrate``, for every database that the portal owns and none that Nova manages."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ API_ALIAS = "api"
 
 
 class Unusable(CommandError):
-    """The database cannot be reached."""
+    """The database cannot be reached, or its URL cannot be read."""
 
 
 class Command(migrate.Command):
@@ -34,7 +34,7 @@ class Command(migrate.Command):
         )
 
     def get_check_kwargs(self, options: dict[str, Any]) -> dict[Any, Any]:
-        # Which databases will be migrated is not known before the cells have been looked up.
+        # Which databases are going to be migrated is not known yet.
         return super().get_check_kwargs({**options, "database": DEFAULT_DB_ALIAS})
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,7 +51,7 @@ class Command(migrate.Command):
                 if not cell.database:
                     raise Unusable(cell.problem)
                 self._migrate(cell.alias, *args, **options)
-            except (Unusable, DatabaseError) as error:  # the others can still be used
+            except (Unusable, DatabaseError) as error:  # the other cells can still be used
                 self.stderr.write(f"cell {cell.name} was not migrated: {cause_of(error)}")
 
     def _alias_of(self, named: str) -> str:
@@ -68,7 +68,7 @@ class Command(migrate.Command):
         except DatabaseError as error:
             raise Unusable(f"{alias}: {cause_of(error)}") from None
         if nova:
-            # Even recording that nothing was migrated would create a table there.
+            # Even recording that nothing was migrated would create a table.
             raise CommandError(
                 f"{alias}: database {connections[alias].settings_dict['NAME']} is managed by "
                 "Nova's migrations and is never migrated by the portal"

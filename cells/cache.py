@@ -1,0 +1,96 @@
+"""What a process keeps in memory for a while, so that it need not be read for every request."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Loaded(NamedTuple, Generic[V]):
+    value: V
+    generation: int
+    at: float
+
+
+class CachedValue(Generic[V]):
+    """What ``load()`` returned, until it is ``ttl`` seconds old.
+
+    One thread loads; others that need the value meanwhile wait for it.  ``ttl`` is a number of
+    seconds, or a function that returns one where it comes from the settings.
+    """
+
+    def __init__(self, load: Callable[[], V], ttl: float | Callable[[], float]) -> None:
+        self.load = load
+        self.ttl = ttl
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._loaded: _Loaded[V] | None = None
+
+    @property
+    def last(self) -> V | None:
+        """The value as it was last loaded, however old; ``None`` if it never was."""
+        return None if self._loaded is None else self._loaded.value
+
+    def get(self, max_age: float | None = None) -> V:
+        """The value, at most ``max_age`` seconds old (``ttl`` unless given).
+
+        Raises what ``load`` raises; the last value is kept then, and loading is tried again at
+        the next call.
+        """
+        if (loaded := self._fresh(max_age)) is None:
+            with self._lock:
+                if (loaded := self._fresh(max_age)) is None:
+                    generation = self._generation
+                    value = self.load()
+                    loaded = self._loaded = _Loaded(value, generation, time.monotonic())
+        return loaded.value
+
+    def expire(self) -> None:
+        """Load the value again at the next ``get()``, also if it is being loaded right now."""
+        self._generation += 1
+
+    def clear(self) -> None:
+        """Forget the value, ``last`` included."""
+        self.expire()
+        self._loaded = None
+
+    def _fresh(self, max_age: float | None) -> _Loaded[V] | None:
+        loaded = self._loaded
+        if loaded is None or loaded.generation != self._generation:
+            return None
+        if max_age is None:
+            max_age = self.ttl() if callable(self.ttl) else self.ttl
+        return loaded if time.monotonic() - loaded.at < max_age else None
+
+
+class Hints(Generic[K, V]):
+    """Values that were once true of keys, for at most ``max_length`` keys.
+
+    A hint may be out of date, so whoever uses one has to check it.  When there are too many,
+    all are forgotten: that costs less than keeping track of the oldest.
+    """
+
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+        self._values: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: K) -> V | None:
+        return self._values.get(key)
+
+    def note(self, keys: Iterable[K], value: V) -> None:
+        """Remember ``value`` for all ``keys``."""
+        if len(self._values) > self.max_length:
+            self._values.clear()
+        self._values.update(dict.fromkeys(keys, value))
+
+    def discard(self, key: K) -> None:
+        self._values.pop(key, None)
+
+    def clear(self) -> None:
+        self._values.clear()

@@ -1,0 +1,120 @@
+"""Values and hints that a process keeps in memory."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cells.cache import CachedValue, Hints
+
+
+def numbers() -> CachedValue[int]:
+    """Counts how often it was loaded."""
+    loads = iter(range(1, 100))
+    return CachedValue(lambda: next(loads), ttl=600)
+
+
+def test_a_value_is_loaded_once() -> None:
+    cached = numbers()
+    assert cached.last is None
+    assert [cached.get(), cached.get(), cached.last] == [1, 1, 1]
+
+
+def test_a_value_is_loaded_again_when_it_is_too_old() -> None:
+    age = 600.0
+    loads = iter(range(1, 100))
+    cached = CachedValue(lambda: next(loads), ttl=lambda: age)
+    assert cached.get() == 1
+    age = 0
+    assert cached.get() == 2
+    age = 600
+    assert cached.get() == 2
+    time.sleep(0.01)
+    assert cached.get(max_age=0.001) == 3
+
+
+def test_an_expired_value_is_loaded_again_and_known_until_then() -> None:
+    cached = numbers()
+    cached.get()
+    cached.expire()
+    assert cached.last == 1
+    assert cached.get() == 2
+
+
+def test_a_value_that_expires_while_it_is_loaded_is_loaded_again() -> None:
+    loads = 0
+
+    def load() -> int:
+        nonlocal loads
+        loads += 1
+        if loads == 1:
+            cached.expire()
+        return loads
+
+    cached = CachedValue(load, ttl=600)
+    assert [cached.get(), cached.get(), cached.get()] == [1, 2, 2]
+
+
+def test_nothing_is_left_of_a_cleared_value() -> None:
+    cached = numbers()
+    cached.get()
+    cached.clear()
+    assert cached.last is None
+    assert cached.get() == 2
+
+
+def test_an_error_leaves_the_last_value() -> None:
+    results: Iterator[int | OSError] = iter([1, OSError("away"), 3])
+
+    def load() -> int:
+        result = next(results)
+        if isinstance(result, OSError):
+            raise result
+        return result
+
+    cached = CachedValue(load, ttl=0)
+    assert cached.get() == 1
+    with pytest.raises(OSError, match="away"):
+        cached.get()
+    assert cached.last == 1
+    assert cached.get() == 3
+
+
+def test_one_thread_loads_for_all() -> None:
+    together = threading.Barrier(8)
+    loads: list[int] = []
+    seen: list[str] = []
+
+    def load() -> str:
+        loads.append(threading.get_ident())
+        time.sleep(0.1)
+        return "value"
+
+    cached = CachedValue(load, ttl=600)
+
+    def ask() -> None:
+        together.wait(10)
+        seen.append(cached.get())
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (seen, len(loads)) == (["value"] * 8, 1)
+
+
+def test_hints_have_a_limit() -> None:
+    hints = Hints[str, int](max_length=10)
+    hints.note(["a", "b"], 1)
+    hints.note(["b", "c"], 2)
+    assert [hints.get(key) for key in "abcd"] == [1, 2, 2, None]
+    hints.discard("b")
+    hints.discard("d")
+    assert (hints.get("b"), len(hints)) == (None, 2)
+    for number in range(100):
+        hints.note([str(number)], number)
+        assert len(hints) <= 11
+    hints.clear()
+    assert len(hints) == 0
