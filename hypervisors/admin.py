@@ -15,9 +15,14 @@ from django.utils.translation import gettext_lazy as _
 from audit.history import history_of
 from cells.availability_zones import zones_of_hosts
 from cells.registry import Cell
-from hypervisors.detail import around, cpu_of, uptime_of
+from hypervisors.detail import cpu_of, read_detail, uptime_of
 from hypervisors.models import ComputeNode
-from hypervisors.problems import UNMAPPED, find_unmapped_hosts, node_flags, unmapped_hosts_in
+from hypervisors.problems import (
+    HOST_PROBLEMS,
+    find_unmapped_hosts,
+    node_flags,
+    unmapped_hosts_in,
+)
 from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import Column, ListedRow
 from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
@@ -234,7 +239,9 @@ class HypervisorAdmin(AcrossCellsAdmin):
                 node_flags(now),
                 any_label=_("any problem"),
                 none_label=_("no problem"),
-                hosts_of={UNMAPPED: (_("host without a mapping"), unmapped_hosts_in)},
+                hosts_of={
+                    problem.name: (problem.label, unmapped_hosts_in) for problem in HOST_PROBLEMS
+                },
                 prepare=find_unmapped_hosts,
             ),
         ]
@@ -251,7 +258,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
             page = int(request.GET.get("servers", "1"))
         except ValueError:
             page = 1
-        found, missing = around(cell, row, page)
+        found, missing = read_detail(cell, row, page)
         zones = Zones(zones_of_hosts([row.host] if row.host else []))
         service = None if found is None else found.service
         return {

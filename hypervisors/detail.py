@@ -12,14 +12,15 @@ from cells.merge import CodePoints
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode, Instance, cpu_info, uptime
-from services.models import Service
+from services.models import NOVA_COMPUTE, Service
 
-SERVERS_A_PAGE = 50
+SERVERS_PER_PAGE = 50
+MAX_SIBLINGS = 50
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """A host's processors; what the hypervisor did not report is empty."""
+    """A host's processors; whatever the hypervisor did not report is empty."""
 
     arch: str
     vendor: str
@@ -31,8 +32,11 @@ class Cpu:
 
 
 @dataclass(frozen=True)
-class Around:
-    """What the node's cell said about it and its neighbourhood."""
+class NodeDetail:
+    """What the page has to ask the node's cell for.
+
+    ``before`` and ``after`` are its neighbours by name, ``siblings`` the other nodes of its host.
+    """
 
     service: Service | None
     servers: list[Instance]
@@ -76,40 +80,53 @@ def uptime_of(node: ComputeNode) -> str:
     return (uptime(node.stats) or "").strip()
 
 
-def around(cell: Cell, node: ComputeNode, page: int) -> tuple[Around | None, list[CellUnavailable]]:
-    """What the cell says around ``node``, with that page of its servers; in one go."""
-    answers = ask_cells([cell], lambda cell: _ask(cell, node, page))
+def read_detail(
+    cell: Cell, node: ComputeNode, servers_page: int
+) -> tuple[NodeDetail | None, list[CellUnavailable]]:
+    """The node's detail with that page of its servers; ``None`` if the cell does not answer."""
+    answers = ask_cells([cell], lambda cell: _read(cell, node, servers_page))
     return answers.by_cell.get(cell), answers.missing
 
 
-def _ask(cell: Cell, node: ComputeNode, page: int) -> Around:
-    nodes = ComputeNode.objects.using(cell.alias)
-    names: Any = nodes.only("uuid", "hypervisor_hostname").annotate(
-        sorted_by=CodePoints(F("hypervisor_hostname"))
-    )
-    siblings = (
-        nodes.filter(host=node.host).exclude(id=node.id).only("uuid", "hypervisor_hostname")
-        if node.host
-        else nodes.none()
-    )
-    others = list(siblings.order_by("hypervisor_hostname", "id")[:50])
-    servers = Instance.objects.using(cell.alias).filter(host=node.host)
-    if others:  # several nodes on the host, as with ironic: each has its own servers
-        servers = servers.filter(Q(node=node.hypervisor_hostname) | Q(node=None))
-    pages = Paginator(servers.order_by("display_name", "id"), SERVERS_A_PAGE)
-    shown = pages.get_page(page)
-    name = node.hypervisor_hostname
-    before = after = None
-    if name is not None:
-        before = names.filter(sorted_by__lt=name).order_by("-sorted_by").first()
-        after = names.filter(sorted_by__gt=name).order_by("sorted_by").first()
-    service = Service.objects.using(cell.alias).filter(host=node.host, binary="nova-compute")
-    return Around(
-        service=service.first() if node.host else None,
-        servers=list(shown.object_list),
+def _read(cell: Cell, node: ComputeNode, servers_page: int) -> NodeDetail:
+    service, siblings, servers = None, [], Instance.objects.none()
+    if node.host:
+        nodes_of_host = ComputeNode.objects.using(cell.alias).filter(host=node.host)
+        siblings = list(
+            nodes_of_host.exclude(id=node.id)
+            .only("uuid", "hypervisor_hostname")
+            .order_by("hypervisor_hostname", "id")[:MAX_SIBLINGS]
+        )
+        services = Service.objects.using(cell.alias)
+        service = services.filter(host=node.host, binary=NOVA_COMPUTE).first()
+        servers = Instance.objects.using(cell.alias).filter(host=node.host)
+        if siblings:  # as with ironic, where each node has its own servers
+            servers = servers.filter(Q(node=node.hypervisor_hostname) | Q(node=None))
+    pages = Paginator(servers.order_by("display_name", "id"), SERVERS_PER_PAGE)
+    page = pages.get_page(servers_page)
+    before, after = _neighbours(cell, node)
+    return NodeDetail(
+        service=service,
+        servers=list(page.object_list),
         servers_pages=pages,
-        servers_page=shown.number,
+        servers_page=page.number,
         before=before,
         after=after,
-        siblings=others,
+        siblings=siblings,
+    )
+
+
+def _neighbours(cell: Cell, node: ComputeNode) -> tuple[ComputeNode | None, ComputeNode | None]:
+    """The nodes before and after by name, in the order of the console's lists."""
+    name = node.hypervisor_hostname
+    if name is None:
+        return None, None
+    named: Any = (
+        ComputeNode.objects.using(cell.alias)
+        .only("uuid", "hypervisor_hostname")
+        .annotate(sorted_by=CodePoints(F("hypervisor_hostname")))
+    )
+    return (
+        named.filter(sorted_by__lt=name).order_by("-sorted_by").first(),
+        named.filter(sorted_by__gt=name).order_by("sorted_by").first(),
     )

@@ -1,21 +1,25 @@
 """The console's pages that are about no single model: overview, problems."""
 
-import datetime
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.models import Entry
 from hypervisors.overview import overview
+from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS, FleetProblem
 from hypervisors.report import latest_report
+from services.problems import SERVICE_PROBLEMS, Problem
 
 LAST_ACTIONS = 10
 FLEET_PERMISSIONS = ("hypervisors.view_computenode", "services.view_service")
+HYPERVISORS = "admin:hypervisors_computenode_changelist"
+SERVICES = "admin:services_service_changelist"
 
 
 def may_see_fleet(request: HttpRequest) -> bool:
@@ -27,16 +31,15 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
     """What the overview shows."""
     if not may_see_fleet(request):
         return {"overview": None}
-    shown, report = overview(), latest_report()
+    shown, report = overview(), latest_report.get()
     actions = (
         list(Entry.objects.all()[:LAST_ACTIONS])
         if request.user.has_perm("audit.view_entry")
         else None
     )
-    down = shown.total.hypervisors["down"]
     if shown.missing or report.severity == "bad":
         verdict = "bad"
-    elif down or report.count:
+    elif shown.total.hypervisors["down"] or report.count:
         verdict = "warning"
     else:
         verdict = "good"
@@ -67,14 +70,26 @@ def problems(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """What is wrong in the fleet, why it matters and what to do."""
     if not may_see_fleet(request):
         raise PermissionDenied
-    report = latest_report(seconds=1) if "now" in request.GET else latest_report()
+    report = latest_report.get(max_age=1 if "now" in request.GET else None)
     context = {
         **site.each_context(request),
         "title": _("Problems"),
         "report": report,
-        "found": [problem for problem in report.problems if problem.count],
-        "absent": [problem for problem in report.problems if not problem.count],
+        "found": [(result, list_url(result.problem)) for result in report.results if result.count],
+        "absent": [result.problem for result in report.results if not result.count],
         "missing": report.missing,
-        "at": datetime.datetime.fromtimestamp(report.at, datetime.UTC),
     }
     return TemplateResponse(request, "admin/problems.html", context)
+
+
+def list_url(problem: Problem) -> str:
+    """The list of just the rows that have the problem; empty where no filter can tell them."""
+    for view, filtered_by in (
+        (SERVICES, SERVICE_PROBLEMS),
+        (HYPERVISORS, (*NODE_PROBLEMS, *HOST_PROBLEMS)),
+    ):
+        if problem in filtered_by:
+            return f"{reverse(view)}?problem={problem.name}"
+    if isinstance(problem, FleetProblem) and problem.services_query:
+        return f"{reverse(SERVICES)}?{problem.services_query}"
+    return ""

@@ -1,18 +1,20 @@
 """The whole cloud at a glance: what the console's first page shows."""
 
-import time
+import datetime
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from django.db.models import Case, CharField, Count, F, IntegerField, Q, Sum, Value, When
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from cells.executors import CellUnavailable, CircuitBreaker, executor_for
+from cells.fields import flag
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
-from services.models import API_BINARIES, Service, up_at
+from services.models import API_BINARIES, Service, state_expression
 
 SUMS = {
     "vcpus": "vcpus",
@@ -29,26 +31,27 @@ class Numbers:
     """What there is in a cell, or in all.  Memory in MiB, disk in GiB.
 
     ``hypervisors`` and ``services`` count by state and status: ``all``, ``up``, ``down``, of the
-    latter those ``forced`` down, and ``disabled`` (up or not).
+    latter those ``forced`` down, and ``disabled`` (up or not).  Hypervisors without a service are
+    in none of the other numbers.
     """
 
     hypervisors: Counter[str] = field(default_factory=Counter)
     services: Counter[str] = field(default_factory=Counter)
     capacity: Counter[str] = field(default_factory=Counter)
-    without_uuid: int = 0
-    orphans: int = 0
+    services_without_uuid: int = 0
+    hypervisors_without_service: int = 0
 
     def add(self, other: "Numbers") -> None:
         self.hypervisors.update(other.hypervisors)
         self.services.update(other.services)
         self.capacity.update(other.capacity)
-        self.without_uuid += other.without_uuid
-        self.orphans += other.orphans
+        self.services_without_uuid += other.services_without_uuid
+        self.hypervisors_without_service += other.hypervisors_without_service
 
 
 @dataclass
 class CellOverview:
-    """A cell: how it answers, and what is in it if it did."""
+    """A cell: how it answers, and what is in it, or why it did not say."""
 
     cell: Cell
     breaker: CircuitBreaker
@@ -63,7 +66,6 @@ class Overview:
     cells: list[CellOverview]
     total: Numbers
     missing: list[CellUnavailable]
-    at: float = field(default_factory=time.time)
 
     @property
     def cells_up(self) -> int:
@@ -73,8 +75,8 @@ class Overview:
 def overview() -> Overview:
     """Ask every cell: two queries each."""
     cells = all_cells()
-    answers = ask_cells(cells, _numbers)
-    causes = {one.cell: one.cause for one in answers.missing}
+    answers = ask_cells(cells, partial(_count, now=timezone.now()))
+    causes = {absence.cell: absence.cause for absence in answers.missing}
     total = Numbers()
     for numbers in answers.values():
         total.add(numbers)
@@ -90,57 +92,49 @@ def overview() -> Overview:
     )
 
 
-def _state(prefix: str) -> Case:
-    return Case(
-        When(Q(**{f"{prefix}forced_down": True}), then=Value("forced")),
-        When(up_at(timezone.now(), prefix), then=Value("up")),
-        default=Value("down"),
-        output_field=CharField(),
-    )
-
-
-def _flag(condition: Q) -> Case:
-    return Case(When(condition, then=Value(1)), default=Value(0), output_field=IntegerField())
-
-
-def _numbers(cell: Cell) -> Numbers:
+def _count(cell: Cell, now: datetime.datetime) -> Numbers:
     numbers = Numbers()
     nodes: Any = (
         ComputeNode.objects.using(cell.alias)
         .order_by()
-        .annotate(
-            orphan=_flag(Q(service__id=None)),
-            state=_state("service__"),
-            off=_flag(Q(service__disabled=True)),
+        .values(
+            has_service=flag(Q(service__id__isnull=False)),
+            state=state_expression(now, "service__"),
+            is_forced=flag(Q(service__forced_down=True)),
+            is_disabled=flag(Q(service__disabled=True)),
         )
-        .values("orphan", "state", "off")
-        .annotate(n=Count("id"), **{f"sum_{name}": Sum(F(of)) for name, of in SUMS.items()})
+        .annotate(rows=Count("id"), **{f"sum_{name}": Sum(of) for name, of in SUMS.items()})
     )
-    for row in nodes:
-        if row["orphan"]:
-            numbers.orphans += row["n"]
+    for group in nodes:
+        if not group["has_service"]:
+            numbers.hypervisors_without_service += group["rows"]
             continue
-        _count(numbers.hypervisors, row)
+        _add(numbers.hypervisors, group)
         for name in SUMS:
-            numbers.capacity[name] += int(row[f"sum_{name}"] or 0)
+            numbers.capacity[name] += int(group[f"sum_{name}"] or 0)
     services: Any = (
         Service.objects.using(cell.alias)
         .exclude(binary__in=API_BINARIES)
         .order_by()
-        .annotate(state=_state(""), off=_flag(Q(disabled=True)), nameless=_flag(Q(uuid=None)))
-        .values("state", "off", "nameless")
-        .annotate(n=Count("id"))
+        .values(
+            state=state_expression(now),
+            is_forced=flag(Q(forced_down=True)),
+            is_disabled=flag(Q(disabled=True)),
+            has_no_uuid=flag(Q(uuid=None)),
+        )
+        .annotate(rows=Count("id"))
     )
-    for row in services:
-        _count(numbers.services, row)
-        numbers.without_uuid += row["n"] * row["nameless"]
+    for group in services:
+        _add(numbers.services, group)
+        numbers.services_without_uuid += group["rows"] * group["has_no_uuid"]
     return numbers
 
 
-def _count(counts: Counter[str], row: dict[str, Any]) -> None:
-    counts["all"] += row["n"]
-    counts["up" if row["state"] == "up" else "down"] += row["n"]
-    if row["state"] == "forced":
-        counts["forced"] += row["n"]
-    if row["off"]:
-        counts["disabled"] += row["n"]
+def _add(counts: Counter[str], group: dict[str, Any]) -> None:
+    """Count rows of one state and status."""
+    counts["all"] += group["rows"]
+    counts[group["state"]] += group["rows"]
+    if group["is_forced"]:
+        counts["forced"] += group["rows"]
+    if group["is_disabled"]:
+        counts["disabled"] += group["rows"]

@@ -1,45 +1,88 @@
-"""What can be wrong with a service, as conditions that a cell's database can answer."""
+"""What can be wrong with a service, each check with all that is said about it.
+
+A new check is one ``RowProblem`` more in ``SERVICE_PROBLEMS``: the lists' filter by problem,
+``check_fleet`` and the problems page take it from there.
+"""
 
 import datetime
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from django.conf import settings
 from django.db.models import Max, Q
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Entry, Outcome
-from portal.console.filters import Label
+from services.models import up_window
 
-NO_UUID, FORCED_REPORTING, DISABLED_LONG = "no-uuid", "forced-reporting", "disabled-long"
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
-
-def service_flags(now: datetime.datetime, prefix: str = "") -> dict[str, tuple[Label, Q]]:
-    """Each problem's name and condition; the columns are behind ``prefix``."""
-    disabled_before = now - datetime.timedelta(days=settings.DISABLED_TOO_LONG_DAYS)
-    window = datetime.timedelta(seconds=settings.SERVICE_DOWN_TIME)
-
-    def q(**columns: object) -> Q:
-        return Q(**{f"{prefix}{name}": value for name, value in columns.items()})
-
-    return {
-        NO_UUID: (_("service without a uuid"), q(id__isnull=False, uuid=None)),
-        FORCED_REPORTING: (
-            _("forced down but reporting"),
-            q(forced_down=True, last_seen_up__range=(now - window, now + window)),
-        ),
-        DISABLED_LONG: (
-            _("disabled for long"),
-            q(disabled=True)
-            & (q(updated_at__lt=disabled_before) | q(uuid__in=disabled_since(disabled_before))),
-        ),
-    }
+#: ``bad``: servers are in danger.  ``warning``: someone should look.  ``info``: nothing to do.
+Severity = Literal["bad", "warning", "info"]
 
 
-def disabled_since(before: datetime.datetime) -> list[str]:
-    """The uuids of services that were last disabled before then, as far as the audit knows.
+class Condition(Protocol):
+    """Which rows have a problem at ``now``; ``prefix`` is the lookup path that leads to them."""
 
-    A row's ``updated_at`` does not tell: every heartbeat sets it.  It does for a service that
-    has stopped reporting.
+    def __call__(self, now: datetime.datetime, prefix: str = "") -> Q: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something that can be wrong.
+
+    ``name`` is its identifier in URLs and JSON, ``title`` the heading over all its findings,
+    ``why`` it matters and ``fix``, what to do about it, are whole sentences.  ``only_count`` is for
+    findings that are not worth naming.
     """
+
+    name: str
+    severity: Severity
+    title: "StrOrPromise"
+    why: "StrOrPromise"
+    fix: "StrOrPromise"
+    only_count: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowProblem(Problem):
+    """A problem of single rows that their own database can tell.
+
+    ``label`` describes one such row, as a choice of the lists' filter.
+    """
+
+    label: "StrOrPromise"
+    condition: Condition
+
+
+def _where(prefix: str, **lookups: object) -> Q:
+    return Q(**{f"{prefix}{name}": value for name, value in lookups.items()})
+
+
+def has_no_uuid(now: datetime.datetime, prefix: str = "") -> Q:
+    return _where(prefix, id__isnull=False, uuid=None)
+
+
+def reports_while_forced_down(now: datetime.datetime, prefix: str = "") -> Q:
+    return _where(prefix, forced_down=True, last_seen_up__range=up_window(now))
+
+
+def is_disabled_for_long(now: datetime.datetime, prefix: str = "") -> Q:
+    """Disabled for more than ``DISABLED_TOO_LONG_DAYS``.
+
+    Every heartbeat sets ``updated_at``, so it only tells for a service that has stopped
+    reporting; for others the audit may know.
+    """
+    before = now - datetime.timedelta(days=settings.DISABLED_TOO_LONG_DAYS)
+    long_ago = _where(prefix, updated_at__lt=before) | _where(
+        prefix, uuid__in=uuids_disabled_before(before)
+    )
+    return _where(prefix, disabled=True) & long_ago
+
+
+def uuids_disabled_before(before: datetime.datetime) -> list[str]:
+    """The uuids of services whose last disabling on record in the audit is older."""
     last = (
         Entry.objects.filter(action__in=("disable", "update"), outcome=Outcome.DONE)
         .filter(after__status="disabled")
@@ -51,3 +94,48 @@ def disabled_since(before: datetime.datetime) -> list[str]:
         .filter(last__lt=before)
     )
     return [row["service_uuid"] for row in last]
+
+
+SERVICE_PROBLEMS = (
+    RowProblem(
+        name="forced-reporting",
+        severity="bad",
+        title=_("Services forced down that still report"),
+        label=_("forced down but reporting"),
+        why=_(
+            "The host is alive although it was declared dead. If its servers have been "
+            "evacuated, they may be running twice on the same volumes."
+        ),
+        fix=_(
+            "Fence the host, or, if nothing was evacuated from it, force it up again once it is "
+            "known to be healthy."
+        ),
+        condition=reports_while_forced_down,
+    ),
+    RowProblem(
+        name="disabled-long",
+        severity="warning",
+        title=_("Services disabled for a long time"),
+        label=_("disabled for a long time"),
+        why=_("Capacity lies idle, often because nobody remembered to enable the host again."),
+        fix=_("Enable it, or delete it if the host is gone."),
+        condition=is_disabled_for_long,
+    ),
+    RowProblem(
+        name="no-uuid",
+        severity="warning",
+        title=_("Services without a uuid"),
+        label=_("service without a uuid"),
+        why=_("Microversions from 2.53 on name services by uuid, so clients cannot act on these."),
+        fix=_("Run manage.py backfill_service_uuids."),
+        condition=has_no_uuid,
+    ),
+)
+
+
+def service_flags(now: datetime.datetime, prefix: str = "") -> "dict[str, tuple[StrOrPromise, Q]]":
+    """The label and condition of each problem of a service, by name."""
+    return {
+        problem.name: (problem.label, problem.condition(now, prefix))
+        for problem in SERVICE_PROBLEMS
+    }

@@ -12,6 +12,8 @@ from pytest_django import Settings
 
 from audit.models import Entry
 from cells.registry import Cell
+from hypervisors.problems import unmapped_hosts
+from hypervisors.report import latest_report
 from services.models import Service
 from tests.clouds import Cloud
 from tests.counting import Queries
@@ -24,8 +26,8 @@ Counting = Callable[[], AbstractContextManager[Queries]]
 def _fresh(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """Nothing is remembered from the test before."""
     settings.CELL_MAPPINGS_TTL = 1e-9
-    monkeypatch.setattr("hypervisors.problems._Unmapped.SECONDS", -1)
-    monkeypatch.setattr("hypervisors.report.REPORT_SECONDS", 0)
+    monkeypatch.setattr(unmapped_hosts, "ttl", 0)
+    monkeypatch.setattr(latest_report, "ttl", 0)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_every_state_that_services_are_in() -> None:
     assert {service.binary for service in never} >= {NOVA_COMPUTE, "nova-metadata"}
 
 
-def test_the_odd_corners_are_what_they_say() -> None:
+def test_the_edge_cases_are_what_their_names_say() -> None:
     fleet = Fleet(now=NOW)
     cells = list(fleet)
     named = {name: (cell, row) for cell in cells for name, row in cell.named.items()}
@@ -152,7 +152,7 @@ def test_one_cell_has_no_uuids_yet() -> None:
 
 
 @pytest.mark.parametrize("cells", [1, 2, 3])
-def test_few_cells_have_the_odd_corners_too(cells: int) -> None:
+def test_few_cells_have_the_edge_cases_too(cells: int) -> None:
     names = set[str]()
     for cell in Fleet(cells=cells, hosts_per_cell=0):
         names |= set(cell.named)

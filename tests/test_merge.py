@@ -21,6 +21,7 @@ from cells.models import CellMapping
 from cells.registry import forget_cells
 from hypervisors.admin import AddressText, HypervisorAdmin
 from hypervisors.models import ComputeNode
+from hypervisors.problems import unmapped_hosts
 from portal.console.changelist import AcrossCellsChangeList
 from services.models import Service
 from tests.clouds import Cloud
@@ -259,7 +260,7 @@ def one_database(cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPat
     settings.SERVICE_DOWN_TIME = 86400
     settings.DISABLED_TOO_LONG_DAYS = 5
     settings.CELL_MAPPINGS_TTL = 600
-    monkeypatch.setattr("hypervisors.problems._Unmapped.SECONDS", -1)
+    monkeypatch.setattr(unmapped_hosts, "ttl", 0)
     return OneDatabase(cloud)
 
 

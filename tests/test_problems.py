@@ -13,19 +13,31 @@ from django.utils import timezone
 
 from audit.models import Channel, Entry, Outcome
 from cells.registry import Cell
-from hypervisors.report import Problem, Report, check_fleet
+from hypervisors.demo.fleet import Fleet
+from hypervisors.fleet_views import list_url
+from hypervisors.problems import (
+    FLEET_PROBLEMS,
+    HOST_PROBLEMS,
+    NODE_PROBLEMS,
+    PROBLEMS,
+    FleetProblem,
+    unmapped_hosts,
+    worst_first,
+)
+from hypervisors.report import Report, Result, check_fleet
+from services.problems import SERVICE_PROBLEMS
 from tests.clouds import Cloud
 from tests.counting import Queries
 
 LONG_AGO = timezone.now() - datetime.timedelta(days=90)
 
 
-def found(report: Report) -> dict[str, Problem]:
-    return {problem.kind.name: problem for problem in report.problems if problem.count}
+def found(report: Report) -> dict[str, Result]:
+    return {result.problem.name: result for result in report.results if result.count}
 
 
-def subjects(problem: Problem) -> set[str]:
-    return {finding.subject for finding in problem.findings}
+def subjects(result: Result) -> set[str]:
+    return {finding.subject for finding in result.findings}
 
 
 def test_nothing_is_wrong_in_a_healthy_fleet(cloud: Cloud) -> None:
@@ -85,7 +97,37 @@ def test_each_problem_is_found(cloud: Cloud) -> None:
     assert subjects(problems["forced-reporting"]) == {"nova-compute on unfenced"}
     assert problems["ambiguous-services"].count >= 2
     assert problems["ambiguous-hypervisors"].count >= 1
+    assert set(problems) == {problem.name for problem in PROBLEMS}, "each has its example here"
     assert check_fleet().severity == "bad"
+
+
+def test_each_problem_is_explained() -> None:
+    for problem in PROBLEMS:
+        for text in (problem.title, problem.why, problem.fix):
+            assert str(text).strip(), problem.name
+    filters = (*SERVICE_PROBLEMS, *NODE_PROBLEMS, *HOST_PROBLEMS)
+    assert all(str(problem.label).strip() for problem in filters)
+    assert {*filters, *FLEET_PROBLEMS} == {*PROBLEMS}
+
+
+def test_no_two_problems_have_one_name() -> None:
+    with pytest.raises(ValueError, match="called forced-reporting"):
+        worst_first(*SERVICE_PROBLEMS, *SERVICE_PROBLEMS)
+
+
+def test_the_lists_show_what_the_report_counts(
+    fleet: Fleet, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unmapped_hosts, "ttl", 0)
+    listed = {}
+    for result in check_fleet().results:
+        if url := list_url(result.problem):
+            changelist = admin_client.get(url).context["cl"]
+            listed[result.problem.name] = (changelist.result_count, result.count)
+        else:
+            assert isinstance(result.problem, FleetProblem)
+    assert all(shown == count for shown, count in listed.values()), listed
+    assert listed.keys() >= {"no-service", "stale", "unmapped", "no-uuid", "cell0-compute"}
 
 
 def test_disabled_for_long_is_known_from_the_audit(cloud: Cloud) -> None:

@@ -28,7 +28,7 @@ API_MODELS: tuple[type[Model], ...] = (
 CELL_MODELS: tuple[type[Model], ...] = (Service, ComputeNode, Instance, Migration)
 BATCH = 2000
 
-#: Called with each cell that is done.
+#: What is called with each cell that is done.
 Progress = Callable[[CellRows], None]
 
 
@@ -49,10 +49,10 @@ def urls_from(template: str, fleet: Fleet) -> dict[str, str]:
 def create_embedded(
     fleet: Fleet, *, replace: bool = False, progress: Progress = lambda rows: None
 ) -> None:
-    """Make the embedded portal's fleet: SQLite files under ``VAR_DIR``; see ``create``.
+    """Create the embedded portal's fleet, in SQLite files under ``VAR_DIR``; see ``create``.
 
-    Files there that no mapping names are leftovers of a fleet that was never finished (or was
-    larger), so they are overwritten (or removed) without ``replace``.
+    Files there that no mapping names are left over from a fleet that was never finished, or was
+    larger, so they are overwritten or removed even without ``replace``.
     """
     folder = settings.VAR_DIR.resolve() / "cells"
     urls = urls_from(f"sqlite:///{folder}/{{name}}.sqlite3", fleet)
@@ -72,19 +72,20 @@ def create(
     replace_cells: bool = False,
     progress: Progress = lambda rows: None,
 ) -> None:
-    """Make the databases where there are none, migrate them and write the fleet.
+    """Create the databases that do not exist, migrate them and write the fleet.
 
-    ``urls`` has the database of each cell, and of ``api`` unless that is the one the portal
-    has.  The cells are mapped at the end, together, so that a fleet is there whole or not at
-    all.  Raises ``NovaOwns``, ``FleetExists`` (unless ``replace``; ``replace_cells`` is for
-    cells that no mapping names), ``DatabaseURLError`` or ``DatabaseError``.
+    ``urls`` has the database of each cell, and of ``api`` unless the portal's own is meant.  The
+    cells are mapped at the end, in one transaction, so that there is a whole fleet or none.
+
+    Raises ``NovaOwns``, ``FleetExists`` (unless ``replace``; ``replace_cells`` is for cells that
+    no mapping names), ``DatabaseURLError`` or ``DatabaseError``.
     """
     if API in urls:
-        _make(API, urls[API])
+        _create_database(API, urls[API])
     _refuse_nova(API)
     call_command("migrate", database=API, verbosity=0)
     if CellMapping.objects.exists() and not replace:
-        raise FleetExists(f"there is a fleet of {CellMapping.objects.count()} cells already")
+        raise FleetExists(f"there already is a fleet of {CellMapping.objects.count()} cells")
     empty(API, API_MODELS)
     forget_cells()
     mappings: list[tuple[str, int]] = []
@@ -118,11 +119,11 @@ def create(
 
 
 def write_cell(rows: CellRows, alias: str) -> None:
-    """Insert the rows of one cell into its database, whose tables must be there and empty."""
+    """Insert the rows of one cell into its database, whose tables must exist and be empty."""
     with transaction.atomic(using=alias):
         for model, table in zip(CELL_MODELS, rows.tables, strict=True):
-            # Several rows at once are cast to the column's type, which for migrations is an enum
-            # of Nova's on PostgreSQL; there are few.
+            # Rows inserted together are cast to the types that the model declares, which
+            # PostgreSQL refuses for the enum in Nova's migrations.  There are few of them.
             batch = 1 if model is Migration else BATCH
             model._default_manager.using(alias).bulk_create(table, batch_size=batch)
     reset_sequences(alias, CELL_MODELS)
@@ -166,7 +167,7 @@ def write_api(
 
 
 def empty(alias: str, models: Iterable[type[Model]]) -> None:
-    """Delete every row of these tables, and of those that refer to them."""
+    """Delete every row of these tables, and of those with foreign keys to them."""
     connection = connections[alias]
     tables = [model._meta.db_table for model in models]
     connection.ops.execute_sql_flush(
@@ -175,7 +176,7 @@ def empty(alias: str, models: Iterable[type[Model]]) -> None:
 
 
 def reset_sequences(alias: str, models: Iterable[type[Model]]) -> None:
-    """Let the databases number on after the ids that the rows brought with them."""
+    """Let the database go on numbering after the ids that the rows came with."""
     connection = connections[alias]
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), list(models)):
@@ -183,14 +184,14 @@ def reset_sequences(alias: str, models: Iterable[type[Model]]) -> None:
 
 
 def _prepare(alias: str, url: str, template: Path, *, replace: bool) -> None:
-    """Make the database of a cell, with its tables and without rows."""
+    """Create the database of a cell, with its tables and without rows."""
     path = database_path(url)
     if path is not None and template.exists() and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(template, path)
         _point(alias, url)
         return
-    _make(alias, url)
+    _create_database(alias, url)
     _refuse_nova(alias)
     call_command("migrate", database=alias, verbosity=0)
     if Service.with_deleted.using(alias).exists() and not replace:
@@ -202,15 +203,15 @@ def _prepare(alias: str, url: str, template: Path, *, replace: bool) -> None:
 
 
 def _point(alias: str, url: str) -> None:
-    """Let ``alias`` mean the database at ``url``, whatever this thread used it for before."""
+    """Point ``alias`` at the database at ``url``, whatever this thread used it for before."""
     if alias in connections.settings:
         connections[alias].close()
         del connections[alias]
     register(alias, _settings(url))
 
 
-def _make(alias: str, url: str) -> None:
-    """Point ``alias`` at the database, which is created if the server lets us."""
+def _create_database(alias: str, url: str) -> None:
+    """Point ``alias`` at the database, which is created if it does not exist."""
     _point(alias, url)
     connection = connections[alias]
     name = connection.settings_dict["NAME"]
@@ -234,13 +235,13 @@ def _make(alias: str, url: str) -> None:
 
 def _says_no_database(error: OperationalError) -> bool:
     """Whether a server refused a connection because it has no such database."""
-    unknown_database = 1049  # MySQL's number for it
+    unknown_database = 1049  # MySQL's error number
     return unknown_database in error.args[:1] or "does not exist" in str(error)
 
 
 def _refuse_nova(alias: str) -> None:
     if managed_by_nova(alias):
-        raise NovaOwns(f"{_named(alias)} is managed by Nova's migrations; it is left alone")
+        raise NovaOwns(f"{_named(alias)} is managed by Nova's migrations, so it is left alone")
 
 
 def _settings(url: str) -> dict[str, Any]:

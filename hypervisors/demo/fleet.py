@@ -1,8 +1,8 @@
-"""The rows of a demo fleet: what real clouds have, odd corners included.
+"""The rows of a demo fleet: what real clouds have, edge cases included.
 
-A pure function of its parameters: the same ones give the same rows.  Nothing here touches a
-database (see ``hypervisors.demo.databases``); rows are unsaved model instances, made cell by
-cell so that a large fleet never is in memory as a whole.
+A pure function of its parameters: the same parameters give the same rows.  Nothing here touches
+a database (see ``hypervisors.demo.databases``); rows are unsaved model instances, built cell by
+cell so that a large fleet is never in memory as a whole.
 """
 
 import datetime
@@ -17,8 +17,8 @@ from django.db.models import Model
 from django.utils import timezone
 
 from cells.models import CellMapping
+from hypervisors.demo.edge_cases import EDGE_CASES
 from hypervisors.demo.hardware import CHASSIS, FLAVORS, REASONS, VM_STATES
-from hypervisors.demo.specials import SPECIALS
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import API_BINARIES, NOVA_COMPUTE, Service
 
@@ -45,8 +45,8 @@ class AggregateRow:
 class CellRows:
     """All rows of one cell, and what the API database knows of its hosts.
 
-    ``mappings`` are hosts with the number of the cell they are mapped to (of nearly all: this
-    one).  ``named`` are the odd rows by a name that says what is odd about them.
+    ``mappings`` are hosts with the number of the cell they are mapped to, which nearly always is
+    this one.  ``named`` are the rows of edge cases, by a name that describes each.
     """
 
     number: int
@@ -62,7 +62,7 @@ class CellRows:
 
     @property
     def tables(self) -> tuple[list[Any], ...]:
-        """The cell's rows, table by table, in an order that they can be inserted in."""
+        """The cell's rows, table by table, in an order in which they can be inserted."""
         return self.services, self.nodes, self.instances, self.migrations
 
 
@@ -71,16 +71,16 @@ class Fleet:
     """The parameters of a fleet: cell0 and ``cells`` others with ``hosts_per_cell`` ordinary
     hosts each.
 
-    ``instances_per_host`` is an average.  ``specials`` adds the odd corners, to the first three
-    cells.  The services of ``uuidless_cell`` (a number) have no uuid yet.  ``now`` is when the
-    services that are up were last seen.
+    ``instances_per_host`` is an average.  ``edge_cases`` adds those of ``demo.edge_cases`` to the
+    first three cells.  The services of cell number ``uuidless_cell`` have no uuid yet.  ``now`` is
+    when the services that are up were last seen.
     """
 
     cells: int = 4
     hosts_per_cell: int = 25
     seed: int = 1
     instances_per_host: int = 4
-    specials: bool = True
+    edge_cases: bool = True
     uuidless_cell: int | None = None
     now: datetime.datetime = field(default_factory=timezone.now)
 
@@ -107,7 +107,7 @@ class Fleet:
 
 
 class CellBuilder:
-    """Makes the rows of one cell, numbering them from 1 as every cell's database does."""
+    """Builds the rows of one cell, numbering them from 1 as every cell's database does."""
 
     def __init__(self, fleet: Fleet, number: int) -> None:
         self.fleet = fleet
@@ -123,8 +123,8 @@ class CellBuilder:
         for index in (1, 2):
             self.service(f"c{self.number}-conductor-{index}", "nova-conductor", "conductor")
         hosts = [self.ordinary_host(index) for index in range(self.fleet.hosts_per_cell)]
-        if self.fleet.specials:
-            for home, add in SPECIALS:
+        if self.fleet.edge_cases:
+            for home, add in EDGE_CASES:
                 if min(home, self.fleet.cells) == self.number:
                     add(self)
         self.aggregates(hosts)
@@ -136,7 +136,7 @@ class CellBuilder:
     # --- rows ------------------------------------------------------------------------------
 
     def ago(self, **since: float) -> datetime.datetime:
-        """``now`` less a ``timedelta``."""
+        """``now`` less a ``timedelta`` of these arguments."""
         return self.fleet.now - datetime.timedelta(**since)
 
     def next_id(self, model: type[Model], wanted: int | None = None) -> int:
@@ -162,7 +162,7 @@ class CellBuilder:
         id: int | None = None,
         **columns: Any,
     ) -> Service:
-        """A service; one that is not ``up`` was last seen between an hour and months ago."""
+        """A service; unless ``up``, it was last seen between an hour and months ago."""
         row_id = self.next_id(Service, id)
         if up:
             seen = self.ago(seconds=self.random.uniform(0, 9))
@@ -192,27 +192,27 @@ class CellBuilder:
         id: int | None = None,
         **columns: Any,
     ) -> ComputeNode:
-        """A compute node of one of the kinds of hardware in the catalogue."""
+        """A compute node on one of the chassis in the catalogue."""
         row_id = self.next_id(ComputeNode, id)
-        kind = self.random.choice(CHASSIS)
+        chassis = self.random.choice(CHASSIS)
         seen = service.last_seen_up if service and service.last_seen_up else self.fleet.now
         values: Row = {
             "uuid": self.fleet.uuid(self.number, "node", row_id),
             "hypervisor_hostname": hostname or f"{host}.{DOMAIN}",
             "hypervisor_type": "QEMU",
             "hypervisor_version": (8002002, 7002000, 6002000)[self.number % 3],
-            "vcpus": kind.vcpus,
-            "memory_mb": kind.memory_mb,
-            "local_gb": kind.local_gb,
+            "vcpus": chassis.vcpus,
+            "memory_mb": chassis.memory_mb,
+            "local_gb": chassis.local_gb,
             "vcpus_used": 0,
             "memory_mb_used": 512,
             "local_gb_used": 0,
-            "free_ram_mb": kind.memory_mb - 512,
-            "free_disk_gb": kind.local_gb,
-            "disk_available_least": kind.local_gb - self.random.randrange(1, 40),
+            "free_ram_mb": chassis.memory_mb - 512,
+            "free_disk_gb": chassis.local_gb,
+            "disk_available_least": chassis.local_gb - self.random.randrange(1, 40),
             "current_workload": self.random.choice((0, 0, 0, 1)),
             "running_vms": 0,
-            "cpu_info": kind.cpu_info,
+            "cpu_info": chassis.cpu_info,
             "host_ip": f"10.{self.number % 256}.{row_id // 250 % 256}.{row_id % 250 + 1}",
             "supported_instances": '[["x86_64", "qemu", "hvm"], ["x86_64", "kvm", "hvm"]]',
             "metrics": "[]",
@@ -246,7 +246,7 @@ class CellBuilder:
     def instance(
         self, node: ComputeNode, *, host: str = "", deleted: bool = False, **columns: Any
     ) -> Instance:
-        """An instance on the node; what it uses is added to the node."""
+        """An instance on the node, which accounts for what it uses."""
         row_id = self.next_id(Instance)
         vcpus, memory_mb, root_gb = self.random.choice(FLAVORS)
         vm_state, power_state = self.random.choice(VM_STATES)
@@ -304,7 +304,7 @@ class CellBuilder:
         self.rows.migrations.append(migration)
         return migration
 
-    # --- what belongs together ----------------------------------------------------------------
+    # --- rows that belong together ----------------------------------------------------------------
 
     def host(
         self,
@@ -331,11 +331,11 @@ class CellBuilder:
         self.rows.mappings.append((host, self.number if number is None else number))
 
     def name(self, name: str, row: Service | ComputeNode) -> None:
-        """Make an odd row known by what is odd about it."""
+        """Let tests find the row of an edge case by this name."""
         self.rows.named[name] = row
 
     def ordinary_host(self, index: int) -> str:
-        """Host ``index``, counted from 0: most are well, some are not."""
+        """Host number ``index``, from 0: most are up and enabled, some are not."""
         rack, place = divmod(index, HOSTS_IN_RACK)
         name = f"c{self.number}-r{rack + 1:02}-cmp{place + 1:02}"
         chance = self.random.random()

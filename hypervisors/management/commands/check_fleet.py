@@ -1,4 +1,4 @@
-"""``manage.py check_fleet``: what is wrong in the fleet."""
+"""``manage.py check_fleet``: what is wrong in the fleet, for people and for monitoring."""
 
 import argparse
 import json
@@ -12,24 +12,26 @@ from rich.table import Table
 
 from cells.databases import cause_of
 from cells.registry import cells_named
-from hypervisors.report import Problem, Report, check_fleet
+from hypervisors.report import Report, Result, check_fleet
 
 #: Exit codes, as monitoring systems read them.
-EXIT = {"good": 0, "warning": 1, "bad": 2}
+EXIT_CODES = {"good": 0, "warning": 1, "bad": 2}
 UNKNOWN = 3
 
 
 class Command(BaseCommand):
     help = (
-        "Looks for what is wrong in all cells.  Exits with 0 when all is well, 1 for warnings, "
-        "2 when servers are in danger or a cell does not answer, 3 when nothing could be found out."
+        "Checks all cells for problems.  Exits with 0 when there are none, 1 for warnings, 2 when "
+        "servers are in danger or a cell does not answer, 3 when the check could not be made."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--cell", action="append", metavar="NAME", help="only this cell")
-        parser.add_argument("--json", action="store_true", help="JSON instead of a table")
         parser.add_argument(
-            "--all", action="store_true", help="name every finding, not only how many there are"
+            "--cell", action="append", metavar="NAME", help="check only this cell (may be repeated)"
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        parser.add_argument(
+            "--all", action="store_true", help="name every finding, not only the first few"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -45,67 +47,67 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(as_dict(report), indent=2, ensure_ascii=False))
         else:
             self.write_table(report, every=options["all"])
-        sys.exit(EXIT[report.severity])
+        sys.exit(EXIT_CODES[report.severity])
 
     def write_table(self, report: Report, *, every: bool) -> None:
-        """A row a problem, then what does not answer."""
+        """One row per problem that was found, then the cells that do not answer."""
         console = Console(file=cast(TextIO, self.stdout))
         table = Table("problem", "severity", "count", "where", "what to do", show_lines=every)
-        for problem in report.problems:
-            if problem.count:
+        for result in report.results:
+            if result.count:
                 table.add_row(
-                    str(problem.kind.title),
-                    problem.kind.severity,
-                    str(problem.count),
-                    where(problem, every=every),
-                    str(problem.kind.what_to_do),
+                    str(result.problem.title),
+                    result.problem.severity,
+                    str(result.count),
+                    where(result, every=every),
+                    str(result.problem.fix),
                 )
         if table.row_count:
             console.print(table)
-        for one in report.missing:
-            console.print(f"cell {one.cell.name} does not answer: {one.cause}", markup=False)
+        for absent in report.missing:
+            console.print(f"cell {absent.cell.name} does not answer: {absent.cause}", markup=False)
         if not report.count and not report.missing:
-            console.print(f"{report.cells} cells: nothing is wrong")
+            console.print(f"{report.cells} cells checked: nothing is wrong")
 
 
-def where(problem: Problem, *, every: bool) -> str:
-    """The first findings (or every one that is kept)."""
-    shown = problem.findings if every else problem.findings[:3]
+def where(result: Result, *, every: bool) -> str:
+    """The first findings, or every one of them."""
+    shown = result.findings if every else result.findings[:3]
     lines = [
         f"{finding.subject} ({', '.join(cell.name for cell in finding.cells)})" for finding in shown
     ]
-    if len(shown) < problem.count and lines:
-        lines.append(f"and {problem.count - len(shown)} more")
+    if len(shown) < result.count and lines:
+        lines.append(f"and {result.count - len(shown)} more")
     return "\n".join(lines)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report for programs."""
+    """The report as ``--json`` prints it."""
     return {
         "status": {"good": "ok", "warning": "warning", "bad": "critical"}[report.severity],
-        "problems": [
-            {
-                "name": problem.kind.name,
-                "severity": problem.kind.severity,
-                "title": str(problem.kind.title),
-                "why": str(problem.kind.why),
-                "what_to_do": str(problem.kind.what_to_do),
-                "count": problem.count,
-                "findings": [
-                    {
-                        "subject": finding.subject,
-                        "cells": [cell.name for cell in finding.cells],
-                        "hypervisors": list(finding.nodes),
-                        "services": list(finding.services),
-                    }
-                    for finding in problem.findings
-                ],
-            }
-            for problem in report.problems
-            if problem.count
-        ],
+        "problems": [as_problem(result) for result in report.results if result.count],
         "cells_not_answering": [
-            {"cell": one.cell.name, "uuid": one.cell.uuid, "cause": one.cause}
-            for one in report.missing
+            {"cell": absent.cell.name, "uuid": absent.cell.uuid, "cause": absent.cause}
+            for absent in report.missing
+        ],
+    }
+
+
+def as_problem(result: Result) -> dict[str, Any]:
+    return {
+        "name": result.problem.name,
+        "severity": result.problem.severity,
+        "title": str(result.problem.title),
+        "why": str(result.problem.why),
+        "what_to_do": str(result.problem.fix),
+        "count": result.count,
+        "findings": [
+            {
+                "subject": finding.subject,
+                "cells": [cell.name for cell in finding.cells],
+                "hypervisors": list(finding.nodes),
+                "services": list(finding.services),
+            }
+            for finding in result.findings
         ],
     }

@@ -1,9 +1,11 @@
-"""``manage.py demo``: make the embedded demo fleet."""
+"""``manage.py demo``: create the demo fleet."""
 
 import argparse
 import sys
 import time
-from contextlib import nullcontext
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -12,19 +14,27 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 
 from cells.database_urls import DatabaseURLError
 from cells.databases import cause_of
-from hypervisors.demo.databases import FleetExists, NovaOwns, create, create_embedded, urls_from
+from hypervisors.demo.databases import (
+    FleetExists,
+    NovaOwns,
+    Progress,
+    create,
+    create_embedded,
+    urls_from,
+)
 from hypervisors.demo.fleet import CellRows, Fleet
 from portal.api.authentication import DEMO_USER
 
-MOST_CELLS, MOST_HOSTS = 1000, 20_000
+MAX_CELLS, MAX_HOSTS_PER_CELL, MAX_INSTANCES_PER_HOST = 1000, 20_000, 1000
 
 
-def whole(least: int, most: int) -> Any:
-    """An argparse type: a whole number between these."""
+def number_between(least: int, most: int) -> Any:
+    """An argparse type: a whole number from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
         try:
@@ -40,15 +50,25 @@ def whole(least: int, most: int) -> Any:
 
 class Command(BaseCommand):
     help = (
-        "Makes a demo fleet: cell0 and more cells, each its own database, with hosts in every "
-        "state that real clouds have.  The same options and seed make the same fleet."
+        "Creates a demo fleet: cell0 and more cells, each its own database, with hosts in every "
+        "state that real clouds know.  The same options and seed give the same fleet."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("--cells", type=whole(1, MOST_CELLS), default=4, help="besides cell0 (4)")
-        add("--hosts-per-cell", type=whole(0, MOST_HOSTS), default=25, help="(25)")
-        add("--instances-per-host", type=whole(0, 1000), default=4, help="on average (4)")
+        add("--cells", type=number_between(1, MAX_CELLS), default=4, help="besides cell0 (4)")
+        add(
+            "--hosts-per-cell",
+            type=number_between(0, MAX_HOSTS_PER_CELL),
+            default=25,
+            help="(25)",
+        )
+        add(
+            "--instances-per-host",
+            type=number_between(0, MAX_INSTANCES_PER_HOST),
+            default=4,
+            help="on average (4)",
+        )
         add("--seed", type=int, default=1, help="(1)")
         add(
             "--uuidless-cell",
@@ -59,18 +79,18 @@ class Command(BaseCommand):
         add(
             "--database-url-template",
             metavar="URL",
-            help="make the databases there instead of as SQLite files; {name} in it becomes "
+            help="create the databases there instead of as SQLite files; {name} in it becomes "
             "api, cell0, cell1 ... (postgresql://user:secret@host/nova_{name})",
         )
-        add("--replace", action="store_true", help="put the fleet in the place of one there is")
-        add("--if-none", action="store_true", help="do nothing if there is a fleet already")
+        add("--replace", action="store_true", help="replace the fleet there is")
+        add("--if-none", action="store_true", help="do nothing if there is a fleet")
 
     def handle(self, *args: Any, **options: Any) -> None:
         template: str | None = options["database_url_template"]
         if not (settings.EMBEDDED or template):
             raise CommandError(
                 "the portal is attached to a Nova (NOVA_API_DATABASE_URL is set), "
-                "where no fleet is ever made"
+                "where no fleet is ever created"
             )
         if template and "{name}" not in template:
             raise CommandError("--database-url-template: must contain {name}")
@@ -86,7 +106,7 @@ class Command(BaseCommand):
             call_command("migrate", database="default", verbosity=0)
             make_demo_user()
         began = time.monotonic()
-        self.counts = [0, 0, 0]
+        self.totals: Counter[str] = Counter()
         try:
             with self.progress(fleet) as progress:
                 if template is None:
@@ -96,59 +116,48 @@ class Command(BaseCommand):
                     create(fleet, urls, replace=options["replace"], progress=progress)
         except FleetExists as error:
             if not options["if_none"]:
-                raise CommandError(f"{error}; --replace puts a new one in its place") from None
+                raise CommandError(f"{error}; --replace replaces it") from None
             return
         except (NovaOwns, DatabaseURLError) as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
             raise CommandError(cause_of(error)) from None
-        services, nodes, instances = self.counts
+        totals = self.totals
         self.stdout.write(
-            f"cell0 and {fleet.cells} cells: {services} services, {nodes} compute nodes, "
-            f"{instances} instances ({time.monotonic() - began:.1f} s)"
+            f"cell0 and {fleet.cells} cells: {totals['services']} services, "
+            f"{totals['nodes']} compute nodes, {totals['instances']} instances "
+            f"({time.monotonic() - began:.1f} s)"
         )
 
-    def progress(self, fleet: Fleet) -> Any:
-        """A context manager giving what to call with each cell that is done."""
-        if sys.stderr.isatty():
-            return _Bar(self, len(fleet))
-        return nullcontext(self.line)
-
-    def line(self, rows: CellRows) -> None:
-        self.count(rows)
-        self.stderr.write(f"{rows.name}: {len(rows.services)} services")
-
-    def count(self, rows: CellRows) -> None:
-        for index, table in enumerate(rows.tables[:3]):
-            self.counts[index] += len(table)
-
-
-class _Bar:
-    """A progress bar on a terminal."""
-
-    def __init__(self, command: Command, total: int) -> None:
-        self.command = command
-        self.bar = Progress(
+    @contextmanager
+    def progress(self, fleet: Fleet) -> Iterator[Progress]:
+        """What to call with each cell that is done: a bar on a terminal, else a line each."""
+        if not sys.stderr.isatty():
+            yield self.write_line
+            return
+        columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
         )
-        self.task = self.bar.add_task("cells", total=total)
+        with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("cells", total=len(fleet))
 
-    def __enter__(self) -> Any:
-        self.bar.start()
-        return self.advance
+            def advance(rows: CellRows) -> None:
+                self.count(rows)
+                bar.update(task, description=rows.name, advance=1)
 
-    def __exit__(self, *args: object) -> None:
-        self.bar.stop()
+            yield advance
 
-    def advance(self, rows: CellRows) -> None:
-        self.command.count(rows)
-        self.bar.update(self.task, description=rows.name)
-        self.bar.advance(self.task)
+    def write_line(self, rows: CellRows) -> None:
+        self.count(rows)
+        self.stderr.write(f"{rows.name}: {len(rows.services)} services")
+
+    def count(self, rows: CellRows) -> None:
+        self.totals["services"] += len(rows.services)
+        self.totals["nodes"] += len(rows.nodes)
+        self.totals["instances"] += len(rows.instances)
 
 
 def make_demo_user() -> None:

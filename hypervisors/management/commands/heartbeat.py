@@ -18,29 +18,27 @@ from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
 from services.models import Service
 
-#: A row that was written this close (in seconds) to its cell's newest is one that reports.  All
-#: of those are written at once, so they stay together even when nobody has reported for days.
-TOGETHER = 60
 #: nova-compute reports every 10 seconds, and updates its compute nodes every 60.
-SERVICES_EVERY, NODES_EVERY = 10, 60
+SERVICE_SECONDS, NODE_SECONDS = 10, 60
+#: Services within so many seconds of their cell's latest heartbeat are those that report.  All of
+#: them are written at once, so they stay together also when the demo was not running for days.
+LATEST_SECONDS = 60
 
 
-def beat(cell: Cell, now: datetime.datetime) -> int:
-    """Report for the services of the cell that are not down; how many those are."""
+def beat(cell: Cell, now: datetime.datetime) -> None:
+    """Report for the services of the cell that were reporting, and update their nodes."""
+    latest = datetime.timedelta(seconds=LATEST_SECONDS)
     services = Service.objects.using(cell.alias).exclude(topic=None)
-    newest = services.aggregate(newest=Max("last_seen_up"))["newest"]
-    if newest is None:
-        return 0
-    since = newest - datetime.timedelta(seconds=TOGETHER)
-    reporting = services.filter(last_seen_up__gte=since).update(
+    last_beat = services.aggregate(last=Max("last_seen_up"))["last"]
+    if last_beat is None:
+        return
+    services.filter(last_seen_up__gte=last_beat - latest).update(
         last_seen_up=now, updated_at=now, report_count=F("report_count") + 1
     )
     nodes = ComputeNode.objects.using(cell.alias)
-    newest = nodes.aggregate(newest=Max("updated_at"))["newest"]
-    if newest is not None and (now - newest).total_seconds() >= NODES_EVERY:
-        since = newest - datetime.timedelta(seconds=TOGETHER)
-        nodes.filter(updated_at__gte=since).update(updated_at=now)
-    return int(reporting)
+    last_update = nodes.aggregate(last=Max("updated_at"))["last"]
+    if last_update is not None and (now - last_update).total_seconds() >= NODE_SECONDS:
+        nodes.filter(updated_at__gte=last_update - latest).update(updated_at=now)
 
 
 class Command(BaseCommand):
@@ -51,21 +49,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--every", type=float, default=SERVICES_EVERY, metavar="SECONDS", help="(10)"
+            "--every", type=float, default=SERVICE_SECONDS, metavar="SECONDS", help="(10)"
         )
-        parser.add_argument("--once", action="store_true", help="report once and end")
+        parser.add_argument("--once", action="store_true", help="report once and exit")
         parser.add_argument(
-            "--parent", type=int, metavar="PID", help="end when this process, its parent, has ended"
+            "--parent", type=int, metavar="PID", help="exit when this process, its parent, is gone"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.ours: set[Cell] = set()
+        self.embedded_cells: set[Cell] = set()
         parent: int | None = options["parent"]
         if not options["once"]:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # each write is whole: just end
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # every write is whole: just exit
         while True:
             began = time.monotonic()
-            self._beat()
+            self.beat_everywhere()
             if options["once"]:
                 return
             while time.monotonic() < began + options["every"]:
@@ -73,18 +71,19 @@ class Command(BaseCommand):
                     return
                 time.sleep(min(1, options["every"]))
 
-    def _beat(self) -> None:
+    def beat_everywhere(self) -> None:
         try:
-            answers = ask_cells(all_cells(), self._beat_in)
+            answers = ask_cells(all_cells(), self.beat_in)
         except DatabaseError as error:
             self.stderr.write(f"heartbeat: {cause_of(error)}")
             return
-        for one in answers.missing:
-            self.stderr.write(f"heartbeat: {one}")
+        for missing in answers.missing:
+            self.stderr.write(f"heartbeat: {missing}")
 
-    def _beat_in(self, cell: Cell) -> None:
-        if cell not in self.ours:
+    def beat_in(self, cell: Cell) -> None:
+        """Raises ``CommandError`` for a cell of a real Nova."""
+        if cell not in self.embedded_cells:
             if managed_by_nova(cell.alias):
                 raise CommandError(f"{cell} is a real Nova's: its services report themselves")
-            self.ours.add(cell)
+            self.embedded_cells.add(cell)
         beat(cell, timezone.now())

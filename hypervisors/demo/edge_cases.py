@@ -1,7 +1,7 @@
-"""The odd corners of the demo fleet: each is something that real clouds have been seen with.
+"""The edge cases of the demo fleet, each of them seen in real clouds.
 
-Each function adds one, to the cell that ``SPECIALS`` says; the rows go by a name in
-``CellRows.named``, services with ``_service`` at its end.
+Each function adds one to a cell, which ``EDGE_CASES`` chooses; tests find its rows by name in
+``CellRows.named``, where the names of services end in ``_service``.
 """
 
 import json
@@ -100,7 +100,7 @@ def vmware(cell: "CellBuilder") -> None:
 
 
 def legacy(cell: "CellBuilder") -> None:
-    """A node from before Liberty: it names its service by id only and has no host."""
+    """A node from before Liberty: it refers to its service by id only and has no host."""
     host = f"c{cell.number}-legacy-1"
     service = cell.service(host)
     cell.map(host)
@@ -111,7 +111,7 @@ def legacy(cell: "CellBuilder") -> None:
 
 
 def nulls(cell: "CellBuilder") -> None:
-    """Every column of a node null that may be, and of its service what Nova leaves so."""
+    """A node with null in every column that allows it, and a service as Nova leaves it."""
     columns = (
         "service_id", "free_ram_mb", "free_disk_gb", "current_workload", "running_vms",
         "disk_available_least", "host_ip", "supported_instances", "metrics", "pci_stats",
@@ -127,7 +127,7 @@ def nulls(cell: "CellBuilder") -> None:
 
 
 def names(cell: "CellBuilder") -> None:
-    """Names in capitals, with an underscore (a wildcard of LIKE), long ones; IPv6; long reasons."""
+    """Names in capitals, with an underscore (a wildcard of LIKE), long; IPv6; a long reason."""
     number = cell.number
     _, node = cell.host(f"C{number}-CMP-UPPER", node={"hostname": f"C{number}-CMP-UPPER.EXAMPLE"})
     cell.name("upper", node)
@@ -150,7 +150,7 @@ def no_uptime(cell: "CellBuilder") -> None:
 
 
 def evacuated(cell: "CellBuilder") -> None:
-    """A dead host, fenced and evacuated: it may not be forced up while that is on record."""
+    """A dead host, fenced and evacuated: not to be forced up while the evacuation is on record."""
     service, source = cell.host(
         f"c{cell.number}-evacuated-1", instances=0, forced_down=True, up=False
     )
@@ -163,7 +163,7 @@ def evacuated(cell: "CellBuilder") -> None:
 
 
 def migrating(cell: "CellBuilder") -> None:
-    """A host with a live migration in progress and no instance of its own left."""
+    """A host with a live migration in progress and no instances left."""
     service, source = cell.host(f"c{cell.number}-migrating-1", instances=0)
     _, target = cell.host(f"c{cell.number}-migrating-2", instances=0)
     moved = cell.instance(target, vm_state="active", task_state="migrating", power_state=1)
@@ -173,7 +173,7 @@ def migrating(cell: "CellBuilder") -> None:
 
 
 def states(cell: "CellBuilder") -> None:
-    """Instances in unusual states, and a host that only has deleted ones."""
+    """Instances in unusual states, and a host with deleted ones only."""
     service, node = cell.host(f"c{cell.number}-states-1", instances=0)
     for vm_state in ("error", "stopped", "soft-delete", "building", "rescued"):
         cell.instance(node, vm_state=vm_state)
@@ -187,7 +187,7 @@ def states(cell: "CellBuilder") -> None:
 
 
 def conductor_off(cell: "CellBuilder") -> None:
-    """Other services than nova-compute that are not well, and API rows in a cell."""
+    """A conductor that is down, and rows of API processes in a cell."""
     cell.service(f"c{cell.number}-conductor-3", "nova-conductor", "conductor", up=False)
     for binary in API_BINARIES:
         cell.service(
@@ -197,7 +197,7 @@ def conductor_off(cell: "CellBuilder") -> None:
 
 
 def forced_down_but_reporting(cell: "CellBuilder") -> None:
-    """Forced down, yet it reports: not fenced, or forgotten after a repair."""
+    """Forced down but reporting: never fenced, or forgotten after a repair."""
     service, node = cell.host(f"c{cell.number}-unfenced-1", forced_down=True)
     cell.name("unfenced", node)
     cell.name("unfenced_service", service)
@@ -212,7 +212,7 @@ def stale_node(cell: "CellBuilder") -> None:
 
 
 def unique_ids(cell: "CellBuilder") -> None:
-    """Integer ids that no other cell has."""
+    """Hosts whose integer ids no other cell has."""
     for index, instances in enumerate((0, 2, 0)):
         service, node = cell.host(
             f"c{cell.number}-unique-{index + 1}",
@@ -228,7 +228,7 @@ def unique_ids(cell: "CellBuilder") -> None:
 
 
 def wrong_cell(cell: "CellBuilder") -> None:
-    """A host that is mapped to another cell than the one its rows are in."""
+    """A host that is mapped to another cell than its rows are in."""
     service, node = cell.host(f"c{cell.number}-wrongcell-1", mapped=False, instances=1)
     cell.map(f"c{cell.number}-wrongcell-1", 1)
     cell.name("wrongcell", node)
@@ -236,7 +236,7 @@ def wrong_cell(cell: "CellBuilder") -> None:
 
 
 def twin(cell: "CellBuilder") -> None:
-    """A host whose name a host in another cell has too; this one is mapped."""
+    """A host whose name is also used in another cell; this one is mapped."""
     service, node = cell.host(
         "twin-1",
         disabled=True,
@@ -248,7 +248,7 @@ def twin(cell: "CellBuilder") -> None:
 
 
 def second_twin(cell: "CellBuilder") -> None:
-    """The other host of that name, if there is a cell to have it in."""
+    """The other host of that name, where there is a third cell for it."""
     if cell.number == 3:
         service, node = cell.host(
             "twin-1", mapped=False, node={"hostname": "twin-1.new.example.net"}
@@ -277,8 +277,8 @@ def long_disabled(cell: "CellBuilder") -> None:
     cell.name("mothballed_service", service)
 
 
-#: Which cell (the last one, where there are fewer) each belongs to.
-SPECIALS: tuple[tuple[int, Callable[["CellBuilder"], None]], ...] = (
+#: The cell each belongs to: the last one, where there are fewer.
+EDGE_CASES: tuple[tuple[int, Callable[["CellBuilder"], None]], ...] = (
     (1, ironic),
     (1, service_gone),
     (1, unmapped),
