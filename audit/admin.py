@@ -1,4 +1,4 @@
-"""The audit in the console: to read, search and export; nothing here can be changed."""
+"""The audit in the console, to be read, searched and exported."""
 
 import csv
 import json
@@ -23,16 +23,25 @@ BADGES = {
     Outcome.FAILED: "bad",
     Outcome.UNKNOWN: "unknown",
 }
-#: Fields that the page of an entry shows in words.
-IN_WORDS = {"at": "when", "before": "was", "after": "became"}
+#: Fields that the page of an entry shows formatted, and the methods that do so.
+FORMATTED = {"at": "when", "before": "was", "after": "became"}
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
 
 
 @admin.register(Entry)
 class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Who did what."""
+    """Audit entries; none can be added, changed or deleted."""
 
-    list_display = ("when", "username", "action", "what", "cell_name", "ended", "change", "channel")
+    list_display = (
+        "when",
+        "username",
+        "action",
+        "service",
+        "cell_name",
+        "result",
+        "change",
+        "channel",
+    )
     list_display_links = ("when",)
     list_filter = ("outcome", "action", "channel", "cell_name", "username")
     search_fields = ("username", "host", "service_uuid", "request_id", "message", "cell_name")
@@ -41,19 +50,19 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_per_page = 100
     show_full_result_count = False
     change_list_template = "admin/audit/change_list.html"
-    fields: ClassVar[tuple[str, ...]] = tuple(IN_WORDS.get(name, name) for name in EXPORTED)
-    readonly_fields = tuple(IN_WORDS.values())
+    fields: ClassVar[tuple[str, ...]] = tuple(FORMATTED.get(name, name) for name in EXPORTED)
+    readonly_fields = tuple(FORMATTED.values())
 
     @admin.display(description=_("When"), ordering="at")
     def when(self, entry: Entry) -> str:
         return moment(entry.at)
 
     @admin.display(description=_("Service"), ordering="host")
-    def what(self, entry: Entry) -> str:
+    def service(self, entry: Entry) -> str:
         return format_html("{} {}", entry.host or entry.service_uuid, entry.binary)
 
     @admin.display(description=_("Outcome"), ordering="outcome")
-    def ended(self, entry: Entry) -> str:
+    def result(self, entry: Entry) -> str:
         shown = badge(BADGES[Outcome(entry.outcome)], entry.get_outcome_display())
         return format_html("{} {}", shown, entry.message) if entry.message else shown
 
@@ -63,11 +72,11 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("Before"))
     def was(self, entry: Entry) -> str:
-        return _listed(entry.before)
+        return _as_text(entry.before)
 
     @admin.display(description=_("After"))
     def became(self, entry: Entry) -> str:
-        return _listed(entry.after)
+        return _as_text(entry.after)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -79,7 +88,7 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """None: there is nothing to do to an entry."""
+        """No actions: not even deletion."""
         return {}
 
     def get_urls(self) -> list[URLPattern]:
@@ -87,14 +96,16 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [path("export.csv", view, name="audit_entry_csv"), *super().get_urls()]
 
     def csv_view(self, request: HttpRequest) -> StreamingHttpResponse:
-        """The filtered entries as CSV."""
+        """Download the filtered entries as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
             entries = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters as error:
-            raise BadRequest("there is no such filter") from error
-        response = StreamingHttpResponse(_lines(entries), content_type="text/csv; charset=utf-8")
+            raise BadRequest("no such filter") from error
+        response = StreamingHttpResponse(
+            _csv_lines(entries), content_type="text/csv; charset=utf-8"
+        )
         response["Content-Disposition"] = 'attachment; filename="audit.csv"'
         return response
 
@@ -103,24 +114,24 @@ def changes(entry: Entry) -> str:
     """What the action changed, in words: ``status: enabled → disabled``."""
     before, after = entry.before or {}, entry.after or {}
     return ", ".join(
-        f"{name}: {_shown(before.get(name))} → {_shown(value)}"
+        f"{name}: {_formatted(before.get(name))} → {_formatted(value)}"
         for name, value in after.items()
         if before.get(name) != value
     )
 
 
-def _listed(values: dict[str, Any] | None) -> str:
+def _as_text(values: dict[str, Any] | None) -> str:
     return (
-        ", ".join(f"{name}: {_shown(value)}" for name, value in sorted((values or {}).items()))
+        ", ".join(f"{name}: {_formatted(value)}" for name, value in sorted((values or {}).items()))
         or DASH
     )
 
 
-def _shown(value: Any) -> str:
+def _formatted(value: Any) -> str:
     return DASH if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _lines(entries: Any) -> Iterator[str]:
+def _csv_lines(entries: Any) -> Iterator[str]:
     writer = csv.writer(Line())
     yield writer.writerow(EXPORTED)
     for entry in entries.iterator(chunk_size=1000):

@@ -1,4 +1,4 @@
-"""What is on record of a host, for the pages about it."""
+"""The latest entries about a host, for the pages that show it."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -8,13 +8,16 @@ from django.urls import reverse
 
 from audit.models import Entry
 
+#: How many entries such a page shows.
 ENTRIES = 20
 
 
 def history_of(
     user: User | AnonymousUser, host: str | None, binary: str | None = None
 ) -> dict[str, Any]:
-    """The latest entries about a host (or one service of it), if ``user`` may see the audit."""
+    """The context of ``admin/audit/history.html``: the latest entries about a host, or about one
+    service of it; ``None`` for a user who may not see the audit.
+    """
     if not user.has_perm("audit.view_entry"):
         return {"history": None}
     if not host:

@@ -1,24 +1,61 @@
-"""Putting actions on record.
+"""Putting actions on record, whatever they act on.
 
-An action first writes down what it is about to do (``begin``), then does it, then puts its end on
-record (``end``).  The portal's database and a cell's cannot commit together; this way a process
-that dies in between leaves an intent behind, never a change that nobody knows of.
+The portal's database and a cell's cannot commit together.  So an action first writes down what it
+is about to do (``Attempt.begin``), then does it, and then its end is put on record.  A process
+that dies in between leaves an intent behind, never a change that nobody knows of; what became of
+it is found out later (``settle_interrupted``).
+
+An app whose actions are put on record
+
+- raises ``Refused`` (or a subclass) for what its rules forbid,
+- does its work within ``with recorded(entry, kind) as attempt:``, and calls ``attempt.begin`` just
+  before it changes anything, naming the subject and the messages to send when it is done,
+- registers a ``Settler`` for its kind of action.
 """
 
 import datetime
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
-from django.db import router, transaction
+from django.conf import settings
+from django.db import DatabaseError, router, transaction
+from django.http import HttpRequest
+from django.utils import timezone
 
+from audit import outbox
 from audit.models import Channel, Entry, Intent, OutboxMessage, Outcome
+from audit.outbox import Message
+from cells.databases import cause_of
+from portal.roles import roles_of
 
-#: What an intent keeps of its entry.
+logger = logging.getLogger(__name__)
+
+#: The columns of an entry that its intent keeps.
 KEPT = tuple(
     field.name
     for field in Entry._meta.concrete_fields
     if field.name not in ("id", "at", "outcome", "message")
 )
+
+
+class Refused(Exception):
+    """The action was not carried out, and nothing was changed.
+
+    ``message`` says why; ``detail`` adds, in the reader's language, what the console knows of it.
+    """
+
+    outcome: ClassVar[Outcome] = Outcome.REFUSED
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+# --- who --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -34,32 +71,53 @@ class Actor:
     roles: tuple[str, ...] = ()
 
 
-def draft(actor: Actor, action: str, *, service_uuid: str = "", host: str = "") -> Entry:
-    """An entry that is not on record yet; the uuid and host are as the caller wrote them."""
+def actor_of(request: HttpRequest, channel: Channel) -> Actor:
+    """Who sent ``request``, which may be one of REST framework's."""
+    user = request.user
+    return Actor(
+        username=user.get_username(),
+        channel=channel,
+        request_id=getattr(request, "request_id", ""),
+        remote_address=request.META.get("REMOTE_ADDR") or None,
+        user_id=str(user.pk),
+        project_id=getattr(getattr(request, "auth", None), "project_id", "") or None,
+        roles=tuple(sorted(roles_of(user))),
+    )
+
+
+# --- what -------------------------------------------------------------------------------------
+
+
+def draft(actor: Actor, action: str, **columns: str) -> Entry:
+    """An entry that is not on record yet; text that is too long for its column is cut."""
+    kept = {
+        name: text[: getattr(Entry._meta.get_field(name), "max_length", None)]
+        for name, text in columns.items()
+    }
     return Entry(
         username=actor.username,
         channel=actor.channel,
         request_id=actor.request_id,
         remote_address=actor.remote_address,
         action=action,
-        service_uuid=service_uuid[:255],
-        host=host,
+        **kept,
     )
 
 
-def begin(entry: Entry, notification: dict[str, Any] | None) -> Intent:
-    """Write down what is about to be done, and the notification to send when it has been."""
+def begin(entry: Entry, kind: str, subject: str, messages: Sequence[Message] = ()) -> Intent:
+    """Write down what is about to be done to ``subject``, and what to send when it is done."""
     kept = {name: getattr(entry, name) for name in KEPT} | {"at": entry.at.isoformat()}
     with transaction.atomic(using=router.db_for_write(Intent), durable=True):
         return Intent.objects.create(
-            service=f"{entry.cell_uuid}:{entry.service_id}",
+            kind=kind,
+            subject=subject,
             entry=kept,
-            notification=notification,
+            messages=[asdict(message) for message in messages],
         )
 
 
 def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
-    """Replace the intent by its entry; what is done is also to be notified.
+    """Replace the intent by its entry, and by its messages if the action is done.
 
     Returns ``None`` when another process has put the action on record already.
     """
@@ -68,14 +126,16 @@ def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
     if outcome != Outcome.DONE:
         entry.after = None
     with transaction.atomic(using=router.db_for_write(Intent)):
-        gone, _ = Intent.objects.filter(id=intent.id).delete()
-        if not gone:
+        deleted, _ = Intent.objects.filter(id=intent.id).delete()
+        if not deleted:
             return None
         entry.save()
-        if outcome == Outcome.DONE and intent.notification is not None:
-            OutboxMessage.objects.create(
-                id=intent.id, service=intent.service, message=intent.notification
+        if outcome == Outcome.DONE:
+            OutboxMessage.objects.bulk_create(
+                OutboxMessage(sequence=intent.id, subject=intent.subject, **one)
+                for one in intent.messages
             )
+    outbox.wake()
     return entry
 
 
@@ -95,3 +155,105 @@ def as_dict(entry: Entry) -> dict[str, Any]:
     """The entry as it is exported, ready for JSON; times in ISO 8601 with their zone."""
     values = {field.name: getattr(entry, field.name) for field in Entry._meta.concrete_fields}
     return values | {"at": entry.at.isoformat()}
+
+
+# --- carrying out -----------------------------------------------------------------------------
+
+
+class Attempt:
+    """An action being carried out; ``intent`` is ``None`` until it begins to change something."""
+
+    def __init__(self, entry: Entry, kind: str) -> None:
+        self.entry = entry
+        self.kind = kind
+        self.intent: Intent | None = None
+
+    def begin(self, subject: str, messages: Sequence[Message] = ()) -> None:
+        """Write down the entry as it is now, the subject, and what to send when it is done."""
+        self.intent = begin(self.entry, self.kind, subject, messages)
+
+
+@contextmanager
+def recorded(entry: Entry, kind: str) -> Iterator[Attempt]:
+    """Put the action of the block on record, however it ends: done, ``Refused`` or failed.
+
+    Both kinds of exception are raised again.
+    """
+    attempt = Attempt(entry, kind)
+    try:
+        yield attempt
+    except Refused as refusal:
+        if attempt.intent is None:
+            refuse(entry, refusal.message, refusal.outcome)
+        else:
+            end(attempt.intent, refusal.outcome, refusal.message)
+        raise
+    except DatabaseError as error:
+        _record_failure(attempt, error)
+        raise
+    if attempt.intent is not None:
+        end(attempt.intent, Outcome.DONE)
+
+
+def _record_failure(attempt: Attempt, error: DatabaseError) -> None:
+    """Record a database's failure; whether it had committed is found out from the database."""
+    logger.warning("%s failed: %s", attempt.entry, cause_of(error))
+    if attempt.intent is None:
+        refuse(attempt.entry, cause_of(error), Outcome.FAILED)
+        return
+    try:
+        settle(attempt.intent)
+    except DatabaseError as again:
+        logger.warning("%s is left to be settled: %s", attempt.intent, cause_of(again))
+
+
+# --- interrupted actions ----------------------------------------------------------------------
+
+#: Finds out what became of an interrupted action, and finishes it if that is what it takes:
+#: returns its outcome and a remark, or ``None`` while that cannot be told.  It may be called
+#: several times for one action, by several processes.
+Settler = Callable[[Entry], tuple[Outcome, str] | None]
+
+_settlers: dict[str, Settler] = {}
+
+
+def register(kind: str, settler: Settler) -> None:
+    """Name the settler of a kind of action."""
+    _settlers[kind] = settler
+
+
+def settle_interrupted(older_than: datetime.timedelta | None = None) -> int:
+    """Put on record what became of interrupted actions; returns how many could be settled.
+
+    Only intents older than ``older_than`` are looked at; by default, those that are too old to
+    belong to an action that is still running.
+    """
+    age = interrupted_after() if older_than is None else older_than
+    settled = 0
+    for intent in Intent.objects.filter(begun_at__lte=timezone.now() - age).order_by("id"):
+        try:
+            settled += settle(intent)
+        except DatabaseError as error:
+            logger.warning("interrupted %s is not settled yet: %s", intent, cause_of(error))
+    return settled
+
+
+def interrupted_after() -> datetime.timedelta:
+    """How old an intent must be for its action to be over for certain.
+
+    No statement in a cell may take longer than five deadlines, and an action has about ten.
+    """
+    return datetime.timedelta(seconds=60 * settings.CELL_DEADLINE)
+
+
+def settle(intent: Intent) -> bool:
+    """Put on record what became of an interrupted action; ``False`` while that cannot be told.
+
+    Raises ``DatabaseError``.
+    """
+    settler = _settlers.get(intent.kind)
+    if settler is None:
+        logger.warning("nothing here can settle an interrupted %s (%s)", intent.kind, intent)
+        return False
+    settled = settler(entry_of(intent))
+    return settled is not None and end(intent, *settled) is not None

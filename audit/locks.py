@@ -1,4 +1,4 @@
-"""Work that only one process at a time may do, agreed on through the database."""
+"""Locks between processes, kept in the portal's own database."""
 
 import datetime
 import uuid
@@ -13,9 +13,11 @@ from audit.models import Lock
 
 @contextmanager
 def held(name: str, duration: datetime.timedelta) -> Iterator[Callable[[], bool] | None]:
-    """Hold the lease ``name`` for ``duration`` at a time; ``None`` when another holds it.
+    """Hold the lock ``name`` for the block, or yield ``None`` when another process holds it.
 
-    Else yields a function that renews it, which is ``False`` once the lease is lost.
+    A lock expires after ``duration``, so that a process that dies does not hold it for ever.
+    The function that is yielded renews it for as long again; it returns ``False`` when the lock
+    had expired and another process has taken it.
     """
     holder = uuid.uuid4().hex
     mine = Lock.objects.filter(name=name, holder=holder)

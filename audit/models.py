@@ -1,4 +1,4 @@
-"""The record of every action, and what has still to be done about the latest of them."""
+"""The record of every action, and what still has to be done about the latest of them."""
 
 from typing import Any, ClassVar, NoReturn
 
@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Channel(models.TextChoices):
-    """Through what an action came."""
+    """Where an action was requested."""
 
     API = "api", _("API")
     CONSOLE = "console", _("console")
@@ -21,18 +21,18 @@ class Outcome(models.TextChoices):
     DONE = "done", _("done")
     REFUSED = "refused", _("refused")  # by a rule; nothing was changed
     FAILED = "failed", _("failed")  # a database did not do it; nothing was changed
-    UNKNOWN = "unknown", _("unknown")  # interrupted, and changed by others since
+    UNKNOWN = "unknown", _("unknown")  # interrupted, and someone else has changed the row since
 
 
 class AppendOnly(TypeError):
-    """An audit entry was to be changed or deleted."""
+    """Something tried to change or delete an audit entry."""
 
     def __init__(self) -> None:
         super().__init__("audit entries are never changed or deleted")
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):
-    """Entries to read and add to."""
+    """Entries, which can be read and added, and nothing else."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise AppendOnly
@@ -51,8 +51,8 @@ class Entry(models.Model):
     """Who did what to which service, and how it ended.
 
     Names and uuids are kept as text, so that an entry outlives the user, the service and the
-    cell.  ``before`` and ``after`` are the columns that actions change, as JSON; ``after`` is
-    null for a deleted service and where nothing was changed.
+    cell.  ``before`` and ``after`` hold the values that the action could change; ``after`` is
+    null for a deleted row, and where nothing was changed.
     """
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
@@ -84,7 +84,7 @@ class Entry(models.Model):
         return f"{self.action} {self.host or self.service_uuid} by {self.username}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Add the entry; one that is on record already raises ``AppendOnly``."""
+        """Add the entry; saving one that is already on record raises ``AppendOnly``."""
         if not self._state.adding:
             raise AppendOnly
         super().save(*args, **{**kwargs, "force_insert": True})
@@ -96,15 +96,18 @@ class Entry(models.Model):
 class Intent(models.Model):
     """An action that has begun and is not on record yet.
 
-    Written before the action changes anything, and replaced by its entry when it has ended.  One
-    that stays behind was interrupted, and what came of it has to be found out.  ``id`` is also
-    the place of the action's notification in the order of delivery.
+    It is written before the action changes anything, and replaced by its entry when the action
+    ends.  One that stays behind was interrupted, and ``journal.settle`` has to find out what
+    became of it.
     """
 
     begun_at = models.DateTimeField(default=timezone.now)
-    service = models.CharField(max_length=64, help_text="Cell uuid and row id.")
-    entry = models.JSONField()
-    notification = models.JSONField(null=True)
+    kind = models.CharField(max_length=32, help_text="Which settler can tell what became of it.")
+    subject = models.CharField(max_length=64, help_text="What it acts on, in one text.")
+    entry = models.JSONField(help_text="The entry's columns.")
+    messages = models.JSONField(
+        default=list, help_text="What to send when it is done: transport and payload of each."
+    )
 
     class Meta:
         default_permissions = ()
@@ -114,26 +117,34 @@ class Intent(models.Model):
 
 
 class OutboxMessage(models.Model):
-    """A notification that has not been delivered yet; it is deleted when it has been."""
+    """A message about an action, to be sent by a transport, and deleted once it has been."""
 
-    id = models.BigIntegerField(primary_key=True)
-    service = models.CharField(max_length=64, help_text="Cell uuid and row id.")
-    message = models.JSONField(help_text="Context and body.")
-    sent_to = models.JSONField(default=list, help_text="Topics that have had it already.")
+    transport = models.CharField(max_length=32)
+    sequence = models.BigIntegerField(help_text="The id of the action's intent.")
+    subject = models.CharField(max_length=64, help_text="What the action acted on.")
+    payload = models.JSONField(help_text="As the transport wants it.")
+    sent_to = models.JSONField(
+        default=list, help_text="Destinations of the transport that have had it already."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     attempts = models.IntegerField(default=0)
     last_error = models.TextField(blank=True)
 
     class Meta:
-        ordering = ("id",)
+        ordering = ("sequence", "id")
         default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(
+                fields=["transport", "sequence"], name="one_message_per_transport_and_action"
+            ),
+        )
 
     def __str__(self) -> str:
-        return str(self.message["body"]["event_type"])
+        return f"message {self.sequence} for {self.transport}"
 
 
 class Lock(models.Model):
-    """Who does a piece of work of which only one may be done at a time, and until when."""
+    """Who holds a lock, and until when; see ``audit.locks``."""
 
     name = models.CharField(max_length=64, primary_key=True)
     holder = models.CharField(max_length=64, blank=True)

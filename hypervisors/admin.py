@@ -27,7 +27,7 @@ from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import Column, ListedRow
 from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
 from portal.console.html import DASH, NOTHING, ago, badge, bar
-from services.action_views import actions_for
+from services.actions import actions_for
 from services.admin import STATES, STATUSES
 from services.badges import state_badge, status_badge
 from services.models import (

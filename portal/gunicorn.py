@@ -1,15 +1,30 @@
 """How gunicorn serves the portal: ``gunicorn -c python:portal.gunicorn portal.wsgi``.
 
-``WEB_CONCURRENCY`` sets the number of workers, ``GUNICORN_CMD_ARGS`` anything.
+``WEB_CONCURRENCY`` sets the number of workers, ``GUNICORN_CMD_ARGS`` any other option.
 """
 
 import os
+from typing import Any
 
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
 keepalive = 5
-limit_request_line = 8190  # searches can be long, and Nova takes them
+limit_request_line = 8190  # searches can be long, and Nova accepts them
 graceful_timeout = 10
 loglevel = "warning"
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start what runs beside the requests, now that Django has been set up in the worker."""
+    from portal.processes import start_workers
+
+    start_workers()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Stop it."""
+    from portal.processes import stop_workers
+
+    stop_workers()

@@ -22,7 +22,8 @@ from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import Column, ListedRow
 from portal.console.filters import CellFacet, Facet, FlagsFacet, ValueFacet, ZoneFacet
 from portal.console.html import DASH, NOTHING, ago, badge
-from services.action_views import act, actions_for, show_results
+from services.action_views import act, show_results
+from services.actions import actions_for
 from services.badges import state_badge, status_badge
 from services.models import (
     API_BINARIES,

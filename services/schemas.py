@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from portal.api.faults import BadRequest
 from portal.api.schemas import BOOLEAN, HOST_NAME, as_bool, body, query, repeatable
 from portal.microversions import Versioned
-from services.actions import Change
+from services.changes import Change
 
 Body: TypeAlias = dict[str, Any]
 

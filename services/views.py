@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import journal
-from audit.journal import Actor
+from audit.journal import Actor, actor_of
 from audit.models import Channel, Entry
 from cells.availability_zones import zones_of_hosts
 from cells.fields import as_stored, utc_now
@@ -33,11 +33,12 @@ from portal.api.responses import NoContent, NovaResponse
 from portal.api.schemas import as_integer, check_uuid
 from portal.api.views import NovaViewSet
 from portal.microversions import Versioned
-from portal.roles import roles_of
 from services import actions, schemas
-from services.actions import Change, Conflict, Invalid, Missing, Refused, ServiceRef, Unavailable
+from services.changes import Change
 from services.down_cells import compute_hosts_in
+from services.exceptions import Conflict, Invalid, Missing, Refused, Unavailable
 from services.filters import ServiceFilterSet
+from services.locate import ServiceRef
 from services.models import API_BINARIES, NOVA_COMPUTE, Service, Zones, up_window
 from services.serializers import BACKFILL_WARNING, ServiceSerializer
 
@@ -103,23 +104,27 @@ class ServiceViewSet(NovaViewSet):
         """
         by_name = schemas.ACTIONS.at(self.version)
         if by_name is None:
-            found = actions.update(self.get_ref(), schemas.change(self.body), actor_of(request))
+            found = actions.update(self.get_ref(), schemas.change(self.body), self.actor)
             return NovaResponse({"service": self._shown(found.row)})
         if id not in by_name:
             raise ItemNotFound("Unknown action")
         change = by_name[id](self.body)
         ref = ServiceRef(host=self.body["host"], binary=self.body["binary"])
-        actions.update(ref, change, actor_of(request))
+        actions.update(ref, change, self.actor)
         return NovaResponse({"service": as_asked(ref, change)})
 
     @endpoint("delete")
     def destroy(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Delete a service: by uuid, before 2.53 by integer id."""
         try:
-            actions.delete(self.get_ref(), actor_of(request))
+            actions.delete(self.get_ref(), self.actor)
         except Missing:
             raise ItemNotFound(f"Service {id} not found.") from None
         return NoContent()
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self.request, Channel.API)
 
     def get_ref(self) -> ServiceRef:
         """The service that the URL names.  Actions look it up, so that a miss is on record too."""
@@ -138,7 +143,7 @@ class ServiceViewSet(NovaViewSet):
             super().check_permissions(request)
         except Forbidden as fault:
             if request.method not in SAFE_METHODS:
-                journal.refuse(self._draft(request), fault.message)
+                journal.refuse(self._draft(), fault.message)
             raise
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -147,11 +152,11 @@ class ServiceViewSet(NovaViewSet):
             exc = FAULTS[type(exc)](exc.message)
         return super().handle_exception(exc)
 
-    def _draft(self, request: Request) -> Entry:
+    def _draft(self) -> Entry:
         """What the audit can say of a change before anything was looked up."""
         id = self.kwargs[self.lookup_url_kwarg]
         return journal.draft(
-            actor_of(request),
+            self.actor,
             "delete" if self.action == "destroy" else "update",
             service_uuid=id if is_uuid_like(id) else "",
             host=(self.body or {}).get("host", ""),
@@ -183,17 +188,3 @@ def as_asked(ref: ServiceRef, change: Change) -> dict[str, Any]:
     if change.forced_down is not None:
         answer["forced_down"] = change.forced_down
     return answer
-
-
-def actor_of(request: Request) -> Actor:
-    """Who sent the request."""
-    user = request.user
-    return Actor(
-        username=user.get_username(),
-        channel=Channel.API,
-        request_id=getattr(request, "request_id", ""),
-        remote_address=request.META.get("REMOTE_ADDR") or None,
-        user_id=str(user.pk),
-        project_id=getattr(request.auth, "project_id", "") or None,
-        roles=tuple(sorted(roles_of(user))),
-    )

@@ -161,13 +161,22 @@ class PortalServer:
 @contextmanager
 def serve(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[PortalServer]:
     """gunicorn with the portal, on a free port, with these settings and no others."""
+    with started(environment, log, *arguments) as server:
+        _wait_for(f"{server.url}/", server.process, log)
+        yield server
+
+
+@contextmanager
+def started(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[PortalServer]:
+    """The same, which may not answer yet: no request is sent to it."""
     port = free_port()
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "gunicorn", "portal.wsgi"),
-                *("--bind", f"127.0.0.1:{port}", "--threads", "4", *arguments),
+                *(sys.executable, "-m", "gunicorn", "--config", "python:portal.gunicorn"),
+                *("portal.wsgi", "--bind", f"127.0.0.1:{port}"),
+                *("--workers", "1", "--threads", "4", *arguments),
             ],
             cwd=ROOT,
             env=kept | {"SECRET_KEY": secrets.token_hex(32), "DATABASE_URL": ""} | environment,
@@ -175,7 +184,6 @@ def serve(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[P
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/", process, log)
         yield PortalServer(f"http://127.0.0.1:{port}", process, log)
     finally:
         process.terminate()

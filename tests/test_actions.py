@@ -16,7 +16,8 @@ from audit.models import Channel, Entry, Intent
 from cells.models import AggregateHost, HostMapping
 from hypervisors.models import ComputeNode
 from services import actions
-from services.actions import Change, ServiceRef
+from services.actions import Change, ServiceRef, actions_in, name_of
+from services.changes import KIND, state_of, subject_of
 from services.models import Service
 from tests.clouds import Cloud
 
@@ -113,8 +114,8 @@ def interrupted(cloud: Cloud, service: Service, action: str, after: Any) -> Inte
     entry = journal.draft(ACTOR, action, service_uuid=service.uuid or "", host="cmp")
     entry.cell_uuid, entry.cell_name, entry.service_id = cell.uuid, cell.name, service.id
     entry.binary = "nova-compute"
-    entry.before, entry.after = actions.state_of(service), after
-    return journal.begin(entry, None)
+    entry.before, entry.after = state_of(service), after
+    return journal.begin(entry, KIND, subject_of(cell, service))
 
 
 def test_an_interrupted_delete_is_finished(cloud: Cloud, service: Service) -> None:
@@ -122,17 +123,17 @@ def test_an_interrupted_delete_is_finished(cloud: Cloud, service: Service) -> No
     interrupted(cloud, service, "delete", None)
     rows = Service.objects.using(cloud.cell("cell2").alias)
     rows.update(deleted=service.id, deleted_at=timezone.now())
-    assert actions.settle_interrupted(AT_ONCE) == 1
+    assert journal.settle_interrupted(AT_ONCE) == 1
     assert not HostMapping.objects.filter(host="cmp").exists()
     assert not AggregateHost.objects.filter(host="cmp").exists()
     entry = Entry.objects.get()
     assert (entry.outcome, entry.username, entry.request_id) == ("done", "ann", "req-1")
-    assert actions.settle_interrupted(AT_ONCE) == 0
+    assert journal.settle_interrupted(AT_ONCE) == 0
 
 
 def test_an_interrupted_delete_that_changed_nothing(cloud: Cloud, service: Service) -> None:
     interrupted(cloud, service, "delete", None)
-    assert actions.settle_interrupted(AT_ONCE) == 1
+    assert journal.settle_interrupted(AT_ONCE) == 1
     assert Entry.objects.get().outcome == "failed"
     assert HostMapping.objects.filter(host="cmp").exists()
 
@@ -152,7 +153,7 @@ def test_an_interrupted_update(
     interrupted(cloud, service, "disable", after)
     if columns:
         Service.objects.using(cloud.cell("cell2").alias).update(**columns)
-    assert actions.settle_interrupted(AT_ONCE) == 1
+    assert journal.settle_interrupted(AT_ONCE) == 1
     entry = Entry.objects.get()
     assert entry.outcome == outcome
     assert entry.after == (after if outcome == "done" else None)
@@ -160,7 +161,7 @@ def test_an_interrupted_update(
 
 def test_running_actions_are_not_taken_for_interrupted_ones(cloud: Cloud, service: Service) -> None:
     interrupted(cloud, service, "disable", {})
-    assert actions.settle_interrupted() == 0
+    assert journal.settle_interrupted() == 0
     assert Intent.objects.count() == 1
 
 
@@ -168,7 +169,7 @@ def test_an_interrupted_action_in_a_dead_cell_waits(
     cloud: Cloud, service: Service, dead_cell: Any
 ) -> None:
     interrupted(cloud, service, "disable", {})
-    assert actions.settle_interrupted(AT_ONCE) == 0
+    assert journal.settle_interrupted(AT_ONCE) == 0
     assert Intent.objects.count() == 1
 
 
@@ -209,4 +210,4 @@ def test_a_delete_that_loses_the_race_is_missing(cloud: Cloud, service: Service)
     ],
 )
 def test_names_of_changes(change: Change, name: str) -> None:
-    assert change.action == name
+    assert name_of(actions_in(change)) == name

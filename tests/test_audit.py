@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count
 
 from audit import journal
 from audit.journal import Actor
 from audit.management.commands import export_audit
-from audit.models import AppendOnly, Channel, Entry, Intent
+from audit.models import AppendOnly, Channel, Entry, Intent, OutboxMessage
 from services.models import Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
@@ -172,7 +174,7 @@ def test_no_token_and_no_password_gets_into_it(
 
 @pytest.mark.usefixtures("db")
 def test_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_audit, "STRETCH", 2)
+    monkeypatch.setattr(export_audit, "BATCH_SIZE", 2)
     for day in (1, 2, 3):
         entry(at=datetime.datetime(2026, 5, day, 12, tzinfo=datetime.UTC), host=f"cmp-{day}é")
 
@@ -189,3 +191,37 @@ def test_export(monkeypatch: pytest.MonkeyPatch) -> None:
     for nonsense in ("yesterday", "2026-13-01"):
         with pytest.raises(CommandError, match=nonsense):
             export("--since", nonsense)
+
+
+def test_what_is_waiting_survives_the_upgrade(cloud: Cloud) -> None:
+    """Intents and notifications of the portal before ``audit.0002``."""
+    notification = {"context": {}, "body": {"event_type": "service.update"}}
+    latest = MigrationExecutor(connections["default"]).loader.graph.leaf_nodes("audit")
+    state = MigrationExecutor(connections["default"]).migrate([("audit", "0001_initial")])
+    old = state.apps
+    try:
+        old.get_model("audit", "Intent").objects.create(
+            service="c:1", entry={"action": "disable"}, notification=notification
+        )
+        old.get_model("audit", "Intent").objects.create(service="c:2", entry={"action": "delete"})
+        for id in (7, 9):
+            old.get_model("audit", "Notification").objects.create(
+                id=id, service="c:1", message=notification, sent_to=["topic"]
+            )
+    finally:
+        MigrationExecutor(connections["default"]).migrate(latest)
+    message = {"transport": "oslo.messaging", "payload": notification}
+    fields = ("kind", "subject", "messages")
+    intents = Intent.objects.order_by("id")
+    assert list(intents.values_list(*fields)) == [
+        ("service", "c:1", [message]),
+        ("service", "c:2", []),
+    ]
+    waiting = OutboxMessage.objects.values_list("transport", "sequence", "payload", "sent_to")
+    assert list(waiting) == [
+        ("oslo.messaging", 7, notification, ["topic"]),
+        ("oslo.messaging", 9, notification, ["topic"]),
+    ]
+    OutboxMessage.objects.create(
+        transport="oslo.messaging", sequence=10, subject="c:1", payload=notification
+    )

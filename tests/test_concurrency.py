@@ -19,6 +19,7 @@ from audit.journal import Actor
 from audit.models import Channel, Entry, Intent
 from services import actions
 from services.actions import ServiceRef
+from services.changes import state_of
 from services.models import Service
 from tests.clouds import Cloud
 
@@ -107,7 +108,7 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
         assert entry.before == state
         state = entry.after
         assert (state["status"] == "enabled") == (state["disabled_reason"] is None)
-    assert actions.state_of(row) == state
+    assert state_of(row) == state
 
 
 def test_two_operators_leave_one_of_their_outcomes(cloud: Cloud) -> None:

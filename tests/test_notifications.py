@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,16 @@ from django.db import connections
 from oslo_messaging._drivers.impl_fake import FakeExchangeManager
 from pytest_django import Settings
 
-from audit import journal
+from audit import journal, outbox, worker
 from audit.journal import Actor
 from audit.locks import held
 from audit.models import Channel, Entry, Intent, Lock, OutboxMessage
-from services import actions, notifications, outbox
+from services import actions, notifications
 from services.actions import ServiceRef
+from services.changes import KIND, state_of, subject_of
 from services.models import Service
 from tests.clouds import Cloud
-from tests.servers import free_port, serve
+from tests.servers import free_port, serve, started
 
 SAMPLE = Path(__file__).parent / "notification_samples" / "service.update.json"
 RABBIT = "rabbit://guest:guest@127.0.0.1:5672/"
@@ -125,7 +127,7 @@ def test_message_equals_novas_own_field_for_field(
     if not isinstance(broker, Rabbit):
         pytest.skip("the envelope is RabbitMQ's")
     actions.disable(ref, ACTOR, "fan")
-    assert notifications.deliver().delivered == 1
+    assert outbox.deliver().delivered == 1
     [message] = broker.receive()
     sample = json.loads(SAMPLE.read_text())
 
@@ -163,7 +165,7 @@ def test_message_equals_novas_own_field_for_field(
 def test_values(broker: Broker, service: Service, ref: ServiceRef) -> None:
     actions.disable(ref, ACTOR, "fan")
     actions.delete(ref, ACTOR)
-    notifications.deliver()
+    outbox.deliver()
     update, delete = broker.bodies()
     data = {
         "host": "cmp",
@@ -194,7 +196,7 @@ def test_every_accepted_update_is_notified_and_no_refused_one(
     actions.enable(ref, ACTOR)
     with pytest.raises(actions.Invalid):
         actions.update(ref, actions.Change(), ACTOR)
-    notifications.deliver()
+    outbox.deliver()
     assert [one["event_type"] for one in broker.bodies()] == ["service.update"]
 
 
@@ -202,7 +204,7 @@ def test_other_binaries_publish_under_their_own_names(broker: Broker, cloud: Clo
     for binary in ("nova-conductor", "nova-osapi_compute"):
         service = cloud.add_service("cell1", "ctl", binary=binary)
         actions.delete(ServiceRef(uuid=service.uuid or ""), ACTOR)
-    notifications.deliver()
+    outbox.deliver()
     assert [one["publisher_id"] for one in broker.bodies()] == [
         "nova-conductor:ctl",
         "nova-api:ctl",
@@ -223,7 +225,7 @@ def test_broker_that_is_down_neither_fails_nor_loses(
     settings.NOTIFICATION_TRANSPORT_URL = f"rabbit://guest:secret@127.0.0.1:{free_port()}/"
     for number in range(5):
         actions.disable(ref, ACTOR, f"reason {number}")
-    delivery = notifications.deliver()
+    delivery = outbox.deliver()
     assert (delivery.delivered, delivery.left) == (0, 5)
     assert delivery.error
     first = OutboxMessage.objects.order_by("id")[0]
@@ -244,7 +246,7 @@ def test_broker_that_is_down_neither_fails_nor_loses(
 def test_a_transport_that_there_is_none_of(ref: ServiceRef, settings: Settings, url: str) -> None:
     settings.NOTIFICATION_TRANSPORT_URL = url
     actions.disable(ref, ACTOR)
-    delivery = notifications.deliver()
+    delivery = outbox.deliver()
     assert delivery.left == 1
     assert delivery.error.startswith("NOTIFICATION_TRANSPORT_URL: ")
     assert "secret" not in delivery.error
@@ -256,7 +258,7 @@ def test_a_topic_that_had_it_does_not_get_it_again(
     settings.NOTIFICATION_TOPICS = [broker.topic, "second"]
     actions.disable(ref, ACTOR)
     OutboxMessage.objects.update(sent_to=[broker.topic])
-    assert notifications.deliver().delivered == 1
+    assert outbox.deliver().delivered == 1
     assert broker.bodies() == []
 
 
@@ -266,7 +268,7 @@ def test_several_deliverers_send_each_once_and_in_order(broker: Broker, ref: Ser
 
     def run() -> None:
         try:
-            notifications.deliver()
+            outbox.deliver()
         finally:
             connections.close_all()
 
@@ -280,7 +282,7 @@ def test_several_deliverers_send_each_once_and_in_order(broker: Broker, ref: Ser
     assert reasons == [str(number) for number in range(30)]
 
 
-def test_the_lease_ends_with_its_holder_or_its_time(cloud: Cloud) -> None:
+def test_a_lock_ends_with_its_holder_or_its_time(cloud: Cloud) -> None:
     hour = datetime.timedelta(hours=1)
     with held("work", hour) as renew:
         assert renew is not None
@@ -299,14 +301,14 @@ def test_a_later_notification_waits_for_an_earlier_action_on_the_service(
 ) -> None:
     entry = journal.draft(ACTOR, "disable", host="cmp")
     entry.cell_uuid, entry.service_id = cloud.cell("cell2").uuid, service.id
-    earlier = journal.begin(entry, None)
+    earlier = journal.begin(entry, KIND, subject_of(cloud.cell("cell2"), service))
     actions.disable(ref, ACTOR)
     other = cloud.host("cell1", "other")[0]
     actions.disable(ServiceRef(uuid=other.uuid or ""), ACTOR)
-    assert notifications.deliver().delivered == 1
+    assert outbox.deliver().delivered == 1
     assert [one["publisher_id"] for one in broker.bodies()] == ["nova-compute:other"]
     Intent.objects.filter(id=earlier.id).delete()
-    assert notifications.deliver().delivered == 1
+    assert outbox.deliver().delivered == 1
 
 
 def test_an_interrupted_action_is_notified_once_it_is_settled(
@@ -316,30 +318,80 @@ def test_an_interrupted_action_is_notified_once_it_is_settled(
     entry = journal.draft(ACTOR, "disable", host="cmp")
     entry.cell_uuid, entry.service_id = cloud.cell("cell2").uuid, service.id
     service.disabled = True
-    entry.after = actions.state_of(service)
-    journal.begin(entry, notifications.message(ACTOR, service, "update"))
+    entry.after = state_of(service)
+    messages = notifications.messages(ACTOR, service, "update")
+    journal.begin(entry, KIND, subject_of(cloud.cell("cell2"), service), messages)
     Service.objects.using(alias).update(disabled=True)
     Intent.objects.update(begun_at=datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
-    outbox.round_trip()
+    worker.run_once()
     [message] = broker.bodies()
     assert message["payload"]["nova_object.data"]["disabled"] is True
     assert Entry.objects.get().outcome == "done"
 
 
-def test_the_running_portal_delivers_by_itself(
-    broker: Broker, cloud: Cloud, service: Service, admin_token: str, tmp_path: Path
-) -> None:
-    """Two workers, each with its courier: what they are asked to do is notified once."""
-    if not isinstance(broker, Rabbit):
-        pytest.skip("another process cannot be asked for what it has in memory")
-    environment = {
+def environment_of(cloud: Cloud, broker: Broker, folder: Path) -> dict[str, str]:
+    """The settings of a portal in another process, which notifies the broker."""
+    return {
         "NOVA_API_DATABASE_URL": cloud.api_url,
         "DATABASE_URL": cloud.portal_url,
-        "VAR_DIR": str(tmp_path),
+        "VAR_DIR": str(folder),
         "NOTIFICATION_TRANSPORT_URL": broker.url,
         "NOTIFICATION_TOPICS": broker.topic,
         "CELL_DEADLINE": "10",
     }
+
+
+def wait_until_sent() -> None:
+    until = time.monotonic() + 20
+    while OutboxMessage.objects.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def test_a_worker_delivers_without_any_request(
+    broker: Broker, cloud: Cloud, ref: ServiceRef, tmp_path: Path
+) -> None:
+    """What an earlier process has left is sent as soon as the portal is started."""
+    if not isinstance(broker, Rabbit):
+        pytest.skip("another process cannot be asked for what it has in memory")
+    actions.disable(ref, ACTOR, "fan")
+    with started(environment_of(cloud, broker, tmp_path), tmp_path / "log"):
+        wait_until_sent()
+    [body] = broker.bodies()
+    assert body["payload"]["nova_object.data"]["disabled_reason"] == "fan"
+    assert {lock.holder for lock in Lock.objects.all()} == {""}
+
+
+def test_another_transport_is_one_declaration(
+    broker: Broker, ref: ServiceRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each transport gets everything in order, and none waits for another that is down."""
+    received: list[str] = []
+
+    @contextmanager
+    def connect() -> Iterator[outbox.Send]:
+        yield lambda message: received.append(message.payload["body"]["event_type"])
+
+    monkeypatch.setattr(outbox, "_transports", dict(outbox._transports))
+    outbox.register(outbox.Transport("list", lambda: True, connect))
+    actions.disable(ref, ACTOR)
+    actions.delete(ref, ACTOR)
+    with monkeypatch.context() as patch:
+        patch.setattr("django.conf.settings.NOTIFICATION_TRANSPORT_URL", "nowhere")
+        delivery = outbox.deliver()
+    assert (delivery.delivered, delivery.left) == (2, 2)
+    assert delivery.error.startswith("NOTIFICATION_TRANSPORT_URL: ")
+    assert received == ["service.update", "service.delete"]
+    assert outbox.deliver().delivered == 2
+    assert [one["event_type"] for one in broker.bodies()] == received
+
+
+def test_the_running_portal_delivers_by_itself(
+    broker: Broker, cloud: Cloud, service: Service, admin_token: str, tmp_path: Path
+) -> None:
+    """Two workers, each with its outbox thread: what they are asked to do is notified once."""
+    if not isinstance(broker, Rabbit):
+        pytest.skip("another process cannot be asked for what it has in memory")
+    environment = environment_of(cloud, broker, tmp_path)
     with serve(environment, tmp_path / "log", "--workers", "2") as portal:
         for number in range(20):
             body = {"status": "disabled", "disabled_reason": str(number)}
@@ -354,9 +406,7 @@ def test_the_running_portal_delivers_by_itself(
                 method="PUT",
             )
             urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
-        until = time.monotonic() + 20
-        while OutboxMessage.objects.exists() and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until_sent()
     bodies = broker.bodies()
     reasons = [one["payload"]["nova_object.data"]["disabled_reason"] for one in bodies]
     assert reasons == [str(number) for number in range(20)]

@@ -212,7 +212,7 @@ def test_delete_shows_what_stands_in_the_way(operator: Visitor) -> None:
     page = operator.open(f"{SERVICES}?q=c1-r01-cmp01&binary=nova-compute")
     follow(page, page.locator("#result_list tbody th a").first)
     follow(page, ".act button[value=delete]")
-    assert "on it" in page.locator(".obstacle").inner_text()
+    assert "on it" in page.locator(".blocker").inner_text()
     assert page.locator("button[name=confirm]").count() == 0
 
 

@@ -12,19 +12,19 @@ from django.utils.dateparse import parse_date, parse_datetime
 from audit.journal import as_dict
 from audit.models import Entry
 
-#: Entries read at once.
-STRETCH = 2000
+#: Entries read in one query.
+BATCH_SIZE = 2000
 
 
 def moment(text: str) -> datetime.datetime:
-    """A date or a time in ISO 8601; one without a zone is UTC."""
+    """Parse a date or a time in ISO 8601; without a zone it is UTC."""
     try:
         day = parse_date(text)
         found = datetime.datetime.combine(day, datetime.time()) if day else parse_datetime(text)
     except ValueError:
         found = None
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date or time in ISO 8601")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date or time in ISO 8601")
     return found if found.tzinfo else timezone.make_aware(found, datetime.UTC)
 
 
@@ -32,8 +32,8 @@ class Command(BaseCommand):
     help = "Writes the audit as JSON lines, in the order in which it was written."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--since", type=moment, metavar="TIME", help="from then on")
-        parser.add_argument("--until", type=moment, metavar="TIME", help="before then")
+        parser.add_argument("--since", type=moment, metavar="TIME", help="from this time on")
+        parser.add_argument("--until", type=moment, metavar="TIME", help="before this time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         entries = Entry.objects.order_by("id")
@@ -42,8 +42,8 @@ class Command(BaseCommand):
         if options["until"]:
             entries = entries.filter(at__lt=options["until"])
         last = 0
-        # By stretches: MySQL's driver would hold the whole of an open query in memory.
-        while stretch := list(entries.filter(id__gt=last)[:STRETCH]):
-            for entry in stretch:
+        # In batches: MySQL's driver would hold the whole result of one query in memory.
+        while batch := list(entries.filter(id__gt=last)[:BATCH_SIZE]):
+            for entry in batch:
                 self.stdout.write(json.dumps(as_dict(entry), ensure_ascii=False))
-            last = stretch[-1].id
+            last = batch[-1].id

@@ -1,4 +1,4 @@
-"""``manage.py serve``: everything that ``make run`` does once the requirements are installed."""
+"""``manage.py serve``: what ``make run`` does once the requirements are installed."""
 
 import os
 import socket
@@ -21,9 +21,9 @@ ADDRESS = "127.0.0.1"
 
 class Command(BaseCommand):
     help = (
-        "Serves the portal on 127.0.0.1, port PORT (8000), until it is interrupted.  Migrates "
-        "the portal's own databases first and, when it is embedded, makes the demo fleet if "
-        "there is none and keeps its services reporting."
+        "Serves the portal on 127.0.0.1, port PORT (8000), until it is interrupted. First it "
+        "migrates the portal's own databases. An embedded portal also gets a demo fleet, if it "
+        "has none yet, whose services are kept reporting."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,8 +31,8 @@ class Command(BaseCommand):
         self.prepare()
         self.announce(listening.getsockname()[1])
         if settings.EMBEDDED:
-            # Gunicorn takes this process over, so it will be the parent; when it ends, so do
-            # the heartbeats, without Ctrl-C having to reach them.
+            # gunicorn will take this process over and so be the parent of the heartbeats, which
+            # end when it does, whether Ctrl-C reaches them or not.
             subprocess.Popen(
                 [
                     *(sys.executable, settings.BASE_DIR / "manage.py"),
@@ -40,7 +40,9 @@ class Command(BaseCommand):
                 ],
                 start_new_session=True,
             )
-        os.environ["WEB_CONCURRENCY"] = str(settings.WEB_CONCURRENCY)  # gunicorn knows no empty one
+        os.environ["WEB_CONCURRENCY"] = str(
+            settings.WEB_CONCURRENCY
+        )  # for gunicorn, which rejects an empty one
         listening.set_inheritable(True)
         os.chdir(settings.BASE_DIR)
         os.execv(  # noqa: S606
@@ -52,7 +54,7 @@ class Command(BaseCommand):
         )
 
     def listen(self) -> socket.socket:
-        """A socket on the port, taken first so that nothing is made when it is in use."""
+        """Take the port first, so that nothing is created when it is in use."""
         port = settings.PORT
         try:
             return socket.create_server((ADDRESS, port))
@@ -62,7 +64,7 @@ class Command(BaseCommand):
             ) from None
 
     def prepare(self) -> None:
-        """Bring the databases into the state that serving needs."""
+        """Prepare the databases."""
         try:
             call_command("migrate", verbosity=0)
             if settings.EMBEDDED:
@@ -78,7 +80,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"cell {check.cell}: {check.problem}")
 
     def announce(self, port: int) -> None:
-        """Say where the portal is and how to talk to it."""
+        """Print where the portal is and how to talk to it."""
         base = f"http://{ADDRESS}:{port}"
         compute = f"{base}/v2.1"
         lines = [f"console  {base}/admin/", f"API      {compute}"]

@@ -1,4 +1,4 @@
-"""``manage.py backfill_service_uuids``: give every live service a uuid."""
+"""``manage.py backfill_service_uuids``: give a uuid to every live service without one."""
 
 import argparse
 import sys
@@ -25,20 +25,21 @@ LINE_EVERY = 5.0
 
 
 def bad_usage(parser: CommandParser, message: str) -> NoReturn:
+    """What argparse does with an error, with our exit code."""
     parser.exit(BAD_INPUT, f"{parser.format_usage()}{parser.prog}: error: {message}\n")
 
 
 class Command(BaseCommand):
     help = (
-        "Gives every live service that has no uuid one, cell by cell. It can be run while Nova "
-        "is running, twice at once, and again after it was stopped. Exit codes: 0 all done, "
-        "1 there is more to do, 2 only errors are left, 127 bad input."
+        "Gives a uuid to every live service without one, cell by cell. It can be run while Nova "
+        "is running, several times at once, and again after it was stopped. Exit codes: 0 all "
+        "done, 1 there is more to do, 2 only errors are left, 127 bad input."
     )
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(*args, **kwargs)
         if parser.called_from_command_line:
-            # argparse's own exit code is that of "only errors are left".
+            # argparse exits with 2, which is the code for "only errors are left" here.
             parser.error = partial(bad_usage, parser)  # type: ignore[method-assign]
         return parser
 
@@ -98,7 +99,7 @@ class Command(BaseCommand):
 
     @contextmanager
     def progress(self, work: CellBackfill) -> Iterator[None]:
-        """Show how far a cell is: a bar on a terminal, else a line now and then."""
+        """Show how far a cell is: with a bar on a terminal, else with a line now and then."""
         if not self.stdout.isatty():
             last = time.monotonic()
 
@@ -123,7 +124,7 @@ class Command(BaseCommand):
             yield
 
     def report(self, works: list[CellBackfill]) -> None:
-        """A table per cell of found and done."""
+        """Print a table of what was found and done in each cell."""
         width = max([len("cell"), *(len(str(work.cell)) for work in works)])
         self.stdout.write(f"{'cell':{width}}  {'found':>9}  {'done':>9}")
         for work in works:

@@ -1,0 +1,207 @@
+"""Changing a service in the databases, on record.
+
+The pieces that ``services.actions`` carries out its actions with; no rule is here but those that
+a ``Change`` makes sense and can be stored.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DatabaseError, DataError, router, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from audit import journal
+from audit.journal import Actor, Attempt
+from audit.models import Entry, Outcome
+from cells.databases import cause_of
+from cells.locate import Found
+from cells.models import AggregateHost, HostMapping
+from cells.registry import Cell, all_cells
+from cells.scatter_gather import AcrossCells
+from services import notifications
+from services.exceptions import Invalid, Unavailable
+from services.locate import ServiceRef
+from services.models import NOVA_COMPUTE, Service
+
+#: The kind of these actions, to the journal.
+KIND = "service"
+
+#: What databases can store as a reason.
+REASON = re.compile("[^\0\ud800-\udfff]{1,255}")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to update; ``None`` leaves things as they are.
+
+    ``status`` is ``enabled`` or ``disabled``; ``reason`` goes with ``disabled``, which without
+    one removes the reason there was.
+    """
+
+    status: str | None = None
+    reason: str | None = None
+    forced_down: bool | None = None
+
+    def check(self) -> None:
+        """Raise ``Invalid`` when it contradicts itself, asks for nothing or cannot be stored."""
+        if self.status == "enabled" and self.reason:
+            raise Invalid("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+        if self.status is None and self.forced_down is None:
+            raise Invalid(
+                "No updates were requested. Fields 'status' or 'forced_down' should be specified."
+            )
+        if self.reason is not None and not REASON.fullmatch(self.reason):
+            raise Invalid(
+                "Invalid input for field/attribute disabled_reason: it must have 1 to 255 "
+                "characters, none of them NUL or half of a surrogate pair."
+            )
+
+    def columns(self) -> dict[str, Any]:
+        """The columns that it sets."""
+        columns: dict[str, Any] = {}
+        if self.status is not None:
+            columns |= {"disabled": self.status == "disabled", "disabled_reason": self.reason}
+        if self.forced_down is not None:
+            columns["forced_down"] = self.forced_down
+        return columns
+
+
+def state_of(service: Service) -> dict[str, Any]:
+    """The columns that actions change, as the audit shows them."""
+    return {
+        "status": "disabled" if service.disabled else "enabled",
+        "disabled_reason": service.disabled_reason,
+        "forced_down": bool(service.forced_down),
+    }
+
+
+# --- an action's transaction ------------------------------------------------------------------
+
+
+@contextmanager
+def recorded(entry: Entry) -> Iterator[Attempt]:
+    """``journal.recorded`` for a service; a database that fails becomes a refusal."""
+    try:
+        with journal.recorded(entry, KIND) as attempt:
+            yield attempt
+    except DataError as error:
+        raise Invalid(f"The database of the cell cannot store it: {cause_of(error)}") from error
+    except DatabaseError as error:
+        where = f"cell {entry.cell_name}" if entry.cell_name else "the API database"
+        raise Unavailable(f"{where} failed: {cause_of(error)}") from error
+
+
+def describe(entry: Entry, found: Found[Service]) -> None:
+    """Fill in what the entry says of the service as it is now."""
+    cell, service = found.cell, found.row
+    entry.cell_uuid, entry.cell_name = cell.uuid, cell.name
+    entry.service_uuid, entry.service_id = service.uuid or "", service.id
+    entry.host, entry.binary = service.host or "", service.binary or ""
+    entry.before = state_of(service)
+    entry.at = timezone.now()
+
+
+@contextmanager
+def locked(ref: ServiceRef, found: Found[Service], entry: Entry) -> Iterator[Found[Service]]:
+    """The service as it is now, in a transaction of its cell that keeps its row locked."""
+    with transaction.atomic(using=found.cell.alias, durable=True):
+        rows = Service.objects.using(found.cell.alias).select_for_update()
+        service = rows.filter(id=found.row.id).first()
+        if service is None:
+            raise ref.missing()
+        now_found: Found[Service] = Found(found.cell, service)
+        describe(entry, now_found)
+        yield now_found
+
+
+def write(found: Found[Service], change: Change, actor: Actor, attempt: Attempt) -> None:
+    """Update the service, in the columns that differ; one that is as wanted is not written."""
+    cell, service, entry = found.cell, found.row, attempt.entry
+    columns = change.columns()
+    changed = {name: value for name, value in columns.items() if getattr(service, name) != value}
+    if changed:
+        changed["updated_at"] = entry.at
+    for name, value in changed.items():
+        setattr(service, name, value)
+    entry.after = state_of(service)
+    begin(attempt, found, actor, "update")
+    if changed:
+        Service.objects.using(cell.alias).filter(id=service.id).update(**changed)
+
+
+def soft_delete(found: Found[Service], actor: Actor, attempt: Attempt) -> None:
+    """Mark the service as deleted, in the way of Nova, and with a nova-compute all of its host.
+
+    Those are its compute nodes, its places in aggregates and its host mapping.
+    """
+    alias, service = found.cell.alias, found.row
+    deleted = {"deleted": F("id"), "deleted_at": attempt.entry.at}
+    is_compute = service.binary == NOVA_COMPUTE
+    begin(attempt, found, actor, "delete")
+    if is_compute and service.host:
+        forget_host(service.host)
+    Service.objects.using(alias).filter(id=service.id).update(**deleted)
+    if is_compute:
+        nodes = service.compute_nodes.all()
+        nodes = nodes | nodes.model.objects.using(alias).filter(service_id=service.id)
+        nodes.update(mapped=0, **deleted)
+
+
+def begin(attempt: Attempt, found: Found[Service], actor: Actor, event: str) -> None:
+    """Write down the intent, with the notification of the service as it is going to be."""
+    messages = notifications.messages(actor, found.row, event)
+    attempt.begin(subject_of(found.cell, found.row), messages)
+
+
+def subject_of(cell: Cell, service: Service) -> str:
+    """What names the service in the journal, with or without a uuid."""
+    return f"{cell.uuid}:{service.id}"
+
+
+def forget_host(host: str) -> None:
+    """Take the host out of its aggregates and of the mappings."""
+    AggregateHost.objects.filter(host=host).delete()
+    HostMapping.objects.filter(host=host).delete()
+
+
+# --- interrupted actions ----------------------------------------------------------------------
+
+
+def settle(entry: Entry) -> tuple[Outcome, str] | None:
+    """Find out from the cell what became of an interrupted action; a ``journal.Settler``.
+
+    A delete that the cell has committed is finished in the API database.
+    """
+    cell = next((cell for cell in all_cells() if cell.uuid == entry.cell_uuid), None)
+    if cell is None:
+        return Outcome.UNKNOWN, f"interrupted; cell {entry.cell_name} is gone"
+    rows = AcrossCells(Service.with_deleted.filter(id=entry.service_id), [cell])
+    answers = rows.ask(lambda queryset: queryset.first())
+    if answers.missing:
+        return None
+    service: Service | None = answers.by_cell[cell]
+    outcome = _outcome_of_delete if entry.action == "delete" else _outcome_of_update
+    return outcome(entry, service), "interrupted; what became of it was read from the cell"
+
+
+def _outcome_of_delete(entry: Entry, service: Service | None) -> Outcome:
+    if service is not None and service.deleted == 0:
+        return Outcome.FAILED
+    if entry.binary == NOVA_COMPUTE and entry.host:
+        with transaction.atomic(using=router.db_for_write(HostMapping)):
+            forget_host(entry.host)
+    return Outcome.DONE
+
+
+def _outcome_of_update(entry: Entry, service: Service | None) -> Outcome:
+    state = None if service is None else state_of(service)
+    if state == entry.after:
+        return Outcome.DONE
+    return Outcome.FAILED if state == entry.before else Outcome.UNKNOWN
+
+
+journal.register(KIND, settle)
