@@ -1,8 +1,6 @@
 """The audit in the console, to be read, searched and exported."""
 
-import csv
 import json
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -14,7 +12,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Entry, Outcome
-from portal.console.export import Line, plain
+from portal.console.admin import ReadOnlyAdminMixin
+from portal.console.export import CHUNK_SIZE, csv_response
 from portal.console.html import DASH, badge, moment
 
 BADGES = {
@@ -29,7 +28,7 @@ EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.na
 
 
 @admin.register(Entry)
-class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class EntryAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     """Audit entries; none can be added, changed or deleted."""
 
     list_display = (
@@ -48,6 +47,7 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_help_text = _("User, host, uuid, request id or message")
     date_hierarchy = "at"
     list_per_page = 100
+    actions = None
     show_full_result_count = False
     change_list_template = "admin/audit/change_list.html"
     fields: ClassVar[tuple[str, ...]] = tuple(FORMATTED.get(name, name) for name in EXPORTED)
@@ -78,19 +78,6 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def became(self, entry: Entry) -> str:
         return _as_text(entry.after)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """No actions: not even deletion."""
-        return {}
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.csv_view)
         return [path("export.csv", view, name="audit_entry_csv"), *super().get_urls()]
@@ -103,11 +90,8 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             entries = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters as error:
             raise BadRequest("no such filter") from error
-        response = StreamingHttpResponse(
-            _csv_lines(entries), content_type="text/csv; charset=utf-8"
-        )
-        response["Content-Disposition"] = 'attachment; filename="audit.csv"'
-        return response
+        rows = map(_values, entries.iterator(chunk_size=CHUNK_SIZE))
+        return csv_response("audit.csv", EXPORTED, rows)
 
 
 def changes(entry: Entry) -> str:
@@ -131,11 +115,6 @@ def _formatted(value: Any) -> str:
     return DASH if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _csv_lines(entries: Any) -> Iterator[str]:
-    writer = csv.writer(Line())
-    yield writer.writerow(EXPORTED)
-    for entry in entries.iterator(chunk_size=1000):
-        values = [getattr(entry, name) for name in EXPORTED]
-        yield writer.writerow(
-            [plain(json.dumps(value) if isinstance(value, dict) else value) for value in values]
-        )
+def _values(entry: Entry) -> list[Any]:
+    values = [getattr(entry, name) for name in EXPORTED]
+    return [json.dumps(value) if isinstance(value, dict) else value for value in values]

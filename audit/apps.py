@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class AuditConfig(AppConfig):
@@ -7,6 +8,7 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         self.register_worker()
+        self.register_console_pages()
 
     def register_worker(self) -> None:
         """Let every serving process settle interrupted actions and send what is waiting."""
@@ -14,3 +16,10 @@ class AuditConfig(AppConfig):
         from portal.processes import register_worker
 
         register_worker("outbox", worker.start, worker.stop)
+
+    def register_console_pages(self) -> None:
+        from portal.console.site import console
+
+        console.register_page(
+            _("Audit"), "admin:audit_entry_changelist", permissions=["audit.view_entry"], order=50
+        )

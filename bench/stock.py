@@ -11,9 +11,9 @@ from cells.database_urls import database_settings
 from cells.databases import register
 from cells.registry import compute_cells
 from cells.scatter_gather import AcrossCells
-from hypervisors.admin import COLUMNS, HypervisorAdmin
+from hypervisors.admin import HypervisorAdmin
 from hypervisors.models import ComputeNode
-from portal.console.columns import ListedRow
+from portal.console.site import console
 from services.models import Service
 
 ONE = "cell-one"
@@ -72,12 +72,13 @@ def stock_site() -> str:
     """Serve it; returns where."""
     cell = compute_cells()[0]
     names = []
-    for column in COLUMNS:
-        if not column.default:
+    for column in HypervisorAdmin(ComputeNode, console).columns.values():
+        if not column.options.default:
             continue
 
-        def show(row: ComputeNode, column: Any = column) -> Any:
-            return column.show(ListedRow(cell, row, "nova"))
+        def show(row: Any, column: Any = column) -> Any:
+            row.cell, row.zone = cell, "nova"
+            return column.show(row)
 
         ordering = ORDER_BY.get(column.name)
         names.append(admin.display(show, description=str(column.label), ordering=ordering))

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class HypervisorsConfig(AppConfig):
@@ -7,6 +8,7 @@ class HypervisorsConfig(AppConfig):
 
     def ready(self) -> None:
         self.register_api()
+        self.register_console_pages()
 
     def register_api(self) -> None:
         """Serve os-hypervisors."""
@@ -14,3 +16,19 @@ class HypervisorsConfig(AppConfig):
         from portal.api.routers import router
 
         router.register("os-hypervisors", HypervisorViewSet)
+
+    def register_console_pages(self) -> None:
+        from hypervisors.fleet_views import FLEET_PERMISSIONS, index
+        from portal.console.site import console
+
+        console.register_index(index)
+        console.register_urls("hypervisors.console_urls")
+        console.register_page(
+            _("Hypervisors"),
+            "admin:hypervisors_computenode_changelist",
+            permissions=["hypervisors.view_computenode"],
+            order=10,
+        )
+        console.register_page(
+            _("Problems"), "admin:problems", permissions=FLEET_PERMISSIONS, order=30
+        )

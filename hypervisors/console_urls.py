@@ -1,21 +1,11 @@
 """The console's pages about the whole fleet, below /admin/."""
 
-from collections.abc import Callable
-from functools import partial
-
-from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from hypervisors import fleet_views
-
-
-def page(view: Callable[..., HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    return admin.site.admin_view(partial(view, site=admin.site))
-
+from hypervisors.fleet_views import overview_part, problems
+from portal.console.site import console
 
 urlpatterns = [
-    path("", page(fleet_views.index), name="index"),
-    path("overview/", page(fleet_views.overview_part), name="overview_part"),
-    path("problems/", page(fleet_views.problems), name="problems"),
+    path("overview/", console.admin_view(overview_part), name="overview_part"),
+    path("problems/", console.admin_view(problems), name="problems"),
 ]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -14,6 +13,7 @@ from audit.models import Entry
 from hypervisors.overview import overview
 from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS, FleetProblem
 from hypervisors.report import latest_report
+from portal.console.site import console
 from services.problems import SERVICE_PROBLEMS, Problem
 
 LAST_ACTIONS = 10
@@ -52,27 +52,27 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def index(request: HttpRequest, site: AdminSite) -> HttpResponse:
+def index(request: HttpRequest) -> HttpResponse:
     """The overview, the console's first page."""
-    context = {"is_overview": True, "title": site.index_title, **overview_context(request)}
-    return site.index(request, context)
+    context = {"is_overview": True, "title": console.index_title, **overview_context(request)}
+    return console.index(request, context)
 
 
-def overview_part(request: HttpRequest, site: AdminSite) -> HttpResponse:
+def overview_part(request: HttpRequest) -> HttpResponse:
     """The changing part of the overview alone, which the page fetches to stay fresh."""
     if not may_see_fleet(request):
         raise PermissionDenied
-    context = {**site.each_context(request), **overview_context(request)}
+    context = {**console.each_context(request), **overview_context(request)}
     return TemplateResponse(request, "admin/overview.html", context)
 
 
-def problems(request: HttpRequest, site: AdminSite) -> HttpResponse:
+def problems(request: HttpRequest) -> HttpResponse:
     """What is wrong in the fleet, why it matters and what to do."""
     if not may_see_fleet(request):
         raise PermissionDenied
     report = latest_report.get(max_age=1 if "now" in request.GET else None)
     context = {
-        **site.each_context(request),
+        **console.each_context(request),
         "title": _("Problems"),
         "report": report,
         "found": [(result, list_url(result.problem)) for result in report.results if result.count],

@@ -118,6 +118,14 @@ class ComputeNode(CellModel):
     def __str__(self) -> str:
         return self.hypervisor_hostname or self.uuid or str(self.pk)
 
+    @property
+    def version(self) -> str:
+        """``hypervisor_version`` in words: 6002001 is 6.2.1, as libvirt counts; 12 stays 12."""
+        number = self.hypervisor_version
+        if number < 1_000_000:
+            return str(number)
+        return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
 
 class Instance(CellModel):
     """A server, as far as its host is concerned; Nova's table has many more columns."""

@@ -8,7 +8,7 @@ A new check is one declaration more in ``NODE_PROBLEMS`` (a condition on a row) 
 
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +24,7 @@ from cells.scatter_gather import AcrossCells
 from hypervisors.models import ComputeNode
 from hypervisors.snapshot import NodeRow, ServiceRow, Snapshot
 from services.models import NOVA_COMPUTE, up_at
-from services.problems import SERVICE_PROBLEMS, Problem, RowProblem, service_flags
+from services.problems import SERVICE_PROBLEMS, Problem, RowProblem
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -325,23 +325,3 @@ def worst_first(*problems: Problem) -> tuple[Problem, ...]:
 
 
 PROBLEMS = worst_first(*SERVICE_PROBLEMS, *NODE_PROBLEMS, *FLEET_PROBLEMS)
-
-
-# --- for the list's filter by problem -------------------------------------------------------------
-
-
-def node_flags(now: datetime.datetime) -> "dict[str, tuple[StrOrPromise, Q]]":
-    """The label and condition of each problem of a compute node and of its service, by name."""
-    return {
-        problem.name: (problem.label, problem.condition(now)) for problem in NODE_PROBLEMS
-    } | service_flags(now, "service__")
-
-
-def find_unmapped_hosts() -> None:
-    """Bring what ``unmapped_hosts_in`` knows up to date."""
-    unmapped_hosts.get()
-
-
-def unmapped_hosts_in(cell: Cell) -> Sequence[str]:
-    """The hosts of the cell's compute nodes that are mapped to no cell, as last looked for."""
-    return (unmapped_hosts.last or {}).get(cell, [])

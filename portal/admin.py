@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from cells.executors import executor_for
 from cells.models import CellMapping
 from cells.probes import probe_cells
+from portal.console.admin import ReadOnlyAdminMixin
 from portal.console.html import NOTHING, badge, copyable, moment
 from portal.models import ApiToken
 
@@ -92,7 +93,7 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
-    """Users; with plain lists to choose from, which screen readers understand."""
+    """Users.  Plain lists to choose from, since screen readers do not understand Django's own."""
 
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
@@ -106,17 +107,8 @@ class GroupAdmin(auth_admin.GroupAdmin):
 
 
 @admin.register(CellMapping)
-class CellMappingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The cells there are and how each of them is.  To read only: mappings are Nova's."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+class CellMappingAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+    """The cells and how each of them is.  Nothing here changes them: mappings are Nova's."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.changelist_view)
@@ -125,15 +117,15 @@ class CellMappingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Every cell, looked at now."""
+        """Every cell, probed now."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        checks = probe_cells()
+        probes = probe_cells()
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Cells"),
-            "checks": [(check, executor_for(check.cell).breaker) for check in checks],
+            "probes": [(probe, executor_for(probe.cell).breaker) for probe in probes],
             "now": timezone.now(),
         }
         return TemplateResponse(request, "admin/cells/cellmapping/cells.html", context)

@@ -1,6 +1,7 @@
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 
 class PortalConfig(AppConfig):
@@ -8,10 +9,28 @@ class PortalConfig(AppConfig):
     verbose_name = "Portal"
 
     def ready(self) -> None:
+        self.grant_permissions()
+        self.register_console_pages()
+
+    def grant_permissions(self) -> None:
         """Keep the groups' permissions complete when an app is migrated."""
         from portal.roles import grant
 
         post_migrate.connect(grant, dispatch_uid="portal.roles")
+
+    def register_console_pages(self) -> None:
+        from portal.console.site import console
+
+        for label, name, order in (
+            (_("Cells"), "cells_cellmapping", 40),
+            (_("Tokens"), "portal_apitoken", 60),
+            (_("Users"), "auth_user", 70),
+            (_("Groups"), "auth_group", 80),
+        ):
+            app, _separator, model = name.partition("_")
+            console.register_page(
+                label, f"admin:{name}_changelist", permissions=[f"{app}.view_{model}"], order=order
+            )
 
 
 class PortalAdminConfig(AdminConfig):

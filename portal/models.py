@@ -1,4 +1,4 @@
-"""The portal's own rows: API tokens."""
+"""The portal's own rows: API tokens, and the console's saved views."""
 
 import datetime
 import hashlib
@@ -74,25 +74,24 @@ class ApiToken(models.Model):
         return f"{self.name or 'token'} of {self.user}"
 
 
-class SavedFilterSet(models.Model):
+class SavedView(models.Model):
     """A view of one of the console's lists (search, filters, order, columns) under a name.
 
     ``page`` is the list's URL name, ``query`` its query string.
     """
 
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_filter_sets"
-    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_views")
     page = models.CharField(max_length=100)
     name = models.CharField(max_length=100)
     query = models.TextField(blank=True)
 
     class Meta:
-        verbose_name = "saved filter set"
         ordering = ("name",)
         default_permissions = ()
         constraints = (
-            models.UniqueConstraint(fields=["user", "page", "name"], name="one_set_of_a_name"),
+            models.UniqueConstraint(
+                fields=["user", "page", "name"], name="unique_name_of_saved_view"
+            ),
         )
 
     def __str__(self) -> str:

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ServicesConfig(AppConfig):
@@ -8,6 +9,7 @@ class ServicesConfig(AppConfig):
     def ready(self) -> None:
         self.register_actions()
         self.register_api()
+        self.register_console_pages()
 
     def register_actions(self) -> None:
         """Register the settler of interrupted actions and the transport of notifications."""
@@ -19,3 +21,13 @@ class ServicesConfig(AppConfig):
         from services.views import ServiceViewSet
 
         router.register("os-services", ServiceViewSet)
+
+    def register_console_pages(self) -> None:
+        from portal.console.site import console
+
+        console.register_page(
+            _("Services"),
+            "admin:services_service_changelist",
+            permissions=["services.view_service"],
+            order=20,
+        )

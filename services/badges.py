@@ -1,4 +1,4 @@
-"""How the console shows the state and status of a service."""
+"""How the console shows the state and status of a service, and the fields that are read for it."""
 
 import datetime
 
@@ -9,6 +9,9 @@ from django.utils.translation import gettext as _
 from portal.console.html import ago, badge
 from services.models import Service
 
+STATE_FIELDS = ("forced_down", "last_seen_up", "created_at")
+STATUS_FIELDS = ("disabled", "disabled_reason")
+
 
 def state_badge(service: Service, now: datetime.datetime) -> SafeString:
     """Up, down or forced down, with the age of the last heartbeat."""
@@ -18,7 +21,7 @@ def state_badge(service: Service, now: datetime.datetime) -> SafeString:
         shown = badge("good", _("up"))
     else:
         shown = badge("bad", _("down"))
-    heartbeat = ago(service.last_seen_up, now) if service.last_seen_up else _("never heard of")
+    heartbeat = ago(service.last_seen_up, now) if service.last_seen_up else _("never reported")
     return format_html('{} <span class="since quiet">{}</span>', shown, heartbeat)
 
 

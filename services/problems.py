@@ -131,11 +131,3 @@ SERVICE_PROBLEMS = (
         condition=has_no_uuid,
     ),
 )
-
-
-def service_flags(now: datetime.datetime, prefix: str = "") -> "dict[str, tuple[StrOrPromise, Q]]":
-    """The label and condition of each problem of a service, by name."""
-    return {
-        problem.name: (problem.label, problem.condition(now, prefix))
-        for problem in SERVICE_PROBLEMS
-    }

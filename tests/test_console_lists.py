@@ -316,7 +316,7 @@ def test_filters_do_not_count_what_a_dead_cell_has(
 ) -> None:
     cloud.host("cell1", "a")
     counts = re.findall(
-        r'choice">(?:cell\d)</span> <span class="count">([^<]*)', page(console, NODES)
+        r'choice">(?:cell\d)</span>\s*<span class="count">([^<]*)', page(console, NODES)
     )
     assert counts == ["0", "1", "does not answer", "0"]
 

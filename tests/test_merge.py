@@ -82,7 +82,7 @@ def cell_rows(cell: str) -> st.SearchStrategy[Any]:
 
 
 orders = st.lists(
-    st.tuples(st.sampled_from([column.name for column in HypervisorAdmin.columns]), st.booleans()),
+    st.tuples(st.sampled_from(HypervisorAdmin.list_display), st.booleans()),
     max_size=3,
     unique_by=lambda order: order[0],
 )
@@ -278,7 +278,7 @@ def pages(query: dict[str, str]) -> list[tuple[str, int]]:
         *(change_list(query | {"p": str(n + 1)}) for n in range(1, first.paginator.num_pages)),
     ]
     assert all(len(page.result_list) == 3 for page in shown[:-1])
-    return [(row.cell.name, row.row.id) for page in shown for row in page.result_list]
+    return [(row.cell.name, row.id) for page in shown for row in page.result_list]
 
 
 @given(
@@ -322,9 +322,9 @@ def test_filters_count_what_they_would_leave(
     one_database.fill(rows)
     listing = change_list(query)
     counted = 0
-    for facet, choices in listing.facet_choices():
-        for choice, _link in choices:
-            expected = len(one_database.rows(query | {facet.name: choice.value}, []))
-            assert choice.count == expected, (query, facet.name, choice.value)
+    for spec, choices in listing.filter_choices:
+        for choice in choices:
+            expected = len(one_database.rows(query | {spec.parameter_name: choice.value}, []))
+            assert choice.count == expected, (query, spec.parameter_name, choice.value)
             counted += 1
     assert counted

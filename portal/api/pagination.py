@@ -1,6 +1,6 @@
 """Pages by ``limit`` and ``marker``, as in all APIs of OpenStack."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -12,9 +12,6 @@ from cells.registry import Cell
 from portal.api.faults import BadRequest
 from portal.api.responses import NovaResponse
 from portal.api.schemas import as_integer
-
-if TYPE_CHECKING:
-    from portal.api.views import NovaViewSet
 
 #: The place of a row in Nova's order: its cell, then its id.
 Position = tuple[Cell, int]
@@ -48,7 +45,7 @@ class MarkerPagination(BasePagination):
     marker_query_param = "marker"
 
     def paginate_queryset(  # type: ignore[override]
-        self, queryset: Pageable, request: Request, view: "NovaViewSet"
+        self, queryset: Pageable, request: Request, view: Any
     ) -> Page | None:
         """The page that the request asks for; ``None`` when the version has no pages.
 
@@ -81,7 +78,7 @@ class MarkerPagination(BasePagination):
         """The URL of the next page, with the parameters of this one in Nova's order."""
         parameters = dict(sorted(self.view.query.items()))
         parameters |= {self.marker_query_param: str(self.next_marker)}
-        request = self.view.request
+        request: Request = self.view.request
         return request.build_absolute_uri(f"{request.path_info}?{urlencode(parameters)}")
 
     def _position(self, queryset: Pageable, marker: str) -> Position:

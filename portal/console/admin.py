@@ -1,56 +1,132 @@
 """Lists over all cells in the admin, and the read-only pages of one row of one cell."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.text import smart_split
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from cells.locate import MayBeMissing, NotFound, by_key, key_of
+from cells.merge import in_parts
 from cells.registry import Cell
-from portal.console.changelist import PER_PAGE, PER_PAGE_CHOICES, AcrossCellsChangeList
-from portal.console.columns import Column, ListedRow
-from portal.console.export import csv_lines, missing_header
-from portal.console.filters import CellFacet, Facet
+from portal.console import saved_views
+from portal.console.changelist import AcrossCellsChangeList
+from portal.console.columns import Column, column
+from portal.console.export import CHUNK_SIZE, csv_response, incomplete_note
+from portal.console.filters import ListFilter
+from portal.console.saved_views import list_url, url_name
+from portal.headers import missing_cells_warnings, warning_header
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 #: How many words a search has at most; a few hundred keep a cell busy beyond its deadline.
 MAX_WORDS = 20
+#: Options of Django's lists that a list over all cells refuses, since it could not follow them.
+UNSUPPORTED = (
+    "date_hierarchy",
+    "list_display_links",
+    "list_editable",
+    "list_select_related",
+    "show_full_result_count",
+    "sortable_by",
+)
 
 
-class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdminMixin:
+    """Pages that only show: nothing is added, changed or deleted in Django's forms."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class RowAction(Protocol):
+    """Something that can be done to rows of a list: a button below it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> "StrOrPromise": ...
+    @property
+    def dangerous(self) -> bool: ...
+
+
+class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     """The console's pages of a model that every cell has: a list, its CSV file, and one row.
 
-    Nothing is added, edited or deleted by Django's forms.
+    A subclass declares them as any ``ModelAdmin``:
+
+    * ``list_display``: names of methods decorated with ``portal.console.columns.column``;
+    * ``list_filter``: subclasses of ``portal.console.filters.ListFilter``;
+    * ``ordering``: the fields of the columns that the list is sorted by at first;
+    * ``search_fields``, ``search_help_text``, ``list_per_page``: as Django's;
+    * ``row_reads``: the fields that every row of the list reads, whatever columns it shows: those
+      of its key and of ``str()``, and those that ``annotate_rows`` reads;
+    * ``detail_template`` and ``get_detail_context``: the page of one row;
+    * ``get_row_actions``: the buttons below the list.  They post the keys of the chosen rows and
+      the action's name to ``act/`` below the list's URL, for which ``get_urls`` has a view.
     """
 
-    columns: ClassVar[Sequence[Column]] = ()
-    default_order: ClassVar[Sequence[str]] = ()
+    list_filter: ClassVar[Sequence[type[ListFilter]]] = ()  # type: ignore[assignment]
+    row_reads: ClassVar[Sequence[str]] = ("uuid",)
     detail_template: ClassVar[str]
     list_per_page = 100
     change_list_template = "admin/across_cells/change_list.html"
-    show_full_result_count = False
+    actions = None  # Django's would carry integer ids
 
-    def get_facets(self, request: HttpRequest) -> Sequence[Facet]:
-        """The filters of the list; made anew for each request, since some depend on the time."""
-        return [CellFacet()]
+    def __init__(self, model: Any, admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        for option in UNSUPPORTED:
+            if getattr(self, option) != getattr(admin.ModelAdmin, option):
+                raise self._error(f"{option} has no meaning in a list over all cells")
+        self.columns = {name: Column(self, name) for name in map(str, self.list_display)}
+        for name in dir(type(self)):
+            if hasattr(getattr(type(self), name), "column_options") and name not in self.columns:
+                raise self._error(f"list_display lacks the column {name}")
+        self.default_order = [self._sorting_by(str(name)) for name in self.ordering or ()]
 
-    def whole(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
-        """The rows as the list needs them: with what is joined, without columns it never shows."""
-        return rows
+    def _sorting_by(self, name: str) -> tuple[Column, bool]:
+        """The column that sorts by a field of ``ordering``, and whether it descends."""
+        field = name.removeprefix("-")
+        for candidate in self.columns.values():
+            if candidate.options.ordering == field:
+                return candidate, name != field
+        raise self._error(f"ordering: no column sorts by {field}")
 
-    def listed(self, rows: Sequence[tuple[Cell, Any]]) -> list[ListedRow[Any]]:
-        """The rows with what their columns need beside them."""
-        return [ListedRow(cell, row) for cell, row in rows]
+    def _error(self, text: str) -> ImproperlyConfigured:
+        return ImproperlyConfigured(f"{type(self).__name__}: {text}")
 
-    def detail(self, request: HttpRequest, cell: Cell, row: Any) -> dict[str, Any]:
-        """What the page of one row shows."""
+    @column(
+        description=gettext_lazy("Cell"),
+        ordering_in=lambda cell: cell.name,
+        export={"cell": "cell__name", "cell_uuid": "cell__uuid"},
+    )
+    def cell(self, row: Any) -> str:
+        name: str = row.cell.name
+        return name
+
+    def annotate_rows(self, rows: Sequence[Any]) -> None:
+        """Set attributes of a page's rows, for columns that show what is in other databases."""
+
+    def get_row_actions(self, request: HttpRequest) -> Sequence[RowAction]:
+        """What the user may do to rows of the list."""
+        return ()
+
+    def get_detail_context(self, request: HttpRequest, cell: Cell, row: Any) -> dict[str, Any]:
+        """What the page of one row shows besides the row."""
         return {}
 
     @property
@@ -59,8 +135,8 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return forms.Media()
 
     def get_search_results(
-        self, request: HttpRequest, queryset: "QuerySet[Any, Any]", search_term: str
-    ) -> "tuple[QuerySet[Any, Any], bool]":
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
         """Django's, with a limit: every word costs each cell a scan for each field."""
         words = list(smart_split(search_term))
         if len(words) > MAX_WORDS:
@@ -70,75 +146,53 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             search_term = " ".join(words[:MAX_WORDS])
         return super().get_search_results(request, queryset, search_term)
 
-    # --- permissions ---------------------------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}"))
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """None of Django's: they would carry integer ids."""
-        return {}
-
-    # --- pages -----------------------------------------------------------------------------------
+    # --- pages ---
 
     def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}"
-        view = self.admin_site.admin_view
+        view, name = self.admin_site.admin_view, url_name(self)
         return [
             path("", view(self.changelist_view), name=f"{name}_changelist"),
             path("export.csv", view(self.csv_view), name=f"{name}_csv"),
-            *self.more_urls(name),
+            *saved_views.urls(self),
             path("<str:key>/", view(self.detail_view), name=f"{name}_change"),
         ]
 
-    def more_urls(self, name: str) -> list[URLPattern]:
-        """Further pages below the list's."""
-        return []
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[AcrossCellsChangeList]:
+        return AcrossCellsChangeList
 
     def get_changelist_instance(self, request: HttpRequest) -> AcrossCellsChangeList:
-        try:
-            asked = int(request.GET[PER_PAGE])
-        except (KeyError, ValueError):
-            per_page = self.list_per_page
-        else:
-            per_page = min(max(asked, PER_PAGE_CHOICES[0]), PER_PAGE_CHOICES[-1])
-        return AcrossCellsChangeList(
-            request,
-            self.model,
-            list_display=["__str__"],
-            list_display_links=None,
-            list_filter=(),
-            date_hierarchy=None,
-            search_fields=self.get_search_fields(request),
-            list_select_related=False,
-            list_per_page=per_page,
-            list_max_show_all=0,
-            list_editable=(),
-            model_admin=self,
-            sortable_by=(),
-            search_help_text=self.search_help_text,
-        )
+        return cast(AcrossCellsChangeList, super().get_changelist_instance(request))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {
+            "row_actions": self.get_row_actions(request),
+            "saved_views": saved_views.saved_views(request, self),
+        }
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-        """The whole filtered list as CSV, row by row as it is read."""
+        """The whole filtered list as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        listing = self.get_changelist_instance(request)
-        places = listing.all_places()
-        response = StreamingHttpResponse(
-            csv_lines(self.columns, places, listing), content_type="text/csv; charset=utf-8"
-        )
-        response["Content-Disposition"] = f'attachment; filename="{self.opts.model_name}s.csv"'
-        for name, value in missing_header(listing.missing).items():
+        changelist = self.get_changelist_instance(request)
+        places = changelist.all_places()
+        columns = changelist.all_columns
+
+        def rows() -> Iterator[list[Any]]:
+            for part in in_parts(places, CHUNK_SIZE):
+                for row in changelist.rows_at(part, columns):
+                    yield [value for column in columns for value in column.exported(row)]
+            if changelist.missing:
+                yield [f"# {incomplete_note(changelist.missing)}"]
+
+        header = [name for column in columns for name in column.options.export]
+        response = csv_response(f"{self.opts.model_name}s.csv", header, rows())
+        for name, value in warning_header(missing_cells_warnings(changelist.missing)).items():
             response[name] = value
         return response
 
@@ -153,9 +207,7 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 request,
                 _("There is no %(name)s %(key)s.") % {"name": self.opts.verbose_name, "key": key},
             )
-            return HttpResponseRedirect(
-                reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
-            )
+            return HttpResponseRedirect(list_url(self))
         except MayBeMissing as error:
             return self._may_be_missing(request, key, error)
         context = {
@@ -165,8 +217,8 @@ class AcrossCellsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "key": key_of(found.cell, found.row),
             "cell": found.cell,
             "row": found.row,
-            "list_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
-            **self.detail(request, found.cell, found.row),
+            "list_url": list_url(self),
+            **self.get_detail_context(request, found.cell, found.row),
         }
         return TemplateResponse(request, self.detail_template, context)
 

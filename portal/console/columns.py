@@ -1,62 +1,255 @@
-"""Columns of lists over all cells, and the rows they show."""
+"""Columns of lists over all cells: methods of the admin, decorated as with ``admin.display``.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+A column says which fields it reads, and a list loads the fields of the columns that it shows and
+no others.  A field that is read without being declared raises ``UndeclaredRead``: it could only
+be had with a query for each row.
+"""
 
-from django.db.models import Model
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import CharField, F, Field, Model, QuerySet, TextField
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import Combinable
-from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from cells.locate import key_of
 from cells.merge import SortKey
-from cells.registry import Cell
+from cells.registry import Cell, all_cells
+from cells.router import CellNotNamed
+from portal.console.html import NOTHING, bar
 
-M = TypeVar("M", bound=Model)
-Label = str | Promise
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
-
-@dataclass(frozen=True)
-class ListedRow(Generic[M]):
-    """A row in a list, and what its columns need to know beside it."""
-
-    cell: Cell
-    row: M
-    zone: str = ""
-
-    @property
-    def key(self) -> str:
-        """What the row is called in URLs and checkboxes."""
-        return key_of(self.cell, self.row)
+Method = TypeVar("Method", bound=Callable[..., Any])
+#: A path of attributes (``service__host``), or a function of the row.
+Value = str | Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a list.
+class UndeclaredRead(ImproperlyConfigured):
+    """A column reads a field that it does not declare."""
 
-    ``show`` renders it (already escaped HTML, or text), ``export`` gives its columns in the CSV
-    file; ``sort`` is a field's name or makes an expression (which may depend on the time), or
-    ``sort_in`` gives an expression or one plain value for each cell.
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnOptions:
+    """What ``column`` was given; see there."""
+
+    description: "StrOrPromise"
+    ordering: str | Combinable | Callable[[], Combinable] | None
+    ordering_in: Callable[[Cell], Combinable | str] | None
+    reads: Sequence[str]
+    export: Mapping[str, Value]
+    numeric: bool
+    default: bool
+    empty_value: "StrOrPromise"
+
+
+def column(
+    *,
+    description: "StrOrPromise",
+    ordering: str | Combinable | Callable[[], Combinable] | None = None,
+    ordering_in: Callable[[Cell], Combinable | str] | None = None,
+    reads: Sequence[str] = (),
+    export: Sequence[str] | Mapping[str, Value] = (),
+    numeric: bool = False,
+    default: bool = True,
+    empty_value: "StrOrPromise" = NOTHING,
+) -> Callable[[Method], Method]:
+    """Make a method of an ``AcrossCellsAdmin`` a column for its ``list_display``.
+
+    As with ``django.contrib.admin.display``, the method gets a row and returns text or safe HTML,
+    ``description`` heads the column, ``empty_value`` stands for ``None`` and for empty text, and
+    ``ordering`` sorts: a field's name or an expression, here also a function that makes one (for
+    expressions that depend on the time).  Further:
+
+    * ``ordering_in`` in place of ``ordering``: a function that makes an expression for each cell,
+      or returns the one value that all rows of the cell have;
+    * ``reads``: the fields that the method reads, with relations as in lookups
+      (``service__disabled``).  Those that ``ordering`` and ``export`` name need not be repeated;
+    * ``export``: its columns in the CSV file.  Names of fields, or a mapping of headings to paths
+      of attributes or functions of the row;
+    * ``numeric``: digits are set to the same width;
+    * ``default``: whether it is shown unless the viewer chooses columns.
+    """
+    if not isinstance(export, Mapping):
+        export = {path.rpartition(LOOKUP_SEP)[2]: path for path in export}
+    options = ColumnOptions(
+        description=description,
+        ordering=ordering,
+        ordering_in=ordering_in,
+        reads=reads,
+        export=export,
+        numeric=numeric,
+        default=default,
+        empty_value=empty_value,
+    )
+
+    def decorate(method: Method) -> Method:
+        stock = ordering if isinstance(ordering, str | Combinable) else None
+        admin.display(  # so that Django's own lists can show it too
+            method, description=description, ordering=stock, empty_value=str(empty_value)
+        )
+        cast(Any, method).column_options = options
+        return method
+
+    return decorate
+
+
+def usage_column(
+    description: "StrOrPromise", used: str, total: str, unit: str = ""
+) -> Callable[[Any, Any], SafeString]:
+    """A column with a bar: how much of field ``total`` field ``used`` takes.
+
+    ``unit`` is empty for things that are counted, ``MiB`` or ``GiB`` for sizes.  Sorts by
+    ``used``.
     """
 
-    name: str
-    label: Label
-    show: Callable[[ListedRow[Any]], Any]
-    sort: str | Callable[[], Combinable] | None = None
-    sort_in: Callable[[Cell], Combinable | str] | None = None
-    text: bool = False
-    numeric: bool = False
-    default: bool = True
-    export: Mapping[str, Callable[[ListedRow[Any]], Any]] = field(default_factory=dict)
+    @column(description=description, ordering=used, export=(used, total), numeric=True)
+    def usage(self: Any, row: Any) -> SafeString:
+        return bar(getattr(row, used), getattr(row, total), unit)
+
+    return usage
+
+
+class Column:
+    """A column of one list: the method of that name, and its options."""
+
+    def __init__(self, model_admin: "admin.ModelAdmin[Any]", name: str) -> None:
+        method = getattr(model_admin, name, None)
+        options = getattr(method, "column_options", None)
+        if method is None or options is None:
+            raise ImproperlyConfigured(
+                f"{type(model_admin).__name__}.list_display: {name} is no method with @column"
+            )
+        self.name = name
+        self.model = model_admin.model
+        self.method: Callable[[Any], Any] = method
+        self.options: ColumnOptions = options
+        self.label = options.description
+        self._exported = [_getter(value) for value in options.export.values()]
+        for path in options.reads:
+            _field(self.model, path)  # raises FieldDoesNotExist
+
+    def __repr__(self) -> str:
+        return f"<Column {self.name} of {self.model.__name__}>"
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The paths of the fields that must be loaded to show and to export it."""
+        named = [self.options.ordering, *self.options.export.values()]
+        return frozenset(self.options.reads) | {
+            path for path in named if isinstance(path, str) and _is_field(self.model, path)
+        }
+
+    def show(self, row: Any) -> Any:
+        """What is in its cell of the table: text, or safe HTML."""
+        shown = self._read(self.method, row)
+        return self.options.empty_value if shown is None or shown == "" else shown
+
+    def exported(self, row: Any) -> list[Any]:
+        """What is in its columns of the CSV file."""
+        return [self._read(value, row) for value in self._exported]
+
+    def _read(self, value: Callable[[Any], Any], row: Any) -> Any:
+        try:
+            return value(row)
+        except CellNotNamed as error:
+            raise UndeclaredRead(f"{self!r} reads a field that is not in its reads=") from error
+
+    @property
+    def attributes(self) -> SafeString:
+        """The HTML attributes of its cells in the table."""
+        numeric = " numeric" if self.options.numeric else ""
+        return format_html(' class="column-{}{}" data-label="{}"', self.name, numeric, self.label)
+
+    # --- sorting ---
 
     @property
     def sortable(self) -> bool:
         """Whether the list can be sorted by it."""
-        return self.sort is not None or self.sort_in is not None
+        return self.options.ordering is not None or self.options.ordering_in is not None
 
     def sort_key(self, descending: bool) -> SortKey:
-        """What sorts the list by it."""
-        if self.sort_in is not None:
-            return SortKey(self.sort_in, descending, self.text)
-        by = self.sort() if callable(self.sort) else self.sort
-        return SortKey(by or "id", descending, self.text)
+        """What sorts the list by it; it must be ``sortable``."""
+        by = self.options.ordering_in or _made(self.options.ordering)
+        return SortKey(by, descending, self._sorts_text)
+
+    @cached_property
+    def _sorts_text(self) -> bool:
+        """Whether it sorts by text, of which each database has an order of its own."""
+        if self.options.ordering_in is not None:
+            by = self.options.ordering_in(all_cells()[0])
+            if isinstance(by, str):
+                return True
+        else:
+            by = _made(self.options.ordering)
+        expression = cast(Any, F(by) if isinstance(by, str) else by)
+        query = cast(Any, self.model)._base_manager.all().query
+        output = expression.resolve_expression(query).output_field
+        return isinstance(output, CharField | TextField)
+
+
+def _made(ordering: str | Combinable | Callable[[], Combinable] | None) -> str | Combinable:
+    if ordering is None:
+        raise ImproperlyConfigured("the column does not say how to sort by it")
+    return ordering if isinstance(ordering, str | Combinable) else ordering()
+
+
+def _getter(value: Value) -> Callable[[Any], Any]:
+    """A function that gets the value from a row; ``None`` where a relation leads nowhere."""
+    if not isinstance(value, str):
+        return value
+    names = value.split(LOOKUP_SEP)
+
+    def get(row: Any) -> Any:
+        for name in names:
+            row = None if row is None else getattr(row, name)
+        return row
+
+    return get
+
+
+def _field(model: type[Model], path: str) -> "Field[Any, Any]":
+    """The field at the end of a lookup path; raises ``FieldDoesNotExist``."""
+    *relations, name = path.split(LOOKUP_SEP)
+    for relation in relations:
+        related = model._meta.get_field(relation).related_model
+        if related is None or isinstance(related, str):
+            raise FieldDoesNotExist(f"{model.__name__}.{relation} is no relation")
+        model = related
+    return cast("Field[Any, Any]", model._meta.get_field(name))
+
+
+def _is_field(model: type[Model], path: str) -> bool:
+    try:
+        _field(model, path)
+    except FieldDoesNotExist:
+        return False
+    return True
+
+
+def load(queryset: "QuerySet[Any, Any]", paths: Iterable[str]) -> "QuerySet[Any, Any]":
+    """``queryset`` with these fields of its rows and of the rows they are related to, no others."""
+    paths = set(paths)
+    relations = {path.rpartition(LOOKUP_SEP)[0] for path in paths if LOOKUP_SEP in path}
+    if relations:
+        queryset = queryset.select_related(*relations)
+    return queryset.only(*paths)
+
+
+def detach(row: Any, cell: Cell) -> None:
+    """Make sure that nobody asks the database for more of a row that a list has loaded.
+
+    It no longer knows its database, so a field or a relation that was not loaded raises
+    ``CellNotNamed``.  What it does know is its ``cell``.
+    """
+    row.cell = cell
+    row._state.db = None
+    for related in row._state.fields_cache.values():
+        if related is not None:
+            related._state.db = None

@@ -1,30 +1,43 @@
 """Lists as CSV files."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
 from cells.executors import CellUnavailable
-from cells.merge import Place, in_parts
 
-if TYPE_CHECKING:
-    from portal.console.changelist import AcrossCellsChangeList
-    from portal.console.columns import Column
-
-ROWS_AT_ONCE = 1_000
+#: How many rows are read from the databases at a time while a file is being sent.
+CHUNK_SIZE = 1_000
 
 
-class Line:
-    """A file for ``csv.writer`` that hands each line back."""
+class _Line:
+    """A file for ``csv.writer`` that returns each line."""
 
     def write(self, text: str) -> str:
         return text
 
 
-def plain(value: Any) -> Any:
-    """``value`` so that a spreadsheet does not take text for a formula."""
+def csv_response(
+    filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> StreamingHttpResponse:
+    """A CSV file that is sent row by row as it is read, so that memory stays flat."""
+    response = StreamingHttpResponse(_lines(header, rows), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{filename}"'
+    return response
+
+
+def _lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    writer = csv.writer(_Line())
+    yield writer.writerow(header)
+    for row in rows:
+        yield writer.writerow([_safe(value) for value in row])
+
+
+def _safe(value: Any) -> Any:
+    """``value`` in such a form that a spreadsheet does not take it for a formula."""
     if value is None:
         return ""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
@@ -32,33 +45,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def missing_note(missing: Sequence[CellUnavailable]) -> str:
-    """One line naming the cells that an export lacks."""
-    return _("incomplete: %(cells)s") % {
-        "cells": "; ".join(f"{one.cell.name} did not answer ({one.cause})" for one in missing)
-    }
-
-
-def missing_header(missing: Sequence[CellUnavailable]) -> dict[str, str]:
-    """A ``Warning`` header that names the cells an export lacks, if any."""
-    if not missing:
-        return {}
-    text = " ".join(missing_note(missing).replace("\\", "/").replace('"', "'").split())
-    return {"Warning": f'199 - "{text.encode("ascii", "replace").decode()}"'}
-
-
-def csv_lines(
-    columns: "Sequence[Column]", places: Sequence[Place], listing: "AcrossCellsChangeList"
-) -> Iterator[str]:
-    """The lines of the file: a header, a line a row, and a comment where cells are missing.
-
-    Whole rows are fetched part by part while the file is being sent, so memory stays flat.
-    """
-    exports = [one for column in columns for one in column.export.items()]
-    writer = csv.writer(Line())
-    yield writer.writerow([name for name, _value in exports])
-    for part in in_parts(places, ROWS_AT_ONCE):
-        for row in listing.listed(part):
-            yield writer.writerow([plain(value(row)) for _name, value in exports])
-    if listing.missing:
-        yield writer.writerow([f"# {missing_note(listing.missing)}"])
+def incomplete_note(missing: Sequence[CellUnavailable]) -> str:
+    """One line that names the cells which a file lacks."""
+    causes = (f"{gone.cell.name} did not answer ({gone.cause})" for gone in missing)
+    return _("incomplete: %(cells)s") % {"cells": "; ".join(causes)}

@@ -1,264 +1,331 @@
-"""The filters beside a list over all cells, each value with the number of rows it would leave.
+"""Filters of lists over all cells, each choice with the number of rows that it would leave.
 
-One grouped query per cell counts for all facets together: rows are grouped by everything that a
-facet looks at, and how many rows each value has under the other facets' choices is added up from
-the few groups.  Only zones, which are kept in another database, are counted from the hosts.
+They are listed in an admin's ``list_filter``, and are written like Django's
+``SimpleListFilter``; but a list's rows are in many databases, so a filter has no ``queryset()``.
+Instead it says three things about a row, which must agree:
+
+``annotations()``
+    What a row is like, as expressions, the same in every cell.  Each cell groups its rows by the
+    annotations of all filters and counts the groups: one query for all filters together.
+``condition(cell)``
+    The rows of a cell that the chosen value leaves, as a ``Q``; it may use the annotations.
+``matches(value, group)``
+    Whether a value would leave the rows of such a group.
+
+From the groups that the other filters leave, ``choices()`` counts what each value would leave.
+A new filter usually is a subclass of ``ChoicesFilter`` (a row has one value) or
+``ConditionsFilter`` (a row may meet several conditions).  One for which grouping costs too much
+sets ``grouped`` to false, and counts in ``tally()`` the rows of a query of its own.
+
+A filter is made once for each request, in the request's thread, and reads there what it needs from
+other databases; the methods that get a cell are called in the cell's executor.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.conf import settings
-from django.db.models import Case, CharField, IntegerField, Q, QuerySet, Value, When
+from django.contrib.admin.filters import ListFilter as StockListFilter
+from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from cells.availability_zones import read_zones, zones_in
+from cells.executors import CellUnavailable
+from cells.fields import flag
 from cells.registry import Cell, all_cells
 
-Label = Any  # text, or text still to be translated
-#: What a row of the grouped query says of its rows: the annotations of all facets, and the cell.
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+    from django_filters import FilterSet
+    from django_stubs_ext import StrOrPromise
+
+#: The annotations that some rows have in common, and besides them ``cell`` and their number ``n``.
 Group = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A value to filter by, as it is shown."""
+    """A value to filter by; ``count`` is ``None`` where its cell did not answer.
+
+    ``query_string`` leads to the list with the value chosen, or without it if it is ``selected``.
+    """
 
     value: str
-    label: Label
-    count: int | None  # none when its cell did not answer
+    display: "StrOrPromise"
+    count: int | None
     selected: bool
+    query_string: str
 
 
-class Facet:
-    """One filter: the query parameter ``name`` and what it means."""
+class ListFilter(StockListFilter):
+    """The filter with the query parameter ``parameter_name``; see above."""
 
-    def __init__(self, name: str, title: Label) -> None:
-        self.name = name
-        self.title = title
+    title: "StrOrPromise"
+    parameter_name: ClassVar[str]
+    template = "admin/across_cells/filter.html"
+    #: Whether rows are grouped by its annotations; if not, ``tally`` counts them.
+    grouped: ClassVar[bool] = True
+    #: Whether ``condition`` differs from cell to cell, other than by leaving no row of some.
+    varies: ClassVar[bool] = False
 
-    def prepare(self) -> None:
-        """Read what it needs from elsewhere, before cells are asked."""
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: "ModelAdmin[Any]",
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.now = timezone.now()
+        if self.parameter_name in params:
+            self.used_parameters[self.parameter_name] = params[self.parameter_name][-1]
+
+    def value(self) -> str | None:
+        """The value that was chosen, if any."""
+        value = self.used_parameters.get(self.parameter_name)
+        return None if value is None else str(value)
+
+    # --- of rows ---
 
     def annotations(self) -> dict[str, Combinable]:
-        """What rows are grouped by for it, the same in every cell."""
+        """What rows are grouped by for it, by the names it gives them."""
         return {}
 
-    def annotations_in(self, cell: Cell) -> dict[str, Combinable]:
-        """What rows are grouped by for it in this cell only."""
-        return {}
-
-    def condition(self, value: str, cell: Cell) -> Q | None:
-        """The rows of the cell that ``value`` leaves; ``None`` when it leaves none."""
+    def condition(self, cell: Cell) -> Q | None:
+        """The rows of the cell that the chosen value leaves; ``None`` when it leaves none."""
         raise NotImplementedError
 
-    def differs(self, value: str) -> bool:
-        """Whether ``condition`` differs from cell to cell (other than by leaving nothing)."""
-        return False
+    def tally_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
+        """What ``tally`` gets of these rows, as a ``values_list()``."""
+        raise NotImplementedError
 
-    def holds(self, value: str, group: Group) -> bool:
+    def tally(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
+        """How many of the rows of the cell have each value."""
+        raise NotImplementedError
+
+    # --- of answers ---
+
+    def matches(self, value: str, group: Group) -> bool:
         """Whether ``value`` leaves the rows of this group."""
+        return True
+
+    def lookups(self, counts: "Counts") -> "Iterable[tuple[str, StrOrPromise]]":
+        """The values to choose from and what they are called, in the order they are shown in."""
         raise NotImplementedError
 
-    def values(self, groups: Iterable[Group]) -> list[tuple[str, Label]]:
-        """The values there are, in the order they are shown in."""
-        raise NotImplementedError
+    def count(self, value: str, counts: "Counts") -> int | None:
+        """How many rows ``value`` would leave."""
+        groups = counts.left_by_others(self)
+        return sum(int(group["n"]) for group in groups if self.matches(value, group))
+
+    def choices(self, changelist: Any) -> Iterator[Choice]:  # type: ignore[override]
+        """The values that would leave any row, and the one that is chosen."""
+        chosen = self.value()
+        lookups = dict(self.lookups(changelist.counts))
+        if chosen is not None:
+            lookups.setdefault(chosen, chosen)
+        for value, display in lookups.items():
+            count = self.count(value, changelist.counts)
+            selected = value == chosen
+            if selected or self.is_shown(count):
+                query = {self.parameter_name: None if selected else value}
+                link = changelist.get_query_string(query)
+                yield Choice(value, display, count, selected, link)
+
+    def is_shown(self, count: int | None) -> bool:
+        """Whether a value that would leave so many rows is shown."""
+        return count != 0
 
 
-class CellFacet(Facet):
-    """Which cell."""
+@dataclass(frozen=True)
+class CellCounts:
+    """How many rows of each kind one cell has: see ``portal.console.filters``."""
 
-    def __init__(self) -> None:
-        super().__init__("cell", _("Cell"))
+    groups: Sequence[Group]
+    tallies: Mapping[ListFilter, Counter[str]]
 
-    def condition(self, value: str, cell: Cell) -> Q | None:
-        return Q() if value in (cell.name, cell.uuid) else None
 
-    def holds(self, value: str, group: Group) -> bool:
+class Counts:
+    """How many rows all cells have, for filters to count their choices from."""
+
+    def __init__(
+        self,
+        filters: Sequence[ListFilter],
+        by_cell: Mapping[Cell, CellCounts],
+        missing: Sequence[CellUnavailable],
+    ) -> None:
+        self.by_cell = by_cell
+        self.missing = missing
+        self.groups = [group for counts in by_cell.values() for group in counts.groups]
+        self._active = [
+            (list_filter, value)
+            for list_filter in filters
+            if (value := list_filter.value()) is not None
+        ]
+        self._left: dict[ListFilter, list[Group]] = {}
+
+    def left_by_others(self, list_filter: ListFilter) -> list[Group]:
+        """The groups that the chosen values of all other filters leave."""
+        if list_filter not in self._left:
+            self._left[list_filter] = [
+                group for group in self.groups if self._matches(group, but=list_filter)
+            ]
+        return self._left[list_filter]
+
+    def tally(self, list_filter: ListFilter) -> Counter[str]:
+        """What a filter that is not grouped has counted in all cells."""
+        tally: Counter[str] = Counter()
+        for counts in self.by_cell.values():
+            tally.update(counts.tallies[list_filter])
+        return tally
+
+    def rows_by_cell(self) -> dict[Cell, int]:
+        """How many rows all filters leave in each cell that has answered."""
+        return {
+            cell: sum(group["n"] for group in counts.groups if self._matches(group))
+            for cell, counts in self.by_cell.items()
+        }
+
+    def _matches(self, group: Group, but: ListFilter | None = None) -> bool:
+        return all(
+            list_filter is but or list_filter.matches(value, group)
+            for list_filter, value in self._active
+        )
+
+
+class CellFilter(ListFilter):
+    """Which cell.  All of them are always shown, also those that do not answer."""
+
+    title = _("Cell")
+    parameter_name = "cell"
+
+    def condition(self, cell: Cell) -> Q | None:
+        return Q() if self.value() in (cell.name, cell.uuid) else None
+
+    def matches(self, value: str, group: Group) -> bool:
         cell = group["cell"]
         return value in (cell.name, cell.uuid)
 
-    def values(self, groups: Iterable[Group]) -> list[tuple[str, Label]]:
-        names = Counter(cell.name for cell in all_cells())
-        return [
-            (cell.name if names[cell.name] == 1 else cell.uuid, cell.name) for cell in all_cells()
-        ]
+    def lookups(self, counts: "Counts") -> Iterator[tuple[str, str]]:
+        cells = all_cells()
+        names = Counter(cell.name for cell in cells)
+        for cell in cells:
+            yield (cell.name if names[cell.name] == 1 else cell.uuid), cell.name
+
+    def count(self, value: str, counts: "Counts") -> int | None:
+        silent = {name for gone in counts.missing for name in (gone.cell.name, gone.cell.uuid)}
+        return None if value in silent else super().count(value, counts)
+
+    def is_shown(self, count: int | None) -> bool:
+        return True
 
 
-class ValueFacet(Facet):
-    """The value of an expression; with ``labels`` only those values, else those that occur."""
+class ChoicesFilter(ListFilter):
+    """The value of a field or an expression.
 
-    def __init__(
-        self,
-        name: str,
-        title: Label,
-        expression: Combinable,
-        labels: Mapping[str, Label] | None = None,
-    ) -> None:
-        super().__init__(name, title)
-        self.expression = expression
-        self.labels = labels
-        self.column = f"facet_{name}"
+    ``labels`` are the values to choose from; those that occur, unless given.  The empty value
+    stands for null and for empty text.
+    """
+
+    field_name: ClassVar[str]
+    labels: "ClassVar[Mapping[str, StrOrPromise] | None]" = None
+
+    def expression(self) -> Combinable:
+        """What it filters by, if that is not a field."""
+        return F(self.field_name)
+
+    @property
+    def annotation(self) -> str:
+        return f"filter_{self.parameter_name}"
 
     def annotations(self) -> dict[str, Combinable]:
-        return {self.column: self.expression}
+        return {self.annotation: self.expression()}
 
-    def condition(self, value: str, cell: Cell) -> Q | None:
-        return Q(**{self.column: value}) if value else Q(**{self.column: None})
+    def condition(self, cell: Cell) -> Q | None:
+        value = self.value()
+        condition = Q(**{self.annotation: value})
+        return condition if value else condition | Q(**{self.annotation: None})
 
-    def holds(self, value: str, group: Group) -> bool:
-        return (group[self.column] or "") == value
+    def matches(self, value: str, group: Group) -> bool:
+        return bool((group[self.annotation] or "") == value)
 
-    def values(self, groups: Iterable[Group]) -> list[tuple[str, Label]]:
+    def lookups(self, counts: "Counts") -> "Iterable[tuple[str, StrOrPromise]]":
         if self.labels is not None:
-            return list(self.labels.items())
-        found = {group[self.column] or "" for group in groups}
+            return self.labels.items()
+        found = {group[self.annotation] or "" for group in counts.groups}
         return [(value, value or _("none")) for value in sorted(found)]
 
 
-class FlagsFacet(Facet):
-    """Conditions of which a row may meet several; also ``any`` and ``none`` of them.
-
-    ``hosts_of`` gives for some flags the hosts, per cell, that have it: what cannot be asked of
-    the cell's own database.  ``prepare`` is called before it.
-    """
+class ConditionsFilter(ListFilter):
+    """Conditions of which a row may meet several; also any of them, and none."""
 
     ANY, NONE = "any", "none"
+    any_label: "ClassVar[StrOrPromise]" = _("any")
+    none_label: "ClassVar[StrOrPromise]" = _("none")
 
-    def __init__(
-        self,
-        name: str,
-        title: Label,
-        flags: Mapping[str, tuple[Label, Q]],
-        any_label: Label,
-        none_label: Label,
-        hosts_of: Mapping[str, tuple[Label, Callable[[Cell], Sequence[str]]]] | None = None,
-        prepare: Callable[[], None] | None = None,
-    ) -> None:
-        super().__init__(name, title)
-        self._prepare = prepare
-        self.flags = flags
-        self.hosts_of = hosts_of or {}
-        self.any_label, self.none_label = any_label, none_label
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.conditions = dict(self.get_conditions())
 
-    def prepare(self) -> None:
-        if self._prepare is not None:
-            self._prepare()
+    def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
+        """The label and the condition of each value."""
+        raise NotImplementedError
 
-    def column(self, flag: str) -> str:
-        return f"facet_{self.name}_{flag.replace('-', '_')}"
+    def annotation(self, value: str) -> str:
+        return f"filter_{self.parameter_name}_{value.replace('-', '_')}"
 
     def annotations(self) -> dict[str, Combinable]:
-        return {self.column(flag): _flag(condition) for flag, (_, condition) in self.flags.items()}
-
-    def annotations_in(self, cell: Cell) -> dict[str, Combinable]:
         return {
-            self.column(flag): _flag(Q(host__among=frozenset(hosts)))
-            for flag, (_, hosts_in) in self.hosts_of.items()
-            if (hosts := hosts_in(cell))
+            self.annotation(value): flag(condition)
+            for value, (_label, condition) in self.conditions.items()
         }
 
-    def condition(self, value: str, cell: Cell) -> Q | None:
-        if value in self.flags:
-            return self.flags[value][1]
-        if value in self.hosts_of:
-            hosts = self.hosts_of[value][1](cell)
-            return Q(host__among=frozenset(hosts)) if hosts else None
+    def condition(self, cell: Cell) -> Q | None:
+        value = self.value()
+        if value in self.conditions:
+            return self.conditions[value][1]
         if value not in (self.ANY, self.NONE):
             return None
-        some = Q()
-        for column in (*self.annotations(), *self.annotations_in(cell)):
-            some |= Q(**{column: 1})
-        return some if value == self.ANY else ~some
+        met = Q()
+        for name in self.annotations():
+            met |= Q(**{name: 1})
+        return met if value == self.ANY else ~met
 
-    def differs(self, value: str) -> bool:
-        return value in self.hosts_of
+    def matches(self, value: str, group: Group) -> bool:
+        if value in self.conditions:
+            return bool(group[self.annotation(value)])
+        if value not in (self.ANY, self.NONE):
+            return False
+        met = any(group[self.annotation(name)] for name in self.conditions)
+        return met == (value == self.ANY)
 
-    def holds(self, value: str, group: Group) -> bool:
-        if value in self.flags or value in self.hosts_of:
-            return bool(group.get(self.column(value)))
-        some = any(group.get(self.column(flag)) for flag in (*self.flags, *self.hosts_of))
-        return some if value == self.ANY else not some if value == self.NONE else False
-
-    def values(self, groups: Iterable[Group]) -> list[tuple[str, Label]]:
-        return [
-            (self.ANY, self.any_label),
-            (self.NONE, self.none_label),
-            *((flag, label) for flag, (label, _) in (*self.flags.items(), *self.hosts_of.items())),
-        ]
+    def lookups(self, counts: "Counts") -> "Iterator[tuple[str, StrOrPromise]]":
+        yield self.ANY, self.any_label
+        yield self.NONE, self.none_label
+        for value, (label, _condition) in self.conditions.items():
+            yield value, label
 
 
-def _flag(condition: Q) -> Combinable:
-    return Case(When(condition, then=Value(1)), default=Value(0), output_field=IntegerField())
+def filterset_filters(
+    filterset_class: "type[FilterSet]", *, exclude: Collection[str] = ()
+) -> tuple[type[ListFilter], ...]:
+    """A filter for each of an API's filters but these, with the values that occur as choices.
 
-
-class ZoneFacet(Facet):
-    """The availability zone of the row's host.
-
-    It is not part of the groups: where it is chosen, the groups are of its hosts only.
-    ``internal`` are the rows that are in the internal zone whatever their host is.
+    Thus a filter that is declared for the API is a filter of the console, too.
     """
-
-    def __init__(self, internal: Q | None = None) -> None:
-        super().__init__("zone", _("Zone"))
-        self.internal = internal
-
-    def prepare(self) -> None:
-        read_zones()
-
-    def condition(self, value: str, cell: Cell) -> Q | None:
-        zones = zones_in(cell)
-        if self.internal is not None and value == settings.INTERNAL_AVAILABILITY_ZONE:
-            return self.internal
-        if value == settings.DEFAULT_AVAILABILITY_ZONE:
-            condition = ~Q(
-                host__among=frozenset(host for host, zone in zones.items() if zone != value)
-            )
-            condition |= Q(host=None)
-        else:
-            hosts = [host for host, zone in zones.items() if zone == value]
-            if not hosts:
-                return None
-            condition = Q(host__among=frozenset(hosts))
-        return condition if self.internal is None else condition & ~self.internal
-
-    def differs(self, value: str) -> bool:
-        return True
-
-    def holds(self, value: str, group: Group) -> bool:
-        return True
-
-    def host_and_internal(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
-        """What ``count_in`` needs to know of rows."""
-        if self.internal is None:
-            return rows.values_list("host")
-        return rows.values_list("host", _flag(self.internal))
-
-    def count_in(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
-        """How many of these rows of the cell are in each zone."""
-        zones, rest = zones_in(cell), settings.DEFAULT_AVAILABILITY_ZONE
-        internal = settings.INTERNAL_AVAILABILITY_ZONE
-        return Counter(
-            internal if any(is_internal) else zones.get(host, rest) for host, *is_internal in rows
-        )
-
-    def values(self, groups: Iterable[Group]) -> list[tuple[str, Label]]:
-        return []
-
-    def expression(self, cell: Cell) -> Combinable | str:
-        """The zone of each row, to sort by; plain text where all rows have the same."""
-        hosts: dict[str, list[str]] = {}
-        for host, zone in zones_in(cell).items():
-            hosts.setdefault(zone, []).append(host)
-        rest = settings.DEFAULT_AVAILABILITY_ZONE
-        whens = [
-            When(host__among=frozenset(names), then=Value(zone)) for zone, names in hosts.items()
-        ]
-        if self.internal is not None:
-            whens.insert(0, When(self.internal, then=Value(settings.INTERNAL_AVAILABILITY_ZONE)))
-        if not whens:
-            return rest
-        return Case(*whens, default=Value(rest), output_field=CharField())
+    model = filterset_class._meta.model  # type: ignore[attr-defined]
+    made: list[type[ListFilter]] = []
+    for name, declared in filterset_class.base_filters.items():
+        if name not in exclude:
+            field = model._meta.get_field(declared.field_name)
+            attributes = {
+                "title": capfirst(field.verbose_name),
+                "parameter_name": name,
+                "field_name": declared.field_name,
+            }
+            made.append(type(f"{name.title()}Filter", (ChoicesFilter,), attributes))
+    return tuple(made)

@@ -1,18 +1,18 @@
-"""Small pieces of the console's pages: states, bars, times.  Nothing is told by colour alone."""
+"""Small pieces of the console's pages: states, bars, times.  Colour alone never carries meaning."""
 
 import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-Text = str | Promise
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
-#: What stands for a value that there is not.
+#: What stands for a value that is missing.
 DASH = "\N{EN DASH}"
 NOTHING = format_html('<span class="quiet">{}</span>', DASH)
 
@@ -20,7 +20,7 @@ NOTHING = format_html('<span class="quiet">{}</span>', DASH)
 SHAPES = {"good": "●", "bad": "▼", "warning": "▲", "off": "■", "unknown": "◌"}
 
 
-def badge(kind: str, text: Text) -> SafeString:
+def badge(kind: str, text: "StrOrPromise") -> SafeString:
     """A state in words with a shape and a colour; ``kind`` is one of ``SHAPES``."""
     return format_html(
         '<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>',
@@ -78,7 +78,7 @@ def number(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-#: What an amount of each unit is written in from its 1024th on.
+#: The next larger unit, of which 1024 of each make one.
 LARGER = {"MiB": "GiB", "GiB": "TiB", "TiB": "PiB", "PiB": "EiB"}
 
 
@@ -101,15 +101,15 @@ def size(amount: int | None, unit: str) -> str:
 def bar(used: int | None, total: int | None, unit: str = "") -> SafeString:
     """How much of something is used: a bar, used / total with the unit, and the percentage.
 
-    ``unit`` is empty for things that are counted, ``MiB`` or ``GiB`` for sizes.  More may be
-    used than there is (overcommitted).
+    ``unit`` is empty for things that are counted, ``MiB`` or ``GiB`` for sizes.  With overcommit
+    more may be used than there is.
     """
     if used is None or total is None:
         return NOTHING
     if unit:
-        in_all, shown_unit = in_unit(total, unit)
-        factor = in_all / total if total else 1
-        text = f"{number(used * factor)} / {number(in_all)} {shown_unit}"
+        shown_total, shown_unit = in_unit(total, unit)
+        factor = shown_total / total if total else 1
+        text = f"{number(used * factor)} / {number(shown_total)} {shown_unit}"
     else:
         text = f"{used} / {total}"
     if total <= 0:
@@ -119,7 +119,7 @@ def bar(used: int | None, total: int | None, unit: str = "") -> SafeString:
     return format_html(
         '<span class="usage"><span class="numbers">{}</span> <span class="percent">{} %</span>'
         '<svg class="bar {}" aria-hidden="true" width="100%" height="6">'
-        '<rect class="whole" width="100%" height="6" rx="3"/>'
+        '<rect class="total" width="100%" height="6" rx="3"/>'
         '<rect class="used" width="{}%" height="6" rx="3"/></svg></span>',
         text,
         percent,
@@ -128,7 +128,7 @@ def bar(used: int | None, total: int | None, unit: str = "") -> SafeString:
     )
 
 
-def copyable(text: Any, label: Text) -> SafeString:
+def copyable(text: Any, label: "StrOrPromise") -> SafeString:
     """Text that can be copied with a button (where JavaScript runs)."""
     return format_html(
         '<span class="copyable"><code>{}</code><button type="button" class="copy" hidden '

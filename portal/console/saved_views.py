@@ -1,68 +1,84 @@
 """Views of the console's lists that are saved under a name: each user's own."""
 
-from typing import cast
+from functools import partial
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.contrib.auth.models import User
-from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
-from portal.models import SavedFilterSet
+from portal.models import SavedView
 
-#: Lists that can be saved.
-PAGES = ("hypervisors_computenode_changelist", "services_service_changelist")
-#: Parameters that are not part of a view.
-NOT_KEPT = ("p", "e")
+MAX_NAME_LENGTH = 100
+
+
+def url_name(model_admin: "ModelAdmin[Any]") -> str:
+    """What the names of a model's URLs in the admin begin with."""
+    return f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
+
+
+def urls(model_admin: "ModelAdmin[Any]") -> list[URLPattern]:
+    """The URLs below a list for saving it as it is shown, and for deleting a saved view."""
+    view, name = model_admin.admin_site.admin_view, url_name(model_admin)
+    return [
+        path("views/", view(partial(save, model_admin=model_admin)), name=f"{name}_saveview"),
+        path(
+            "views/<int:view_id>/delete/",
+            view(partial(delete, model_admin=model_admin)),
+            name=f"{name}_deleteview",
+        ),
+    ]
 
 
 def _user(request: HttpRequest) -> User:
     return cast(User, request.user)  # the console lets nobody else in
 
 
-def saved_for(request: HttpRequest) -> list[SavedFilterSet]:
-    """The user's saved views of the list that is being shown."""
-    match = request.resolver_match
-    if match is None or match.url_name not in PAGES:
-        return []
-    return list(SavedFilterSet.objects.filter(user=_user(request), page=match.url_name))
+def _page(model_admin: "ModelAdmin[Any]") -> str:
+    return f"{url_name(model_admin)}_changelist"
 
 
-def save(request: HttpRequest) -> HttpResponse:
-    """Save the view of a list under a name; one of that name is replaced."""
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    page = request.POST.get("page", "")
-    if page not in PAGES:
-        raise BadRequest("no such list")
-    query = urlencode(
-        [
-            (key, value)
-            for key, value in parse_qsl(request.POST.get("query", ""), keep_blank_values=True)
-            if key not in NOT_KEPT
-        ]
-    )
-    name = request.POST.get("name", "").strip()[:100]
+def list_url(model_admin: "ModelAdmin[Any]") -> str:
+    return reverse(f"admin:{_page(model_admin)}")
+
+
+def saved_views(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> list[SavedView]:
+    """The user's saved views of the list."""
+    return list(SavedView.objects.filter(user=_user(request), page=_page(model_admin)))
+
+
+@require_POST
+def save(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> HttpResponse:
+    """Save a query string of the list under a name, in place of any other of that name."""
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    params = parse_qsl(request.POST.get("query", "").lstrip("?"), keep_blank_values=True)
+    query = urlencode([(key, value) for key, value in params if key not in (PAGE_VAR, ERROR_FLAG)])
+    name = request.POST.get("name", "").strip()[:MAX_NAME_LENGTH]
     if name:
-        user = _user(request)
-        SavedFilterSet.objects.update_or_create(
-            user=user, page=page, name=name, defaults={"query": query}
+        SavedView.objects.update_or_create(
+            user=_user(request), page=_page(model_admin), name=name, defaults={"query": query}
         )
         messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
     else:
         messages.warning(request, _("A name is needed to save the view."))
-    return HttpResponseRedirect(f"{reverse(f'admin:{page}')}?{query}")
+    return HttpResponseRedirect(f"{list_url(model_admin)}?{query}")
 
 
-def forget(request: HttpRequest, set_id: int) -> HttpResponse:
+@require_POST
+def delete(request: HttpRequest, model_admin: "ModelAdmin[Any]", view_id: int) -> HttpResponse:
     """Delete a saved view of the user's own."""
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    saved = SavedFilterSet.objects.filter(user=_user(request), id=set_id).first()
-    if saved is None:
-        return HttpResponseRedirect(reverse("admin:index"))
-    saved.delete()
-    messages.success(request, _("“%(name)s” is forgotten.") % {"name": saved.name})
-    return HttpResponseRedirect(reverse(f"admin:{saved.page}"))
+    view = SavedView.objects.filter(
+        user=_user(request), page=_page(model_admin), id=view_id
+    ).first()
+    if view is not None:
+        view.delete()
+        messages.success(request, _("“%(name)s” has been deleted.") % {"name": view.name})
+    return HttpResponseRedirect(list_url(model_admin))

@@ -1,28 +1,27 @@
-"""The admin site that is the console."""
+"""The admin site that is the console.
 
-from functools import partial
-from typing import Any
+It knows no resource: each app registers its pages and URLs in its ``AppConfig``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import AuthenticationForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from portal.roles import ADMIN_ROLE, READER_ROLE, roles_of
 
-VIEW_NODES, VIEW_SERVICES = "hypervisors.view_computenode", "services.view_service"
-
-
-def _saved_for(request: HttpRequest) -> list[Any]:
-    from portal.console.saved_views import saved_for
-
-    return saved_for(request)
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 def may_enter(user: Any) -> bool:
-    """Staff, and whoever is in one of the groups that the portal itself knows."""
+    """Staff, and members of the groups that the portal itself has made."""
     return bool(user.is_active) and (
         bool(user.is_staff) or bool(roles_of(user) & {ADMIN_ROLE, READER_ROLE})
     )
@@ -37,6 +36,16 @@ class LoginForm(AdminAuthenticationForm):
             raise self.get_invalid_login_error()
 
 
+@dataclass(frozen=True)
+class Page:
+    """An entry of the navigation; it is shown to users who have all of the permissions."""
+
+    label: "StrOrPromise"
+    url_name: str
+    permissions: Sequence[str]
+    order: int
+
+
 class Console(admin.AdminSite):
     """Django's admin under the portal's name."""
 
@@ -47,43 +56,49 @@ class Console(admin.AdminSite):
     enable_nav_sidebar = False
     login_form = LoginForm
 
-    #: The pages in the navigation: name, URL and the permissions that show them.
-    PAGES = (
-        (_("Hypervisors"), "admin:hypervisors_computenode_changelist", (VIEW_NODES,)),
-        (_("Services"), "admin:services_service_changelist", (VIEW_SERVICES,)),
-        (_("Problems"), "admin:problems", (VIEW_NODES, VIEW_SERVICES)),
-        (_("Cells"), "admin:cells_cellmapping_changelist", ("cells.view_cellmapping",)),
-        (_("Audit"), "admin:audit_entry_changelist", ("audit.view_entry",)),
-        (_("Tokens"), "admin:portal_apitoken_changelist", ("portal.view_apitoken",)),
-        (_("Users"), "admin:auth_user_changelist", ("auth.view_user",)),
-        (_("Groups"), "admin:auth_group_changelist", ("auth.view_group",)),
-    )
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self._pages: list[Page] = []
+        self._urlconfs: list[str] = []
+        self._index_view: Callable[[HttpRequest], HttpResponse] | None = None
+
+    def register_page(
+        self, label: "StrOrPromise", url_name: str, *, permissions: Sequence[str], order: int
+    ) -> None:
+        """Add a page to the navigation, which is sorted by ``order``."""
+        self._pages.append(Page(label, url_name, permissions, order))
+        self._pages.sort(key=lambda page: page.order)
+
+    def register_urls(self, urlconf: str) -> None:
+        """Add the URLs of a module with ``urlpatterns``, right below the console's own.
+
+        Their views are to be wrapped in ``admin_view``.
+        """
+        self._urlconfs.append(urlconf)
+
+    def register_index(self, view: Callable[[HttpRequest], HttpResponse]) -> None:
+        """Make ``view`` the first page, in place of Django's list of apps."""
+        self._index_view = view
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         pages = [
-            {"name": name, "url": url, "current": request.path.startswith(url)}
-            for name, view, permissions in self.PAGES
-            if request.user.has_perms(permissions)
-            for url in [reverse(view)]
+            {"label": page.label, "url": url, "is_current": request.path.startswith(url)}
+            for page in self._pages
+            if request.user.has_perms(page.permissions)
+            for url in [reverse(page.url_name)]
         ]
-        return super().each_context(request) | {
-            "console_pages": pages,
-            "saved_filter_sets": partial(_saved_for, request),
-        }
+        return super().each_context(request) | {"console_pages": pages}
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        from portal.console import saved_views
+        urls: list[URLPattern | URLResolver] = []
+        if self._index_view is not None:
+            urls.append(path("", self.admin_view(self._index_view), name="index"))
+        urls += [path("", include(urlconf)) for urlconf in self._urlconfs]
+        return urls + super().get_urls()
 
-        return [
-            path("", include("hypervisors.console_urls")),
-            path("saved/", self.admin_view(saved_views.save), name="save_filter_set"),
-            path(
-                "saved/<int:set_id>/forget/",
-                self.admin_view(saved_views.forget),
-                name="forget_filter_set",
-            ),
-            *super().get_urls(),
-        ]
+
+#: The one console, which ``PortalAdminConfig`` makes Django's default site.
+console = cast(Console, admin.site)

@@ -76,7 +76,7 @@ def test_hypervisors_of_all_cells_in_one_list(operator: Visitor) -> None:
     used = [int(text.split("/")[0]) for text in column(page, "vcpus")]
     assert used == sorted(used)
     # A filter, and what its count promised.
-    choice = page.locator(".facet a", has_text="az1").first
+    choice = page.locator(".filter a", has_text="az1").first
     promised = int(choice.locator(".count").inner_text())
     follow(page, choice)
     assert total(page) == promised < everything
@@ -113,7 +113,7 @@ def test_view_is_saved_under_a_name(operator: Visitor) -> None:
     assert "state=down" in page.url
     assert total(page) == rows
     page.click("summary:has-text('Saved')")
-    follow(page, "button[aria-label^=Forget]")
+    follow(page, "button[aria-label^=Delete]")
     assert page.locator("a:has-text('down, fullest first')").count() == 0
 
 
@@ -294,7 +294,7 @@ def test_everything_works_without_javascript(without_javascript: Visitor) -> Non
     page = without_javascript.open("/admin/")
     assert "UTC" in page.locator(".verdict time").inner_text()
     without_javascript.open(f"{NODES}?o=-memory&state=up")
-    follow(page, page.locator(".facet a", has_text="cell2"))
+    follow(page, page.locator(".filter a", has_text="cell2"))
     follow(page, page.locator("#result_list tbody th a").first)
     follow(page, ".act button[value=disable]")
     page.fill("#reason", "without a script")

@@ -3,7 +3,10 @@
 from typing import Any
 
 from django import template
+from django.contrib.admin.views.main import ChangeList
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from cells.locate import key_of
 from cells.registry import Cell
@@ -31,3 +34,18 @@ def row_url(cell: Cell, row: Any) -> str:
 def row_key(cell: Cell, row: Any) -> str:
     """What the row is called in URLs and forms."""
     return key_of(cell, row)
+
+
+@register.simple_tag
+def hidden_fields(changelist: ChangeList, *names: str) -> SafeString:
+    """The parameters of a list but these and its page, for a form that changes these."""
+    return format_html_join(
+        "",
+        '<input type="hidden" name="{}" value="{}">',
+        (
+            (name, value)
+            for name, values in changelist.filter_params.items()
+            if name not in names
+            for value in values
+        ),
+    )

@@ -1,4 +1,4 @@
-// Comfort only: every page works without this file.
+// For convenience only: every page works without this file.
 "use strict";
 
 // Times in the viewer's zone; UTC stays on hover.
@@ -42,7 +42,7 @@ function selectAll() {
   });
 }
 
-// The filters lie open where there is room for them.
+// The filters are open where there is room for them.
 function openFilters() {
   const filters = document.getElementById("filters");
   const wide = window.matchMedia("(min-width: 1025px)");
@@ -51,7 +51,7 @@ function openFilters() {
   }
 }
 
-// The overview fetches itself again, but not while nobody sees it, and says how old it is.
+// The overview refreshes itself, except while its tab is hidden, and says how old it is.
 function keepFresh() {
   const part = document.getElementById("overview");
   const note = document.getElementById("freshness");

@@ -1,0 +1,155 @@
+"""What the console's frame does for any list: columns, filters, saved views, navigation."""
+
+import re
+
+import django_filters
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.test import Client, RequestFactory
+
+from hypervisors.admin import HypervisorAdmin
+from hypervisors.models import ComputeNode
+from portal.console.columns import UndeclaredRead, column
+from portal.console.filters import filterset_filters
+from portal.console.site import Console
+from portal.console.site import console as site
+from portal.models import SavedView
+from services.admin import ServiceAdmin
+from services.filters import ServiceFilterSet
+from services.models import Service
+from tests.clouds import Cloud
+from tests.test_console_lists import NODES, SERVICES, page
+
+pytestmark = pytest.mark.any_engine
+
+
+@pytest.fixture
+def console(cloud: Cloud) -> Client:
+    """A logged-in administrator's client."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    return client
+
+
+def test_each_column_declares_what_it_reads(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a", service={"disabled": True, "disabled_reason": "fan"})
+    cloud.host("cell1", "b", service={"forced_down": True, "uuid": None})
+    service, _node = cloud.host("cell1", "c")
+    service.delete()
+    for path, model_admin in ((NODES, HypervisorAdmin), (SERVICES, ServiceAdmin)):
+        for name in map(str, model_admin.list_display):
+            html = page(console, f"{path}?columns={name}&o=-{name}")
+            assert f"column-{name}" in html
+        assert len(b"".join(console.get(f"{path}export.csv")).splitlines()) == 1 + 3 - (
+            path == SERVICES
+        )
+
+
+class Careless(ServiceAdmin):
+    """Two columns that read what they do not declare."""
+
+    list_display = (*ServiceAdmin.list_display, "reports", "kinship")  # type: ignore[assignment]
+
+    @column(description="Reports")
+    def reports(self, service: Service) -> int:
+        return service.report_count
+
+    @column(description="Kinship")
+    def kinship(self, service: Service) -> int:
+        return service.compute_nodes.count()
+
+
+@pytest.mark.parametrize("name", ["reports", "kinship"])
+def test_what_a_column_does_not_declare_cannot_be_read(
+    name: str, cloud: Cloud, rf: RequestFactory
+) -> None:
+    cloud.host("cell1", "a")
+    request = rf.get("/", {"columns": f"host,{name}"})
+    request.user = User(is_superuser=True, is_active=True)
+    changelist = Careless(Service, site).get_changelist_instance(request)
+    with pytest.raises(UndeclaredRead, match=name):
+        changelist.table()
+
+
+def test_half_a_column_is_an_error_at_start() -> None:
+    class Unlisted(HypervisorAdmin):
+        @column(description="Stats", reads=["stats"])
+        def stats(self, node: ComputeNode) -> str | None:
+            return node.stats
+
+    class Undecorated(HypervisorAdmin):
+        list_display = (*HypervisorAdmin.list_display, "mapped")  # type: ignore[assignment]
+
+        def mapped(self, node: ComputeNode) -> int | None:
+            return node.mapped
+
+    class Misspelt(HypervisorAdmin):
+        list_display = (*HypervisorAdmin.list_display, "workload")  # type: ignore[assignment]
+
+        @column(description="Workload", reads=["service__workload"])
+        def workload(self, node: ComputeNode) -> None: ...
+
+    for model_admin, error in (
+        (Unlisted, ImproperlyConfigured),
+        (Undecorated, ImproperlyConfigured),
+        (Misspelt, FieldDoesNotExist),
+    ):
+        with pytest.raises(error, match=r"stats|mapped|workload"):
+            model_admin(ComputeNode, site)
+
+
+def test_filter_of_the_api_is_a_filter_of_the_console(cloud: Cloud, console: Client) -> None:
+    class WithTopic(ServiceFilterSet):
+        topic = django_filters.CharFilter(lookup_expr="same_text")
+
+    (binary, topic) = filterset_filters(WithTopic, exclude=["host"])
+    assert (binary.title, topic.title, topic.parameter_name) == ("Binary", "Topic", "topic")
+    cloud.host("cell1", "a")
+    html = page(console, f"{SERVICES}?binary=nova-compute")
+    assert "Binary: nova-compute" in re.sub(r"\s+", " ", html)
+
+
+def test_views_are_saved_for_their_list_and_user(cloud: Cloud, console: Client) -> None:
+    query = "state=down&o=-memory&p=3"
+    saved = console.post(f"{NODES}views/", {"name": " down ", "query": query})
+    assert saved["Location"] == f"{NODES}?state=down&o=-memory"
+    console.post(f"{NODES}views/", {"name": "down", "query": "state=down"})
+    view = SavedView.objects.get()
+    assert (view.name, view.query, str(view.user)) == ("down", "state=down", "operator")
+    assert "Delete down" in page(console, NODES)
+    assert "Delete down" not in page(console, SERVICES)
+    assert (
+        "A name is needed"
+        in console.post(f"{NODES}views/", {"name": " "}, follow=True).content.decode()
+    )
+    assert console.get(f"{NODES}views/").status_code == 405
+    other = Client()
+    other.force_login(User.objects.create_superuser("other"))
+    assert "Delete down" not in page(other, NODES)
+    for client, path in ((other, NODES), (console, SERVICES)):
+        client.post(f"{path}views/{view.id}/delete/")
+        assert SavedView.objects.exists()
+    console.post(f"{NODES}views/{view.id}/delete/")
+    assert not SavedView.objects.exists()
+
+
+def test_navigation_is_what_apps_register(
+    cloud: Cloud, console: Client, rf: RequestFactory
+) -> None:
+    entries = re.findall(r'<li>\s*<a href="(/admin/[^"?]*)"', page(console, "/admin/"))
+    assert entries[:9] == [
+        "/admin/", NODES, SERVICES, "/admin/problems/", "/admin/cells/cellmapping/",
+        "/admin/audit/entry/", "/admin/portal/apitoken/", "/admin/auth/user/", "/admin/auth/group/",
+    ]  # fmt: skip
+    own = Console()
+    own.register_page("Second", "admin:problems", permissions=["services.view_service"], order=2)
+    own.register_page("First", "admin:index", permissions=[], order=1)
+    request = rf.get("/admin/problems/")
+    for user, labels in (
+        (User.objects.create_user("a"), ["First"]),
+        (User.objects.get(username="operator"), ["First", "Second"]),
+    ):
+        request.user = user
+        pages = own.each_context(request)["console_pages"]
+        assert [page["label"] for page in pages] == labels
