@@ -32,6 +32,7 @@ test: $(TESTS)
 check: $(TESTS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 --check {} +
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run

@@ -7,12 +7,18 @@ from portal.api.faults import BadRequest
 from portal.api.schemas import BOOLEAN, HOST_NAME, as_bool, body, query, repeatable
 from portal.microversions import Versioned
 from services.changes import Change
+from services.filters import ServiceFilterSet
 
 Body: TypeAlias = dict[str, Any]
 
-PARAMETERS = {"host": repeatable({"type": "string"}), "binary": repeatable({"type": "string"})}
 
-LIST = Versioned({"2.1": query(PARAMETERS, others=True), "2.75": query(PARAMETERS, others=False)})
+def list_query(filterset_class: type[ServiceFilterSet]) -> Versioned[Any]:
+    """The query string of a list: the filters, and up to 2.74 anything else, which is ignored."""
+    filters = {name: repeatable({"type": "string"}) for name in filterset_class.base_filters}
+    return Versioned({"2.1": query(filters, others=True), "2.75": query(filters, others=False)})
+
+
+LIST = list_query(ServiceFilterSet)
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 BY_HOST = {"host": HOST_NAME, "binary": TEXT, "disabled_reason": TEXT}
