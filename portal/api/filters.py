@@ -1,13 +1,10 @@
 """Filtering lists by their query parameters."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django_filters.rest_framework import DjangoFilterBackend
-
-if TYPE_CHECKING:
-    from portal.api.views import NovaViewSet
 
 
 class ValidatedQueryFilterBackend(DjangoFilterBackend):
@@ -26,7 +23,7 @@ class ValidatedQueryFilterBackend(DjangoFilterBackend):
         self,
         request: HttpRequest,
         queryset: "QuerySet[Model]",
-        view: "NovaViewSet",
+        view: Any,
     ) -> "QuerySet[Model]":
         filterset_class = self.get_filterset_class(view, queryset)
         if filterset_class is None or not filterset_class.base_filters.keys() & view.query.keys():

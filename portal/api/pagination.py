@@ -1,6 +1,6 @@
 """Pages by ``limit`` and ``marker``, as in all APIs of OpenStack."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -12,9 +12,7 @@ from cells.registry import Cell
 from portal.api.faults import BadRequest
 from portal.api.responses import NovaResponse
 from portal.api.schemas import as_integer
-
-if TYPE_CHECKING:
-    from portal.api.views import NovaViewSet
+from portal.api.views import NovaViewSet
 
 #: The place of a row in Nova's order: its cell, then its id.
 Position = tuple[Cell, int]
@@ -48,7 +46,7 @@ class MarkerPagination(BasePagination):
     marker_query_param = "marker"
 
     def paginate_queryset(  # type: ignore[override]
-        self, queryset: Pageable, request: Request, view: "NovaViewSet"
+        self, queryset: Pageable, request: Request, view: NovaViewSet
     ) -> Page | None:
         """The page that the request asks for; ``None`` when the version has no pages.
 

@@ -36,7 +36,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     lookup_field = "uuid"
     lookup_fields: ClassVar[Versioned[str]] = Versioned({"2.1": "id", "2.53": lookup_field})
     lookup_url_kwarg = "id"
-    filter_backends = (ValidatedQueryFilterBackend,)  # type: ignore[assignment]
+    filter_backends = (ValidatedQueryFilterBackend,)
 
     request: Request
     format_kwarg = None
