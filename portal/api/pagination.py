@@ -12,6 +12,7 @@ from cells.registry import Cell
 from portal.api.faults import BadRequest
 from portal.api.responses import NovaResponse
 from portal.api.schemas import as_integer
+from portal.api.views import NovaViewSet
 
 #: The place of a row in Nova's order: its cell, then its id.
 Position = tuple[Cell, int]
@@ -45,7 +46,7 @@ class MarkerPagination(BasePagination):
     marker_query_param = "marker"
 
     def paginate_queryset(  # type: ignore[override]
-        self, queryset: Pageable, request: Request, view: Any
+        self, queryset: Pageable, request: Request, view: NovaViewSet
     ) -> Page | None:
         """The page that the request asks for; ``None`` when the version has no pages.
 
@@ -78,7 +79,7 @@ class MarkerPagination(BasePagination):
         """The URL of the next page, with the parameters of this one in Nova's order."""
         parameters = dict(sorted(self.view.query.items()))
         parameters |= {self.marker_query_param: str(self.next_marker)}
-        request: Request = self.view.request
+        request = self.view.request
         return request.build_absolute_uri(f"{request.path_info}?{urlencode(parameters)}")
 
     def _position(self, queryset: Pageable, marker: str) -> Position:

@@ -1,16 +1,13 @@
 """The routes of the compute API, registered by each app in its ``AppConfig.ready``."""
 
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from django.core.exceptions import ImproperlyConfigured
 from rest_framework.routers import SimpleRouter
 
 from portal.api.versioning import PICKER
+from portal.api.views import NovaViewSet
 from portal.microversions import Version
-
-if TYPE_CHECKING:
-    from portal.api.views import NovaViewSet
 
 
 class NovaRouter(SimpleRouter):
@@ -19,13 +16,13 @@ class NovaRouter(SimpleRouter):
     A browser's links to the resource follow from its registration too.
     """
 
-    registry: "list[tuple[str, type[NovaViewSet], str]]"  # type: ignore[assignment]
+    registry: list[tuple[str, type[NovaViewSet], str]]  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__(trailing_slash=False, use_regex_path=False)
 
     def register(  # type: ignore[override]
-        self, prefix: str, viewset: "type[NovaViewSet]", basename: str | None = None
+        self, prefix: str, viewset: type[NovaViewSet], basename: str | None = None
     ) -> None:
         """Serve ``viewset`` below ``prefix``, which is its name in Nova (``os-services``).
 
