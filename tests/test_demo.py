@@ -15,6 +15,7 @@ from pytest_django import Settings
 from cells.databases import alias_of
 from cells.models import Aggregate, AggregateHost, CellMapping, HostMapping
 from cells.registry import Cell, all_cells, cells_named
+from hypervisors.demo.builder import CellRows
 from hypervisors.demo.databases import (
     CELL_MODELS,
     FleetExists,
@@ -23,7 +24,7 @@ from hypervisors.demo.databases import (
     create_embedded,
     urls_from,
 )
-from hypervisors.demo.fleet import CellRows, Fleet
+from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode, Instance
 from services.models import NOVA_COMPUTE, Service
 from tests.clients import ApiClient

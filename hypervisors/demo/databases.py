@@ -17,7 +17,8 @@ from cells.database_urls import database_settings
 from cells.databases import alias_of, managed_by_nova, register
 from cells.models import Aggregate, AggregateHost, AggregateMetadata, CellMapping, HostMapping
 from cells.registry import forget_cells
-from hypervisors.demo.fleet import AggregateRow, CellRows, Fleet
+from hypervisors.demo.builder import AggregateRow, CellRows
+from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import Service
 

@@ -4,6 +4,7 @@ from django.db import connections
 
 from cells.models import CellMapping
 from cells.registry import cells_named
+from hypervisors.demo.builder import AggregateRow
 from hypervisors.demo.databases import (
     API,
     API_MODELS,
@@ -13,7 +14,7 @@ from hypervisors.demo.databases import (
     write_api,
     write_cell,
 )
-from hypervisors.demo.fleet import AggregateRow, Fleet
+from hypervisors.demo.fleet import Fleet
 
 
 def write_into_nova(fleet: Fleet) -> None:
