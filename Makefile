@@ -1,7 +1,7 @@
 # Everything here works from a fresh clone; only Python 3.11 or newer with its venv is needed.
 
 # The newest of these that runs and can make virtual environments.
-PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3; do \
+PYTHON := $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$name && break; done)
 VENV := .venv
@@ -9,9 +9,16 @@ BIN := $(VENV)/bin
 # Stamps: what is installed.
 RUNS := $(VENV)/installed
 TESTS := $(VENV)/installed-dev
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: run test check bench conformance e2e clean
+.PHONY: help run test check format lock audit bench conformance e2e clean
+
+## List these targets.
+help:
+	@awk -F: '/^## / { text = substr($$0, 4) } \
+		/^[a-z0-9]+:/ && text { printf "  make %-12s %s\n", $$1, text; text = "" }' Makefile
 
 ## Serve the portal on 127.0.0.1:$PORT (8000): the demo, or attached to NOVA_API_DATABASE_URL.
 run: $(RUNS)
@@ -25,10 +32,30 @@ test: $(TESTS)
 check: $(TESTS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 --check {} +
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	HTTPS=true $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+## Put the code and the templates into the form that is checked.
+format: $(TESTS)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
+
+## Renew the lock files after a change of the ranges; ARGS=--upgrade takes the newest of everything.
+lock: $(TESTS)
+	$(LOCK) requirements.txt --output-file requirements.lock $(ARGS)
+	$(LOCK) requirements-dev.txt --constraints requirements.lock \
+		--output-file requirements-dev.lock $(ARGS)
+
+## Search the code and the locked packages for vulnerabilities; list the licenses. Needs the network.
+audit: $(TESTS)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
+	$(BIN)/pip-licenses --order=license
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip \
+		--strict
 
 ## Measure; see bench/.
 bench: $(TESTS)
@@ -43,7 +70,6 @@ conformance: $(TESTS)
 e2e: $(TESTS)
 	@command -v chromium >/dev/null || apt-get install --yes chromium \
 		|| { echo "Chromium is needed: as root, apt install chromium"; exit 1; }
-	npm install --prefix tests/e2e --no-package-lock --silent
 	$(BIN)/pytest tests/e2e $(ARGS)
 
 ## Remove what the targets above have made, the demo fleet included.
@@ -55,12 +81,12 @@ $(BIN)/python:
 		echo "Python 3.11 or newer with venv is needed: apt install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(RUNS): requirements.txt | $(BIN)/python
-	@echo "Installing requirements.txt into $(VENV) ..."
-	@$(PIP) -r requirements.txt
+$(RUNS): requirements.lock | $(BIN)/python
+	@echo "Installing requirements.lock into $(VENV) ..."
+	@$(PIP) -r requirements.lock
 	@touch $@
 
-$(TESTS): requirements.txt requirements-dev.txt | $(BIN)/python
-	@echo "Installing requirements-dev.txt into $(VENV) ..."
-	@$(PIP) -r requirements-dev.txt
+$(TESTS): requirements-dev.lock requirements.lock | $(BIN)/python
+	@echo "Installing requirements-dev.lock into $(VENV) ..."
+	@$(PIP) -r requirements-dev.lock
 	@touch $(RUNS) $@

@@ -85,7 +85,7 @@ class Hints(Generic[K, V]):
 
     def note(self, keys: Iterable[K], value: V) -> None:
         """Remember ``value`` for all ``keys``."""
-        if len(self._values) > self.max_length:
+        if len(self._values) >= self.max_length:
             self._values.clear()
         self._values.update(dict.fromkeys(keys, value))
 

@@ -7,7 +7,15 @@ class HypervisorsConfig(AppConfig):
     verbose_name = "Hypervisors"
 
     def ready(self) -> None:
+        self.register_api()
         self.register_console_pages()
+
+    def register_api(self) -> None:
+        """Serve os-hypervisors."""
+        from hypervisors.views import HypervisorViewSet
+        from portal.api.routers import router
+
+        router.register("os-hypervisors", HypervisorViewSet)
 
     def register_console_pages(self) -> None:
         from hypervisors.fleet_views import FLEET_PERMISSIONS, index

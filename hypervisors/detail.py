@@ -11,8 +11,7 @@ from cells.executors import CellUnavailable
 from cells.merge import CodePoints
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
-from hypervisors.models import ComputeNode, Instance
-from hypervisors.serializers import cpu_info, uptime
+from hypervisors.models import ComputeNode, Instance, cpu_info, uptime
 from services.models import NOVA_COMPUTE, Service
 
 SERVERS_PER_PAGE = 50

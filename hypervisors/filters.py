@@ -1,4 +1,4 @@
-"""Narrowing lists of hypervisors."""
+"""Filters of lists of hypervisors."""
 
 import django_filters
 
@@ -6,7 +6,7 @@ from hypervisors.models import ComputeNode
 
 
 class HypervisorFilterSet(django_filters.FilterSet):
-    """``hypervisor_hostname_pattern``: any part of the name, ``%`` and ``_`` being wildcards."""
+    """``hypervisor_hostname_pattern`` is any part of the name; ``%`` and ``_`` are wildcards."""
 
     hypervisor_hostname_pattern = django_filters.CharFilter(
         field_name="hypervisor_hostname", lookup_expr="like", strip=False

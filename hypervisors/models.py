@@ -1,7 +1,9 @@
 """Nova's compute nodes (shown as hypervisors), and the instances and migrations on them."""
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
+import orjson
 from django.core.checks import CheckMessage
 from django.db import models
 from django.db.models.fields.related import ForeignObject
@@ -33,6 +35,29 @@ class ServiceOfHost(ForeignObject):  # type: ignore[type-arg]
             for problem in super().check(**kwargs)
             if problem.id != "fields.E310" and problem.id != "fields.E311"
         ]
+
+
+@lru_cache(maxsize=4096)
+def cpu_info(text: str | None) -> Any:
+    """The column ``cpu_info`` as libvirt meant it, normally an object.
+
+    Most hosts of a cloud share a few values, so each is parsed once.  A text that is not JSON
+    counts as no information.
+    """
+    try:
+        return orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError:
+        return {}
+
+
+def uptime(stats: str | None) -> str | None:
+    """The output of ``uptime`` in the column ``stats``, if nova-compute left it there."""
+    try:
+        value = orjson.loads(stats) if stats else {}
+    except orjson.JSONDecodeError:
+        return None
+    found = value.get("uptime") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
 
 
 class ComputeNode(CellModel):

@@ -1,52 +1,27 @@
 """How hypervisors are shown, by microversion."""
 
-from functools import lru_cache
-from typing import Any
-
-import orjson
 from rest_framework.serializers import CharField, IntegerField, JSONField, UUIDField
 
+from hypervisors.models import cpu_info, uptime
 from portal.api.serializers import Computed, VersionedSerializer
-from portal.microversions import Versioned
+from portal.microversions import Versioned, before
 from services.models import state, status
-
-
-@lru_cache(maxsize=4096)
-def cpu_info(text: str | None) -> Any:
-    """The column as an object; most hosts of a cloud share a few, so each is read once.
-
-    A text that is no JSON is shown as no information.
-    """
-    try:
-        return orjson.loads(text) if text else {}
-    except orjson.JSONDecodeError:
-        return {}
-
-
-def uptime(stats: str | None) -> str | None:
-    """The output of ``uptime`` that nova-compute left in the column, if it did."""
-    try:
-        value = orjson.loads(stats) if stats else {}
-    except orjson.JSONDecodeError:
-        return None
-    found = value.get("uptime") if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
 
 
 class HypervisorSerializer(VersionedSerializer):
     """A hypervisor in a list.  Its state and status are those of its service."""
 
-    id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid")})
-    hypervisor_hostname = CharField()
+    id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid", allow_null=True)})
+    hypervisor_hostname = CharField(allow_null=True)
     state = Computed(
         "service__forced_down",
         "service__last_seen_up",
         "service__created_at",
         "@up_window",
-        by=state,
-        shows=CharField(),
+        compute=state,
+        shown_as=CharField(),
     )
-    status = Computed("service__disabled", by=status, shows=CharField())
+    status = Computed("service__disabled", compute=status, shown_as=CharField())
 
 
 class HypervisorServiceSerializer(VersionedSerializer):
@@ -62,11 +37,6 @@ class HypervisorServiceSerializer(VersionedSerializer):
     disabled_reason = CharField(source="service__disabled_reason", allow_null=True)
 
 
-def gone(field: Any) -> Versioned[Any]:
-    """A field that there was up to 2.87."""
-    return Versioned({"2.1": field, "2.88": None})
-
-
 class HypervisorDetailSerializer(HypervisorSerializer):
     """A hypervisor in full.  Memory in MiB, disk in GiB."""
 
@@ -74,22 +44,30 @@ class HypervisorDetailSerializer(HypervisorSerializer):
     hypervisor_version = IntegerField()
     host_ip = CharField(allow_null=True)
     service = HypervisorServiceSerializer()
-    vcpus = gone(IntegerField())
-    memory_mb = gone(IntegerField())
-    local_gb = gone(IntegerField())
-    vcpus_used = gone(IntegerField())
-    memory_mb_used = gone(IntegerField())
-    local_gb_used = gone(IntegerField())
-    free_ram_mb = gone(IntegerField(allow_null=True))
-    free_disk_gb = gone(IntegerField(allow_null=True))
-    current_workload = gone(IntegerField(allow_null=True))
-    running_vms = gone(IntegerField(allow_null=True))
-    disk_available_least = gone(IntegerField(allow_null=True))
+    vcpus = before("2.88", IntegerField())
+    memory_mb = before("2.88", IntegerField())
+    local_gb = before("2.88", IntegerField())
+    vcpus_used = before("2.88", IntegerField())
+    memory_mb_used = before("2.88", IntegerField())
+    local_gb_used = before("2.88", IntegerField())
+    free_ram_mb = before("2.88", IntegerField(allow_null=True))
+    free_disk_gb = before("2.88", IntegerField(allow_null=True))
+    current_workload = before("2.88", IntegerField(allow_null=True))
+    running_vms = before("2.88", IntegerField(allow_null=True))
+    disk_available_least = before("2.88", IntegerField(allow_null=True))
     cpu_info = Versioned(
         {
             "2.1": CharField(),
-            "2.28": Computed("cpu_info", by=cpu_info, shows=JSONField()),
+            "2.28": Computed("cpu_info", compute=cpu_info, shown_as=JSONField()),
             "2.88": None,
         }
     )
-    uptime = Versioned({"2.88": Computed("stats", by=uptime, shows=CharField(allow_null=True))})
+    uptime = Versioned(
+        {"2.88": Computed("stats", compute=uptime, shown_as=CharField(allow_null=True))}
+    )
+
+
+class HypervisorUptimeSerializer(HypervisorSerializer):
+    """A hypervisor with its uptime, which has a resource of its own before 2.88."""
+
+    uptime = Computed("stats", compute=uptime, shown_as=CharField(allow_null=True))

@@ -12,13 +12,10 @@ from cells.executors import CellUnavailable
 from cells.fields import flag
 from cells.models import HostMapping
 from cells.registry import Cell
-from cells.scatter_gather import ask_cells
+from cells.scatter_gather import CELLS_AT_ONCE, ask_cells
 from hypervisors.models import ComputeNode
 from services.models import API_BINARIES, NOVA_COMPUTE, Service
 from services.problems import RowProblem
-
-#: How many cells are asked at once: more would only wait for each other in this process.
-CELLS_AT_ONCE = 20
 
 
 class NodeRow(NamedTuple):
@@ -97,11 +94,10 @@ def take_snapshot(
         of_nodes={problem.name: problem.condition(now) for problem in node_problems},
         of_services={problem.name: problem.condition(now) for problem in service_problems},
     )
-    for start in range(0, len(cells), CELLS_AT_ONCE):
-        answers = ask_cells(cells[start : start + CELLS_AT_ONCE], read)
-        for cell, (nodes, services) in answers.by_cell.items():
-            snapshot.nodes[cell], snapshot.services[cell] = nodes, services
-        snapshot.missing += answers.missing
+    answers = ask_cells(cells, read, at_once=CELLS_AT_ONCE)
+    for cell, (nodes, services) in answers.by_cell.items():
+        snapshot.nodes[cell], snapshot.services[cell] = nodes, services
+    snapshot.missing += answers.missing
     return snapshot
 
 

@@ -1,150 +1,227 @@
 """Compute nodes as Nova lists them: those it can see, each with the service of its host.
 
-Nova finds the service of a node by way of the host mapping: the live nova-compute of that host
-in the cell the host is mapped to.  Nearly always that is the node's own cell, where it is
-joined; the odd rest (a host mapped elsewhere, a row from before nodes had a host) is looked up
-together, one query per cell.  A node without such a service is not visible.
+Nova finds the service of a node through the host mapping: it is the live nova-compute of that host
+in the cell that the host is mapped to.  Nearly always this is the node's own cell, where the
+service is joined.  For the few other nodes (the host is mapped elsewhere, or the row is from before
+nodes had a host) services are looked up together, with one query per cell.  A node without such a
+service is not visible.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
 from cells.executors import CellUnavailable
 from cells.fields import as_stored
-from cells.locate import remember
+from cells.locate import MAX_ID, Ambiguous, MayBeMissing, NotFound, by_uuid, remember
 from cells.registry import Cell, cell_ids_of_hosts, cell_with_id, compute_cells
 from cells.scatter_gather import AcrossCells, ask_cells
 from hypervisors.models import ComputeNode, Instance
-from portal.api.serializers import Plan
 from services.models import NOVA_COMPUTE, Service
 
 Row = Sequence[Any]
-Placed = tuple[Cell, Row]
+#: The rows of a cell.
+CellRows = tuple[Cell, list[Row]]
 
-#: What every plan for nodes fetches first, whatever it shows.
+#: What is fetched of every node before anything that is shown.
 KEYS = ("id", "uuid", "host", "service_id", "service__id")
 ID, UUID, HOST, SERVICE_ID, SERVICE = range(len(KEYS))
 SERVICE_PREFIX = "service__"
 
+#: Above this number of hosts all host mappings are read rather than those of the hosts.
+MANY_HOSTS = 5000
+
 
 @dataclass
 class Listing:
-    """Visible nodes in order, and what is known beside them.
+    """Visible nodes in order, and what was found out about others.
 
-    ``rows`` have the plan's columns, ``homes`` the cell that each node's host is mapped to.
-    ``unmapped`` are the hosts of nodes left out because no mapping names them; ``matched``
-    counts all nodes that were looked at, visible or not.
+    ``rows`` have the columns asked for; beside each are the cell that it is in (``cells``) and the
+    cell that its host is mapped to (``homes``).  ``unmapped`` are the hosts of nodes that were left
+    out because no mapping names them; ``matched`` counts all nodes that were looked at, visible or
+    not.
     """
 
     rows: list[Row] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     homes: list[Cell] = field(default_factory=list)
     missing: list[CellUnavailable] = field(default_factory=list)
     unmapped: list[str] = field(default_factory=list)
     matched: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @property
     def hosts(self) -> list[str]:
         """The host of each node."""
         return [row[HOST] for row in self.rows]
 
+    def marker(self, field: str) -> object:
+        """The ``id`` or ``uuid`` of the last node."""
+        return self.rows[-1][KEYS.index(field)]
 
-class Lister:
-    """Fetches nodes with the columns of a plan that begins with ``KEYS``."""
+    def cut(self, length: int) -> None:
+        """Drop the nodes after the first ``length``."""
+        for values in (self.rows, self.cells, self.homes):
+            del values[length:]
 
-    def __init__(self, plan: Plan) -> None:
-        self.columns = plan.columns
-        self.listing = Listing()
 
-    def all(self, nodes: "QuerySet[ComputeNode]") -> Listing:
+class VisibleNodes:
+    """The visible ones of some nodes, with ``columns``, of which the first are ``KEYS``."""
+
+    def __init__(self, nodes: "QuerySet[ComputeNode]", columns: Sequence[str]) -> None:
+        self.columns = columns
+        self.nodes = nodes.order_by("id")
+
+    def all(self) -> Listing:
         """Every visible node."""
-        answers = AcrossCells(self._rows(nodes), compute_cells()).all()
-        self.listing.missing += answers.missing
-        self._add(list(answers.by_cell.items()))
-        return self.listing
+        return self._visible(*self._candidates(self.nodes))
 
-    def one(self, cell: Cell, node_id: int) -> Listing:
-        """The node with that id, if it is visible."""
-        answers = AcrossCells(self._rows(ComputeNode.objects.filter(id=node_id)), [cell]).all()
-        self.listing.missing += answers.missing
-        self._add(list(answers.by_cell.items()))
-        return self.listing
-
-    def page(
-        self, nodes: "QuerySet[ComputeNode]", limit: int, after: tuple[Cell, int] | None
-    ) -> Listing:
+    def page(self, limit: int, after: tuple[Cell, int] | None) -> Listing:
         """``limit`` visible nodes after that one (fewer only at the end), in Nova's order.
 
-        Nodes that are not visible do not count: where some are met, more are fetched, in
-        growing portions.
+        Nodes that are not visible do not count: where there are some, more are fetched, in growing
+        portions.
         """
-        across = AcrossCells(self._rows(nodes), compute_cells())
-        listing = self.listing
+        across = self._across(self.nodes)
+        listing = Listing()
         missing: dict[Cell, CellUnavailable] = {}
         size, portion = limit, 100
-        while len(listing.rows) < limit:
+        while len(listing) < limit:
             page = across.page(size, after)
-            missing |= {one.cell: one for one in page.missing}
-            self._add(page.by_cell)
+            missing |= {away.cell: away for away in page.missing}
+            self._add(listing, page.by_cell)
             if len(page) < size:
                 break
             cell, rows = page.by_cell[-1]
             after = (cell, rows[-1][ID])
-            size = max(portion, limit - len(listing.rows))
+            size = max(portion, limit - len(listing))
             portion *= 2
         listing.missing += missing.values()
-        del listing.rows[limit:], listing.homes[limit:]
+        listing.cut(limit)
         return listing
 
-    def _rows(self, nodes: "QuerySet[ComputeNode]") -> "QuerySet[Any, Row]":
-        return nodes.order_by("id").values_list(*as_stored(ComputeNode, self.columns))
+    def by_uuid(self, uuid: str) -> Listing:
+        """The visible node with that uuid.  Raises ``NotFound`` or ``MayBeMissing``."""
+        found = by_uuid(self._across(self.nodes), uuid)
+        listing = self._visible([(found.cell, [found.row])], [])
+        if not listing.rows:
+            raise MayBeMissing(listing.missing) if listing.missing else NotFound(uuid)
+        return listing
 
-    def _add(self, placed: list[tuple[Cell, list[Row]]]) -> None:
+    def by_id(self, node_id: int | None) -> Listing:
+        """The node with that integer id, if it is the only visible one.
+
+        Raises ``NotFound``, ``Ambiguous``, or ``MayBeMissing`` when a cell that may have it too is
+        away.
+        """
+        listing = self._visible(*self._with_id(node_id))
+        if len(listing) > 1:
+            raise Ambiguous(listing.cells)
+        if listing.missing:
+            raise MayBeMissing(listing.missing)
+        if not listing.rows:
+            raise NotFound(node_id)
+        return listing
+
+    def position_of_uuid(self, uuid: str) -> tuple[Cell, int]:
+        """The cell and id of the node with that uuid, visible or not: a page may begin after a node
+        that has been hidden since it was listed.  Raises ``NotFound`` or ``MayBeMissing``.
+        """
+        found = by_uuid(AcrossCells(self.nodes.values_list("id", flat=True), compute_cells()), uuid)
+        return found.cell, found.row
+
+    def position_of_id(self, node_id: int) -> tuple[Cell, int]:
+        """The cell of the node with that integer id, and the id.
+
+        Where several cells have the id, the only visible node is meant.  Raises ``NotFound``,
+        ``Ambiguous``, or ``MayBeMissing`` when a cell that may have it too is away.
+        """
+        candidates, missing = self._with_id(node_id)
+        cells = [cell for cell, _ in candidates]
+        if len(cells) > 1:
+            listing = self._visible(candidates, missing)
+            cells, missing = listing.cells or cells, listing.missing
+        if len(cells) > 1:
+            raise Ambiguous(cells)
+        if missing:
+            raise MayBeMissing(missing)
+        if not cells:
+            raise NotFound(node_id)
+        return cells[0], node_id
+
+    def _across(self, nodes: "QuerySet[ComputeNode]") -> AcrossCells[Any]:
+        rows = nodes.values_list(*as_stored(ComputeNode, self.columns))
+        return AcrossCells(rows, compute_cells())
+
+    def _candidates(
+        self, nodes: "QuerySet[ComputeNode]"
+    ) -> tuple[list[CellRows], list[CellUnavailable]]:
+        """The rows of each cell that has some, visible or not, and the cells that are missing."""
+        answers = self._across(nodes).all()
+        return [(cell, rows) for cell, rows in answers.by_cell.items() if rows], answers.missing
+
+    def _with_id(self, node_id: int | None) -> tuple[list[CellRows], list[CellUnavailable]]:
+        if node_id is None or not 0 < node_id <= MAX_ID:
+            raise NotFound(node_id)
+        return self._candidates(self.nodes.filter(id=node_id))
+
+    def _visible(self, candidates: list[CellRows], missing: list[CellUnavailable]) -> Listing:
+        listing = Listing(missing=list(missing))
+        self._add(listing, candidates)
+        return listing
+
+    def _add(self, listing: Listing, candidates: list[CellRows]) -> None:
         """Take the visible ones of these nodes into the listing."""
-        hosts = {row[HOST] for _, rows in placed for row in rows}
+        hosts = {row[HOST] for _, rows in candidates for row in rows}
         mapped = cell_ids_of_hosts(None if len(hosts) > MANY_HOSTS else hosts - {None})
-        odd = _Odd(
-            self,
-            [
-                (cell, row)
-                for cell, rows in placed
-                for row in rows
-                if row[HOST] is None or mapped.get(row[HOST]) not in (cell.id, None)
-            ],
-            mapped,
-        )
-        listing = self.listing
-        for cell, rows in placed:
+        elsewhere = _ServicesElsewhere(self.columns, listing, candidates, mapped)
+        for cell, rows in candidates:
             listing.matched += len(rows)
             remember(cell, [row[UUID] for row in rows])
             for row in rows:
                 if row[HOST] is not None and mapped.get(row[HOST]) == cell.id:
                     if row[SERVICE] is not None:
                         listing.rows.append(row)
+                        listing.cells.append(cell)
                         listing.homes.append(cell)
-                elif (found := odd.find(cell, row)) is not None:
+                elif (found := elsewhere.find(cell, row)) is not None:
                     listing.rows.append(found[0])
+                    listing.cells.append(cell)
                     listing.homes.append(found[1])
 
 
-#: From so many hosts on, all host mappings are read rather than those of the hosts.
-MANY_HOSTS = 5000
+class _ServicesElsewhere:
+    """The services of nodes whose service is not simply that of their host in their own cell.
 
+    Cells that do not answer are added to ``listing.missing``, hosts that no mapping names to
+    ``listing.unmapped``.
+    """
 
-class _Odd:
-    """The nodes whose service is not simply that of their host in their own cell."""
-
-    def __init__(self, lister: Lister, placed: list[Placed], mapped: dict[str, int]) -> None:
-        self.columns = lister.columns
-        self.listing = lister.listing
+    def __init__(
+        self,
+        columns: Sequence[str],
+        listing: Listing,
+        candidates: list[CellRows],
+        mapped: dict[str, int],
+    ) -> None:
+        self.columns = columns
+        self.listing = listing
         self.mapped = mapped
-        self.hosts = self._hosts_by_service_id(placed)
+        nodes = [
+            (cell, row)
+            for cell, rows in candidates
+            for row in rows
+            if row[HOST] is None or mapped.get(row[HOST]) not in (cell.id, None)
+        ]
+        self.hosts = self._hosts_by_service_id(nodes)
         self.mapped |= cell_ids_of_hosts(set(self.hosts.values()) - mapped.keys())
         wanted: dict[Cell, set[str]] = defaultdict(set)
-        for cell, row in placed:
+        for cell, row in nodes:
             host = self._host(cell, row)
             home = self._home(host)
             if home is not None and host is not None:
@@ -173,10 +250,10 @@ class _Odd:
     def _home(self, host: str | None) -> Cell | None:
         return None if host is None else cell_with_id(self.mapped.get(host))
 
-    def _hosts_by_service_id(self, placed: list[Placed]) -> dict[tuple[Cell, int], str]:
-        """Hosts of nodes from before Liberty, which only name the id of their service."""
+    def _hosts_by_service_id(self, nodes: list[tuple[Cell, Row]]) -> dict[tuple[Cell, int], str]:
+        """The hosts of nodes from before Liberty, which only name the id of their service."""
         wanted: dict[Cell, set[int]] = defaultdict(set)
-        for cell, row in placed:
+        for cell, row in nodes:
             if row[HOST] is None and row[SERVICE_ID] is not None:
                 wanted[cell].add(row[SERVICE_ID])
         answers = ask_cells(
@@ -193,7 +270,7 @@ class _Odd:
     def _services(
         self, hosts: dict[Cell, set[str]]
     ) -> dict[tuple[Cell, str | None], dict[str, Any]]:
-        """The nova-compute services of these hosts, by the names of the plan's columns."""
+        """The nova-compute services of these hosts, by the names of the columns asked for."""
         columns = [column for column in self.columns if column.startswith(SERVICE_PREFIX)]
         names = [column.removeprefix(SERVICE_PREFIX) for column in columns]
         answers = ask_cells(
@@ -229,8 +306,8 @@ def servers_on(listing: Listing) -> dict[str, list[dict[str, str]]]:
             .values_list("host", "id", "uuid")
         ),
     )
-    known = {one.cell for one in listing.missing}
-    listing.missing += [one for one in answers.missing if one.cell not in known]
+    known = {away.cell for away in listing.missing}
+    listing.missing += [away for away in answers.missing if away.cell not in known]
     servers: dict[str, list[dict[str, str]]] = defaultdict(list)
     for rows in answers.values():
         for host, row_id, uuid in rows:
@@ -238,14 +315,39 @@ def servers_on(listing: Listing) -> dict[str, list[dict[str, str]]]:
     return servers
 
 
-def sums(
-    question: "Callable[[QuerySet[ComputeNode]], dict[str, int | None]]",
+#: The columns that ``statistics`` sums up.
+CAPACITY = (
+    "current_workload",
+    "disk_available_least",
+    "free_disk_gb",
+    "free_ram_mb",
+    "local_gb",
+    "local_gb_used",
+    "memory_mb",
+    "memory_mb_used",
+    "running_vms",
+    "vcpus",
+    "vcpus_used",
+)
+
+
+def statistics(
     nodes: "QuerySet[ComputeNode]",
 ) -> tuple[dict[str, int], list[CellUnavailable]]:
-    """The sums over all cells of what ``question`` answers for each."""
-    answers = AcrossCells(nodes, compute_cells()).ask(question)
+    """The number of nodes with a live, enabled nova-compute and the sums of their capacity, over
+    all cells, and which cells are missing.
+
+    Unlike lists, Nova counts nodes whether or not their host is mapped.  Nulls do not count.
+    """
+    service = Service.objects.filter(
+        Q(host=OuterRef("host")) | Q(id=OuterRef("service_id")), binary=NOVA_COMPUTE, disabled=False
+    )
+    sums = {"count": Count("id"), **{column: Sum(column) for column in CAPACITY}}
+    answers = AcrossCells(nodes.filter(Exists(service)), compute_cells()).ask(
+        lambda nodes: nodes.aggregate(**sums)
+    )
     total: dict[str, int] = {}
-    for one in answers.values():
-        for key, value in one.items():
-            total[key] = total.get(key, 0) + int(value or 0)
+    for cell_sums in answers.values():
+        for name, value in cell_sums.items():
+            total[name] = total.get(name, 0) + int(value or 0)
     return total, answers.missing

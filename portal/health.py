@@ -1,4 +1,4 @@
-"""Whether the portal itself works, for load balancers; cells have their own page."""
+"""The health check for load balancers, of the portal itself; cells have their own page."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What Prometheus may know of the cells, worked out at each scrape."""
+"""Metrics of the cells for Prometheus, collected at each scrape."""
 
 from collections.abc import Iterator
 
@@ -25,8 +25,8 @@ class MayRead(BasePermission):
 class CellCollector(Collector):
     """One sample of each gauge per cell; a cell that does not answer has only ``up``, 0."""
 
-    def __init__(self, checks: list[CellProbe]) -> None:
-        self.checks = checks
+    def __init__(self, probes: list[CellProbe]) -> None:
+        self.probes = probes
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         labels = ["cell", "cell_uuid"]
@@ -42,15 +42,15 @@ class CellCollector(Collector):
             "Live rows of a table that have no uuid yet.",
             labels=[*labels, "table"],
         )
-        for check in self.checks:
-            cell = [check.cell.name, check.cell.uuid]
-            up.add_metric(cell, float(check.healthy))
-            if check.latency is not None:
-                latency.add_metric(cell, check.latency)
-            for table, count in check.rows.items():
+        for probe in self.probes:
+            cell = [probe.cell.name, probe.cell.uuid]
+            up.add_metric(cell, float(probe.healthy))
+            if probe.latency is not None:
+                latency.add_metric(cell, probe.latency)
+            for table, count in probe.rows.items():
                 rows.add_metric([*cell, table], count)
-                if check.healthy:
-                    without_uuid.add_metric([*cell, table], check.without_uuid.get(table, 0))
+                if probe.healthy:
+                    without_uuid.add_metric([*cell, table], probe.without_uuid.get(table, 0))
         yield from (up, latency, rows, without_uuid)
 
 

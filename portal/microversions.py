@@ -7,7 +7,7 @@ REST API version history of Nova 34.0.0 (2026.2).
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -32,8 +32,8 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-#: Versions in which something served here changed, oldest first.  Every other version up to
-#: the last one is served like the one before it.
+#: The versions in which something that is served here changed, oldest first.  Every other version,
+#: up to the last of them, is served like the one before it.
 HISTORY: list[tuple[Version, str]] = [
     (Version(2, 1), "The first version."),
     (Version(2, 11), "os-services: forced_down, and the force-down action."),
@@ -66,8 +66,8 @@ class Versioned(Generic[T]):
     """A step function from version to value.
 
     ``Versioned({"2.1": a, "2.53": b})`` is ``a`` from 2.1 up to 2.52 and ``b`` from 2.53 on.
-    ``None`` as a value means that the thing does not exist from that version on; before the
-    first step it does not exist either.
+    ``None`` as a value means that there is nothing from that version on; before the first step
+    there is nothing either.
     """
 
     def __init__(self, steps: Mapping[str, T | None]) -> None:
@@ -82,5 +82,10 @@ class Versioned(Generic[T]):
         return self._values[step - 1] if step else None
 
     def steps(self) -> Iterator[tuple[Version, T | None]]:
-        """Each version from which the value holds, with the value, oldest first."""
+        """Each version in which the value changes, with the new value, oldest first."""
         return zip(self._from, self._values, strict=True)
+
+
+def before(version: str, value: Any = True) -> Versioned[Any]:
+    """``value`` from the first version until the last one before ``version``, then nothing."""
+    return Versioned({str(MIN_VERSION): value, version: None})

@@ -1,4 +1,4 @@
-"""What every request gets."""
+"""Middleware: request ids, and paths as Nova's router reads them."""
 
 import logging
 import re

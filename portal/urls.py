@@ -1,33 +1,30 @@
 """Every URL of the portal: the console, and the compute API below /v2.1 and /v2."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from portal.api.routers import router
 from portal.api.version_documents import VersionViewSet, choices, root
 from portal.api.views import UnknownRoute
 from portal.health import healthcheck
 from portal.metrics import MetricsView
 
-resources = [
-    path("", include("services.urls")),
-    path("", include("hypervisors.urls")),
-]
 version_document = VersionViewSet.as_view(
     dict.fromkeys(("get", "post", "put", "patch", "delete", "options"), "show")
 )
 
-#: Nova takes a project id only if it is hexadecimal, with or without hyphens.
+#: Nova takes a project id in the path only if it is hexadecimal, with or without hyphens.
 PROJECT = r"(?P<project_id>[0-9a-f-]+)/"
 
 
-def endpoint(prefix: str, *, legacy: bool) -> list:  # type: ignore[type-arg]
-    """The routes of one endpoint of the API; ``legacy`` is /v2."""
+def api(prefix: str, *, legacy: bool) -> list[URLPattern | URLResolver]:
+    """The routes of the API below ``prefix``; ``legacy`` is /v2."""
     options = {"legacy": legacy}
     return [
         path(prefix, version_document, options),
         path(f"{prefix}/", version_document, options),
-        re_path(rf"^{prefix}/", include(resources), options),
-        re_path(rf"^{prefix}/{PROJECT}", include(resources), options),
+        re_path(rf"^{prefix}/", include(router.urls), options),
+        re_path(rf"^{prefix}/{PROJECT}", include(router.urls), options),
         re_path(rf"^{prefix}/.*$", UnknownRoute.as_view(), options),
     ]
 
@@ -37,7 +34,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthcheck),
     path("metrics", MetricsView.as_view()),
-    *endpoint("v2.1", legacy=False),
-    *endpoint("v2", legacy=True),
+    *api("v2.1", legacy=False),
+    *api("v2", legacy=True),
     re_path(r"^.*$", choices),
 ]

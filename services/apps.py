@@ -8,11 +8,19 @@ class ServicesConfig(AppConfig):
 
     def ready(self) -> None:
         self.register_actions()
+        self.register_api()
         self.register_console_pages()
 
     def register_actions(self) -> None:
         """Register the settler of interrupted actions and the transport of notifications."""
         from services import actions, notifications  # noqa: F401
+
+    def register_api(self) -> None:
+        """Serve os-services."""
+        from portal.api.routers import router
+        from services.views import ServiceViewSet
+
+        router.register("os-services", ServiceViewSet)
 
     def register_console_pages(self) -> None:
         from portal.console.site import console

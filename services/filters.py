@@ -1,4 +1,4 @@
-"""Narrowing lists of services."""
+"""Filters of lists of services."""
 
 import django_filters
 
@@ -6,7 +6,7 @@ from services.models import Service
 
 
 class ServiceFilterSet(django_filters.FilterSet):
-    """``host`` and ``binary`` of os-services, to the letter; an empty value does not filter."""
+    """``host`` and ``binary``, compared exactly, case included; an empty one does not filter."""
 
     host = django_filters.CharFilter(lookup_expr="same_text", strip=False)
     binary = django_filters.CharFilter(lookup_expr="same_text", strip=False)

@@ -1,23 +1,26 @@
-"""JSON schemas of the bodies of os-services."""
+"""Requests about services: JSON schemas, and what the body of a PUT asks for."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from portal.api.schemas import BOOLEAN, HOST_NAME
+from portal.api.faults import BadRequest
+from portal.api.schemas import BOOLEAN, HOST_NAME, as_bool, body, query, repeatable
 from portal.microversions import Versioned
+from services.changes import Change
+from services.filters import ServiceFilterSet
+
+Body: TypeAlias = dict[str, Any]
+
+
+def list_query(filterset_class: type[ServiceFilterSet]) -> Versioned[Any]:
+    """The query string of a list: the filters, and up to 2.74 anything else, which is ignored."""
+    filters = {name: repeatable({"type": "string"}) for name in filterset_class.base_filters}
+    return Versioned({"2.1": query(filters, others=True), "2.75": query(filters, others=False)})
+
+
+LIST = list_query(ServiceFilterSet)
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
-
-
-def body(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    """An object with these properties and no others."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
 BY_HOST = {"host": HOST_NAME, "binary": TEXT, "disabled_reason": TEXT}
 
 UPDATE = Versioned(
@@ -32,4 +35,50 @@ UPDATE = Versioned(
             }
         ),
     }
+)
+
+
+def change(body: Body) -> Change:
+    """What a PUT to a service asks for, from 2.53."""
+    forced_down = body.get("forced_down")
+    return Change(
+        status=body.get("status"),
+        reason=body.get("disabled_reason"),
+        forced_down=None if forced_down is None else as_bool(forced_down),
+    )
+
+
+# --- before 2.53 the URL of a PUT names the action --------------------------------------------
+
+
+def _enable(body: Body) -> Change:
+    return Change(status="enabled")
+
+
+def _disable(body: Body) -> Change:
+    """A reason in the body does not count here."""
+    return Change(status="disabled")
+
+
+def _disable_log_reason(body: Body) -> Change:
+    if "disabled_reason" not in body:
+        raise BadRequest("Missing disabled reason field")
+    return Change(status="disabled", reason=body["disabled_reason"])
+
+
+def _force_down(body: Body) -> Change:
+    if "forced_down" not in body:
+        raise BadRequest("Missing forced_down field")
+    return Change(forced_down=as_bool(body["forced_down"]))
+
+
+_ACTIONS: dict[str, Callable[[Body], Change]] = {
+    "enable": _enable,
+    "disable": _disable,
+    "disable-log-reason": _disable_log_reason,
+}
+
+#: What a PUT asks for, by the action in its URL.
+ACTIONS = Versioned(
+    {"2.1": _ACTIONS, "2.11": {**_ACTIONS, "force-down": _force_down}, "2.53": None}
 )

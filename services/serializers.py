@@ -8,6 +8,10 @@ from portal.api.serializers import Computed, VersionedSerializer
 from portal.microversions import Versioned
 from services.models import availability_zone, state, status
 
+BACKFILL_WARNING = (
+    "services without a uuid are listed with a null id; run: manage.py backfill_service_uuids"
+)
+
 
 def nova_time(value: datetime.datetime | None) -> str | None:
     """A time as Nova writes it: UTC without a zone, always six digits of seconds."""
@@ -18,18 +22,22 @@ def nova_time(value: datetime.datetime | None) -> str | None:
     return value.isoformat(timespec="microseconds")
 
 
-STATE_OF = ("forced_down", "last_seen_up", "created_at", "@up_window")
-
-
 class ServiceSerializer(VersionedSerializer):
     """A service in os-services."""
 
-    binary = CharField()
-    host = CharField()
+    binary = CharField(allow_null=True)
+    host = CharField(allow_null=True)
     id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid", allow_null=True)})
-    zone = Computed("topic", "host", "@zones", by=availability_zone, shows=CharField())
-    status = Computed("disabled", by=status, shows=CharField())
-    state = Computed(*STATE_OF, by=state, shows=CharField())
-    updated_at = Computed("updated_at", by=nova_time, shows=CharField(allow_null=True))
+    zone = Computed("topic", "host", "@zones", compute=availability_zone, shown_as=CharField())
+    status = Computed("disabled", compute=status, shown_as=CharField())
+    state = Computed(
+        "forced_down",
+        "last_seen_up",
+        "created_at",
+        "@up_window",
+        compute=state,
+        shown_as=CharField(),
+    )
+    updated_at = Computed("updated_at", compute=nova_time, shown_as=CharField(allow_null=True))
     disabled_reason = CharField(allow_null=True)
-    forced_down = Versioned({"2.11": BooleanField()})
+    forced_down = Versioned({"2.11": BooleanField(allow_null=True)})

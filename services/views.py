@@ -1,92 +1,85 @@
 """os-services."""
 
+import datetime
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Any
 
-from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from oslo_utils.uuidutils import is_uuid_like
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import journal
-from audit.models import Entry
+from audit.journal import Actor, actor_of
+from audit.models import Channel, Entry
 from cells.availability_zones import zones_of_hosts
-from cells.executors import CellUnavailable
 from cells.fields import as_stored, utc_now
 from cells.locate import remember
-from cells.models import HostMapping
-from cells.registry import Cell, all_cells
+from cells.registry import all_cells
 from cells.scatter_gather import AcrossCells
-from portal.api.faults import Forbidden, ItemNotFound
+from portal.api.endpoints import endpoint
+from portal.api.faults import (
+    BadRequest,
+    ConflictFault,
+    Fault,
+    Forbidden,
+    ItemNotFound,
+    ServiceUnavailable,
+)
 from portal.api.responses import NoContent, NovaResponse
-from portal.api.schemas import as_bool, query, repeatable
-from portal.api.views import NovaViewSet, missing_cells_warnings, warning_header
+from portal.api.schemas import as_integer, check_uuid
+from portal.api.views import NovaViewSet
 from portal.microversions import Versioned
 from services import actions, schemas
-from services.actions import Change, ServiceRef
+from services.changes import Change
+from services.down_cells import compute_hosts_in
+from services.exceptions import Conflict, Invalid, Missing, Refused, Unavailable
 from services.filters import ServiceFilterSet
+from services.locate import ServiceRef
 from services.models import API_BINARIES, NOVA_COMPUTE, Service, Zones, up_window
-from services.requests import (
-    NAMED_CHANGES,
-    actor_of,
-    as_asked,
-    check_uuid,
-    force_down,
-    ref_by_integer,
-    ref_by_uuid,
-    refusals_as_faults,
-)
-from services.serializers import ServiceSerializer
+from services.serializers import BACKFILL_WARNING, ServiceSerializer
 
-HOST_AND_BINARY = {"host": repeatable({"type": "string"}), "binary": repeatable({"type": "string"})}
-BACKFILL_WARNING = (
-    "services without a uuid are listed with a null id; run: manage.py backfill_service_uuids"
-)
+FAULTS: dict[type[Refused], type[Fault]] = {
+    Invalid: BadRequest,
+    Missing: ItemNotFound,
+    Conflict: ConflictFault,
+    Unavailable: ServiceUnavailable,
+}
 
 
 class ServiceViewSet(NovaViewSet):
     """The services of all cells."""
 
-    queryset = Service.objects.exclude(binary__in=API_BINARIES)
+    queryset = Service.objects.exclude(binary__in=API_BINARIES).order_by("id")
     serializer_class = ServiceSerializer
     filterset_class = ServiceFilterSet
     policy_base = "os_compute_api:os-services"
-    policies = {"list": "list", "update": "update", "destroy": "delete"}
-    query_schemas = {
-        "list": Versioned(
-            {
-                "2.1": query(HOST_AND_BINARY, others=True),
-                "2.75": query(HOST_AND_BINARY, others=False),
-            }
-        ),
-    }
-    body_schemas = {"update": schemas.UPDATE}
-    early_id_checks = {"update": Versioned({"2.1": None, "2.53": check_uuid})}
-    #: What PUT does by the name in its URL; from 2.53 that is a uuid instead.
-    named_changes = Versioned(
-        {
-            "2.1": NAMED_CHANGES,
-            "2.11": {**NAMED_CHANGES, "force-down": force_down},
-            "2.53": None,
-        }
-    )
+    collection_name, member_name = "services", "service"
     #: Whether hosts of cells that do not answer are listed, as UNKNOWN.
     lists_unknown = Versioned({"2.1": False, "2.69": True})
-    #: Whether services go by their uuid, which some may not have yet.
-    by_uuid = Versioned({"2.1": False, "2.53": True})
 
+    @classmethod
+    def console_url(cls, id: str) -> str:
+        """The service in the console; for an integer id, those that have it."""
+        if id.isdigit():
+            return reverse("admin:services_service_changelist", query={"q": id})
+        return reverse("admin:services_service_change", args=[id])
+
+    @endpoint("list", query=schemas.LIST)
     def list(self, request: Request, **kwargs: Any) -> Response:
         """All services, cell by cell, in each by id."""
-        plan = ServiceSerializer.plan(self.version)
-        rows = narrowed(self.get_queryset(), self.query).order_by("id")
+        plan = self.get_plan()
+        rows = self.filter_queryset(self.get_queryset())
         answers = AcrossCells(rows.values_list(*as_stored(Service, plan.columns), "uuid")).all()
         unknown = (
-            unknown_services(answers.missing, self.query)
+            compute_hosts_in(answers.missing, self.query)
             if self.lists_unknown.at(self.version)
             else {}
         )
-        context = {"up_window": up_window(utc_now()), "zones": Zones(zones_of_hosts())}
+        context = self._context(utc_now())
         services: list[dict[str, Any]] = []
         without_uuid = False
         for cell in all_cells():
@@ -94,90 +87,104 @@ class ServiceViewSet(NovaViewSet):
             uuids = [row[-1] for row in found]
             without_uuid = without_uuid or None in uuids
             remember(cell, uuids)
-            services += plan.render(found, context) if found else unknown.get(cell, [])
-        warnings = missing_cells_warnings(answers.missing)
-        if without_uuid and self.by_uuid.at(self.version):
-            warnings.append(BACKFILL_WARNING)
-        return NovaResponse({"services": services}, headers=warning_header(warnings))
+            services += plan.render(found, context)
+            services += [
+                {"binary": NOVA_COMPUTE, "host": host, "status": "UNKNOWN"}
+                for host in unknown.get(cell, ())
+            ]
+        self.warn_of(answers.missing)
+        if without_uuid and self.lookup_field == "uuid":
+            self.warnings.append(BACKFILL_WARNING)
+        return NovaResponse({"services": services})
 
+    @endpoint("update", body=schemas.UPDATE, early_id_check=Versioned({"2.53": check_uuid}))
     def update(self, request: Request, id: str, **kwargs: Any) -> Response:
-        """Enable, disable or force down a nova-compute."""
-        named = self.named_changes.at(self.version)
-        if named is None:
-            return self._update_by_uuid(id)
-        if id not in named:
+        """Enable, disable or force down a nova-compute: by uuid; before 2.53 by host, and ``id`` is
+        the name of the action.
+        """
+        by_name = schemas.ACTIONS.at(self.version)
+        if by_name is None:
+            found = actions.update(self.get_ref(), schemas.change(self.body), self.actor)
+            return NovaResponse({"service": self._shown(found.row)})
+        if id not in by_name:
             raise ItemNotFound("Unknown action")
-        change = named[id](self.body)
+        change = by_name[id](self.body)
         ref = ServiceRef(host=self.body["host"], binary=self.body["binary"])
-        with refusals_as_faults():
-            actions.update(ref, change, actor_of(request))
+        actions.update(ref, change, self.actor)
         return NovaResponse({"service": as_asked(ref, change)})
 
-    def _update_by_uuid(self, uuid: str) -> Response:
-        forced_down = self.body.get("forced_down")
-        change = Change(
-            status=self.body.get("status"),
-            reason=self.body.get("disabled_reason"),
-            forced_down=None if forced_down is None else as_bool(forced_down),
-        )
-        with refusals_as_faults():
-            found = actions.update(ServiceRef(uuid=uuid), change, actor_of(self.request))
-        plan = ServiceSerializer.plan(self.version)
-        context = {
-            "up_window": up_window(timezone.now()),
-            "zones": Zones(zones_of_hosts([found.row.host or ""])),
-        }
-        service = attrgetter(*plan.columns)(found.row)
-        return NovaResponse({"service": plan.render([service], context)[0]})
-
+    @endpoint("delete")
     def destroy(self, request: Request, id: str, **kwargs: Any) -> Response:
-        """Delete a service."""
-        ref = ref_by_uuid(id) if self.by_uuid.at(self.version) else ref_by_integer(id)
+        """Delete a service: by uuid, before 2.53 by integer id."""
         try:
-            with refusals_as_faults():
-                actions.delete(ref, actor_of(request))
-        except ItemNotFound:
+            actions.delete(self.get_ref(), self.actor)
+        except Missing:
             raise ItemNotFound(f"Service {id} not found.") from None
         return NoContent()
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self.request, Channel.API)
+
+    def get_ref(self) -> ServiceRef:
+        """The service that the URL names.  Actions look it up, so that a miss is on record too."""
+        id = self.kwargs[self.lookup_url_kwarg]
+        if self.lookup_field == "uuid":
+            check_uuid(id)
+            return ServiceRef(uuid=id)
+        number = as_integer(id)
+        if number is None:
+            raise BadRequest("Invalid input received: id must be an integer")
+        return ServiceRef(id=number, text=id)
 
     def check_permissions(self, request: Request) -> None:
         """Refuse by policy; refused changes are put on record."""
         try:
             super().check_permissions(request)
         except Forbidden as fault:
-            if self.action != "list":
-                journal.refuse(self._draft(request), fault.message)
+            if request.method not in SAFE_METHODS:
+                journal.refuse(self._draft(), fault.message)
             raise
 
-    def _draft(self, request: Request) -> Entry:
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer an action's refusal with the fault that says so."""
+        if isinstance(exc, Refused):
+            exc = FAULTS[type(exc)](exc.message)
+        return super().handle_exception(exc)
+
+    def _draft(self) -> Entry:
         """What the audit can say of a change before anything was looked up."""
-        id = self.kwargs["id"]
+        id = self.kwargs[self.lookup_url_kwarg]
         return journal.draft(
-            actor_of(request),
+            self.actor,
             "delete" if self.action == "destroy" else "update",
             service_uuid=id if is_uuid_like(id) else "",
             host=(self.body or {}).get("host", ""),
         )
 
+    def _context(
+        self, now: datetime.datetime, hosts: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """What the serializer needs beside the rows of these hosts, or of all; ``now`` is aware or
+        naive as their times are.
+        """
+        return {"up_window": up_window(now), "zones": Zones(zones_of_hosts(hosts))}
 
-def narrowed(services: QuerySet[Service], params: dict[str, str]) -> QuerySet[Service]:
-    """The services that the query parameters ask for; none for a value no host can have."""
-    filters = ServiceFilterSet(params, queryset=services)
-    return filters.qs if filters.is_valid() else services.none()
+    def _shown(self, service: Service) -> dict[str, Any]:
+        plan = self.get_plan()
+        row = attrgetter(*plan.columns)(service)
+        context = self._context(timezone.now(), [service.host or ""])
+        [shown] = plan.render([row], context)
+        return shown
 
 
-def unknown_services(
-    missing: list[CellUnavailable], params: dict[str, str]
-) -> dict[Cell, list[dict[str, Any]]]:
-    """For each cell that did not answer its mapped hosts, as services of unknown status."""
-    if not missing or params.get("binary") not in (None, "", NOVA_COMPUTE):
-        return {}
-    mappings = HostMapping.objects.filter(cell_id__in=[one.cell.id for one in missing])
-    if params.get("host"):
-        mappings = mappings.filter(host__same_text=params["host"])
-    hosts: dict[int, list[dict[str, Any]]] = {}
-    for cell_id, host in mappings.order_by("id").values_list("cell_id", "host"):
-        hosts.setdefault(cell_id, []).append(
-            {"binary": NOVA_COMPUTE, "host": host, "status": "UNKNOWN"}
-        )
-    return {one.cell: hosts.get(one.cell.id, []) for one in missing}
+def as_asked(ref: ServiceRef, change: Change) -> dict[str, Any]:
+    """Nova's answer before 2.53: what was asked for, not the service."""
+    answer: dict[str, Any] = {"host": ref.host, "binary": ref.binary}
+    if change.status is not None:
+        answer["status"] = change.status
+    if change.reason is not None:
+        answer["disabled_reason"] = change.reason
+    if change.forced_down is not None:
+        answer["forced_down"] = change.forced_down
+    return answer

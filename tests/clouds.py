@@ -19,8 +19,9 @@ from cells.models import (
     HostMapping,
 )
 from cells.registry import Cell, all_cells, forget_cells
+from hypervisors.demo.builder import AggregateRow
 from hypervisors.demo.databases import write_api, write_cell
-from hypervisors.demo.fleet import AggregateRow, Fleet
+from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import NOVA_COMPUTE, Service
 from tests.engines import CELLS, NUMBER_HIGH, Engine, empty, forget_connection

@@ -1,15 +1,22 @@
-"""What is the same for every resource of the API: who asks, at which version, and refusals."""
+"""What all resources of the API have in common: authentication, versions and refusals."""
 
 import base64
+import json
 import logging
 import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from pytest_django import Settings
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from audit.models import Entry
+from portal.api.routers import NovaRouter
+from portal.api.views import NovaViewSet
 from portal.models import ApiToken
 from services.models import Service
 from tests.clients import ApiClient
@@ -27,7 +34,7 @@ def frame(api: ApiClient, cloud: Cloud) -> ApiClient:
 
 
 def message(answer: Any) -> str:
-    """The message of a fault; its kind must fit its status."""
+    """The message of a fault, whose name must fit its status."""
     [(kind, fault)] = answer.body.items()
     assert fault["code"] == answer.status
     kinds = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 406: "computeFault"}
@@ -36,7 +43,7 @@ def message(answer: Any) -> str:
     return text
 
 
-# --- who asks -------------------------------------------------------------------------------------
+# --- authentication -------------------------------------------------------------------------------
 
 
 def test_nobody_gets_nothing(frame: ApiClient) -> None:
@@ -76,7 +83,7 @@ def test_a_wrong_token_is_not_outweighed_by_a_right_password(frame: ApiClient) -
 
 
 def basic(name: str, password: str, *, superuser: bool = False) -> dict[str, str]:
-    """A user, and the header by which the user logs in."""
+    """Create a user; the header by which the user logs in."""
     User.objects.create_user(name, password=password, is_superuser=superuser)
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
@@ -85,7 +92,7 @@ def test_basic_works_as_a_token_does(frame: ApiClient) -> None:
     headers = basic("alice", "her: sécret", superuser=True)
     for _ in range(2):
         answer = frame.anonymous().get("/os-services", **headers)
-        assert [one["host"] for one in answer["services"]] == ["compute-1"]
+        assert [service["host"] for service in answer["services"]] == ["compute-1"]
 
 
 def test_the_consoles_session_works_too(frame: ApiClient, admin_client: Client) -> None:
@@ -162,7 +169,7 @@ def test_a_reader_changes_nothing(frame: ApiClient, settings: Settings) -> None:
     assert frame.get("/os-services")["services"][0]["status"] == "enabled"
 
 
-# --- which version --------------------------------------------------------------------------------
+# --- versions -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -293,7 +300,7 @@ def test_what_has_no_route_is_a_plain_404(frame: ApiClient, path: str, method: s
     assert "OpenStack-API-Version" not in answer.headers
 
 
-def test_a_failure_nobody_foresaw_is_a_500_that_says_nothing_of_itself(
+def test_an_unexpected_error_is_a_500_that_reveals_nothing(
     frame: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: object) -> None:
@@ -371,13 +378,25 @@ def test_a_token_may_be_bound_to_a_project(frame: ApiClient) -> None:
     )
 
 
+# --- resources ------------------------------------------------------------------------------------
+
+
+def test_a_method_with_a_route_must_be_an_endpoint() -> None:
+    class Forgetful(NovaViewSet):
+        def list(self, request: Request) -> Response:
+            return Response()
+
+    with pytest.raises(ImproperlyConfigured, match=r"Forgetful\.list is not an @endpoint"):
+        NovaRouter().register("os-things", Forgetful)
+
+
 # --- version documents ----------------------------------------------------------------------------
 
 
 def test_the_version_documents_need_no_login(db: None, client: Client) -> None:
     root = client.get("/")
     assert (root.status_code, len(root.json()["versions"])) == (200, 2)
-    current = next(one for one in root.json()["versions"] if one["status"] == "CURRENT")
+    current = next(each for each in root.json()["versions"] if each["status"] == "CURRENT")
     assert (current["id"], current["min_version"], current["version"]) == ("v2.1", "2.1", "2.104")
     for path in ("/v2.1", "/v2.1/"):
         document = client.get(path).json()["version"]
@@ -454,6 +473,48 @@ def test_a_page_says_what_is_wrong_as_json_does(frame: ApiClient, admin_client: 
         response = admin_client.get(url, headers=BROWSER)
         assert response.status_code == status, url
         assert response.headers["Content-Type"].startswith("text/html")
+
+
+def test_a_page_lists_the_paths_that_its_version_has(
+    frame: ApiClient, admin_client: Client
+) -> None:
+    paths = {"/v2.1/", "/v2.1/os-services", "/v2.1/os-hypervisors", "/v2.1/os-hypervisors/detail"}
+    for version, more in (("2.87", {"/v2.1/os-hypervisors/statistics"}), ("2.88", set())):
+        url = f"/v2.1/os-services?microversion={version}"
+        page = admin_client.get(url, headers=BROWSER).content.decode()
+        listed = re.search('<nav class="api-paths".*?</nav>', page, re.DOTALL)
+        assert listed is not None
+        links = set(re.findall('href="([^"?]*)', listed[0]))
+        assert links == paths | more
+        for path in links:
+            answer = admin_client.get(f"{path}?microversion={version}", headers=BROWSER)
+            assert answer.status_code == 200, path
+
+
+def test_ids_of_services_lead_to_the_console(frame: ApiClient, admin_client: Client) -> None:
+    uuid = frame.get("/os-services", "2.53")["services"][0]["id"]
+    for version, url in (
+        ("2.53", f"/admin/services/service/{uuid}/"),
+        ("2.52", "/admin/services/service/?q=1"),
+    ):
+        for path in ("os-services", "os-hypervisors/detail"):
+            page = admin_client.get(f"/v2.1/{path}?microversion={version}", headers=BROWSER)
+            assert f'href="{url}"' in page.content.decode()
+
+
+def test_a_page_may_be_a_refusal(frame: ApiClient, client: Client) -> None:
+    client.force_login(User.objects.create_user("carol"))
+    body = json.dumps({"host": "compute-1", "binary": "nova-compute"})
+    for method, path, data in (
+        ("GET", "/v2.1/os-services", ""),
+        ("GET", "/v2.1/os-hypervisors/1", ""),
+        ("PUT", "/v2.1/os-services/enable", body),
+        ("DELETE", "/v2.1/os-services/1", ""),
+    ):
+        response = client.generic(method, path, data, "application/json", headers=BROWSER)
+        assert response.status_code == 403, path
+        assert "Policy doesn" in response.content.decode()
+    assert Entry.objects.count() == 2
 
 
 def test_what_is_in_the_rows_cannot_break_the_page(cloud: Cloud, admin_client: Client) -> None:

@@ -115,6 +115,6 @@ def test_hints_have_a_limit() -> None:
     assert (hints.get("b"), len(hints)) == (None, 2)
     for number in range(100):
         hints.note([str(number)], number)
-        assert len(hints) <= 11
+        assert len(hints) <= 10
     hints.clear()
     assert len(hints) == 0

@@ -15,6 +15,7 @@ from pytest_django import Settings
 from cells.databases import alias_of
 from cells.models import Aggregate, AggregateHost, CellMapping, HostMapping
 from cells.registry import Cell, all_cells, cells_named
+from hypervisors.demo.builder import CellRows
 from hypervisors.demo.databases import (
     CELL_MODELS,
     FleetExists,
@@ -22,14 +23,13 @@ from hypervisors.demo.databases import (
     create,
     create_embedded,
     urls_from,
-    write_into_nova,
 )
-from hypervisors.demo.fleet import CellRows, Fleet
+from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode, Instance
 from services.models import NOVA_COMPUTE, Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
-from tests.nova import made_by_nova, more_columns
+from tests.nova import made_by_nova
 from tests.scratch import scratch_databases
 
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
@@ -263,29 +263,6 @@ def test_an_embedded_fleet_that_was_interrupted_is_made_anew(
     create_embedded(smaller, replace=True)
     files = sorted(file.name for file in (tmp_path / "cells").glob("*.sqlite3"))
     assert files == ["cell0.sqlite3", "cell1.sqlite3"]
-
-
-def test_the_same_rows_in_a_real_novas_tables(cloud: Cloud) -> None:
-    cloud.host("cell1", "in-the-way")
-    fleet = small()
-    cell = cloud.cell("cell1")
-    with (
-        made_by_nova(["api", *(cell.alias for cell in cloud.cells)]),
-        more_columns(cloud.cell("cell0").alias),
-        more_columns(cell.alias),
-        more_columns(cloud.cell("cell2").alias),
-    ):
-        write_into_nova(fleet)
-        rows = fleet.cell(1)
-        stored = Service.with_deleted.using(cell.alias).order_by("id")
-        assert [values(row) for row in stored] == [values(row) for row in rows.services]
-        with connections[cell.alias].cursor() as cursor:
-            cursor.execute("SELECT DISTINCT hidden, locked, cleaned FROM instances")
-            assert [tuple(map(int, row)) for row in cursor.fetchall()] == [(0, 0, 0)]
-        assert HostMapping.objects.filter(host="in-the-way").count() == 0
-        assert CellMapping.objects.count() == 4
-        home = HostMapping.objects.get(host=rows.named["ironic_service"].host).cell
-        assert home.uuid == cell.uuid
 
 
 # --- heartbeats ----------------------------------------------------------------------------

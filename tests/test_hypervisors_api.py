@@ -9,6 +9,7 @@ import pytest
 
 from cells.registry import Cell
 from hypervisors.models import ComputeNode
+from services.models import Service
 from tests.clients import Answer, ApiClient, fault, names
 from tests.clouds import Cloud
 from tests.counting import Queries
@@ -113,7 +114,7 @@ def test_several_nodes_of_one_host(cloud: Cloud, api: ApiClient) -> None:
     assert {one["service"]["id"] for one in shown} == {service.uuid}
 
 
-def test_a_service_without_a_uuid_is_said(cloud: Cloud, api: ApiClient) -> None:
+def test_a_warning_tells_of_a_service_without_a_uuid(cloud: Cloud, api: ApiClient) -> None:
     _, node = cloud.host("cell1", "old", service={"uuid": None})
     for path in ("/os-hypervisors/detail", f"/os-hypervisors/{node.uuid}"):
         answer = api.get(path, "2.53")
@@ -128,7 +129,7 @@ def test_a_service_without_a_uuid_is_said(cloud: Cloud, api: ApiClient) -> None:
 # --- which nodes are visible ----------------------------------------------------------------------
 
 
-def add_odd_ones(cloud: Cloud) -> None:
+def add_special_nodes(cloud: Cloud) -> None:
     """Nodes that need a second look, visible and not."""
     cloud.add_service("cell1", "unmapped")
     cloud.add_node("cell1", "unmapped")
@@ -158,7 +159,7 @@ def add_odd_ones(cloud: Cloud) -> None:
 
 def test_only_nodes_with_a_live_service_in_the_mapped_cell(cloud: Cloud, api: ApiClient) -> None:
     cloud.host("cell1", "first")
-    add_odd_ones(cloud)
+    add_special_nodes(cloud)
     cloud.host("cell2", "last")
     for version in ("2.1", "2.33", "2.53", "2.88"):
         for path in ("/os-hypervisors", "/os-hypervisors/detail"):
@@ -204,6 +205,44 @@ def test_an_integer_id_of_several_cells_is_a_400(
     assert "2.53" in text
 
 
+def test_hidden_nodes_with_the_id_do_not_count(cloud: Cloud, api: ApiClient) -> None:
+    _, node = cloud.host("cell2", "shown", node={"id": 30, "stats": '{"uptime": "up"}'})
+    cloud.add_node("cell1", "unmapped", id=30)
+    cloud.map_host("no-service", "cell3")
+    cloud.add_node("cell3", "no-service", id=30)
+    for tail in ("", "/uptime"):
+        answer = api.get(f"/os-hypervisors/30{tail}", "2.52")
+        assert answer["hypervisor"]["hypervisor_hostname"] == "shown"
+    Service.objects.using(cloud.cell("cell2").alias).update(deleted=1)
+    answer = api.get("/os-hypervisors/30", "2.52")
+    assert fault(answer) == (404, "Hypervisor with ID '30' could not be found.")
+    assert api.get(f"/os-hypervisors/{node.uuid}", "2.53").status == 404
+
+
+def test_only_cells_with_visible_nodes_are_named(cloud: Cloud, api: ApiClient) -> None:
+    cloud.add_node("cell1", "hidden", id=30)
+    for name in ("cell2", "cell3"):
+        cloud.host(name, f"shown-{name}", node={"id": 30})
+    assert fault(api.get("/os-hypervisors/30", "2.52")) == (
+        400,
+        "Hypervisor id 30 refers to multiple hypervisors, in cells cell2, cell3. "
+        "Use microversion 2.53 and the hypervisor's uuid.",
+    )
+
+
+def test_a_node_that_is_visible_by_way_of_another_cell_counts(cloud: Cloud, api: ApiClient) -> None:
+    """Its host is mapped to the cell where the service is; the node is in another one."""
+    cloud.map_host("moved", "cell2")
+    cloud.add_service("cell2", "moved")
+    cloud.add_node("cell1", "moved", id=30)
+    answer = api.get("/os-hypervisors/30", "2.52")
+    assert answer["hypervisor"]["hypervisor_hostname"] == "moved"
+    cloud.host("cell2", "other", node={"id": 30})
+    status, text = fault(api.get("/os-hypervisors/30", "2.52"))
+    assert status == 400
+    assert "in cells cell1, cell2" in text
+
+
 def test_one_by_uuid(three: dict[str, ComputeNode], api: ApiClient) -> None:
     for name, node in three.items():
         for text in (str(node.uuid), str(node.uuid).upper()):
@@ -233,7 +272,7 @@ def test_uptime(cloud: Cloud, api: ApiClient) -> None:
     assert api.get(f"/os-hypervisors/{node.uuid}/uptime", "2.88").status == 404
 
 
-def test_uptime_that_cannot_be_told(cloud: Cloud, api: ApiClient) -> None:
+def test_uptime_that_is_not_known(cloud: Cloud, api: ApiClient) -> None:
     cloud.host("cell1", "down", service={"forced_down": True})
     cloud.host("cell1", "silent", node={"stats": "{}"})
     said = "Compute service of down is unavailable at this time."

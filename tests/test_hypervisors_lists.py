@@ -108,6 +108,31 @@ def test_a_marker_of_several_cells_is_a_400(three: dict[str, ComputeNode], api: 
     assert "2.53" in text
 
 
+def test_of_several_nodes_with_the_id_of_a_marker_the_visible_one_is_meant(
+    cloud: Cloud, api: ApiClient
+) -> None:
+    cloud.add_node("cell1", "hidden", id=30)
+    cloud.host("cell1", "first", node={"id": 31})
+    cloud.host("cell2", "marked", node={"id": 30})
+    cloud.host("cell3", "last")
+    assert names(api.get("/os-hypervisors?marker=30", "2.33")) == ["last"]
+    cloud.host("cell3", "another", node={"id": 30})
+    status, text = fault(api.get("/os-hypervisors?marker=30", "2.33"))
+    assert status == 400
+    assert "refers to multiple hypervisors, in cells cell2, cell3" in text
+
+
+def test_a_page_may_begin_after_a_hidden_node(cloud: Cloud, api: ApiClient) -> None:
+    """It may have been visible when a client was given its id as a marker."""
+    hidden = cloud.add_node("cell1", "hidden", id=30)
+    cloud.host("cell1", "before", node={"id": 29})
+    cloud.host("cell1", "after", node={"id": 31})
+    for marker in (30, hidden.uuid):
+        assert names(api.get(f"/os-hypervisors?marker={marker}", "2.33")) == ["after"]
+    cloud.add_node("cell2", "hidden-too", id=30)
+    assert fault(api.get("/os-hypervisors?marker=30", "2.33"))[0] == 400
+
+
 @pytest.mark.parametrize("limit", ["-1", "x", "1.5", "%20", "1,2"])
 def test_a_limit_that_is_no_number_is_a_400(
     three: dict[str, ComputeNode], api: ApiClient, limit: str
@@ -141,32 +166,64 @@ def test_hidden_nodes_neither_shorten_a_page_nor_end_the_list(cloud: Cloud, api:
 
 #: For each cell its nodes: whether each is visible.
 NODES = st.lists(st.lists(st.booleans(), max_size=12), min_size=3, max_size=3)
-
-
-@hypothesis_settings(
+on_a_cloud = hypothesis_settings(
     max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(nodes=NODES, limit=st.integers(1, 9))
-def test_pages_joined_are_all_visible_nodes(
-    cloud: Cloud, api: ApiClient, nodes: list[list[bool]], limit: int
-) -> None:
+
+
+def replace_nodes(cloud: Cloud, nodes: list[list[bool]]) -> dict[int, list[str]]:
+    """Give each cell these nodes, with ids from 1; the names of the visible ones by id."""
     HostMapping.objects.all().delete()
-    expected: list[str] = []
-    for cell, visible in zip(cloud.cells[1:], nodes, strict=True):
+    visible: dict[int, list[str]] = {}
+    for cell, of_cell in zip(cloud.cells[1:], nodes, strict=True):
         for model in (Service, ComputeNode):
             model.with_deleted.using(cell.alias).all().delete()
-        for number, shown in enumerate(visible, 1):
+        for number, shown in enumerate(of_cell, 1):
             name = f"{cell.name}-{number}"
             cloud.add_node(cell, name, id=number)
             if shown:
                 cloud.add_service(cell, name, id=number)
                 cloud.map_host(name, cell)
-                expected.append(name)
+                visible.setdefault(number, []).append(name)
+    return visible
+
+
+@on_a_cloud
+@given(nodes=NODES, limit=st.integers(1, 9))
+def test_pages_joined_are_all_visible_nodes(
+    cloud: Cloud, api: ApiClient, nodes: list[list[bool]], limit: int
+) -> None:
+    visible = replace_nodes(cloud, nodes)
+    expected = sorted(
+        (name for named in visible.values() for name in named),
+        key=lambda name: (name.partition("-")[0], int(name.partition("-")[2])),
+    )
     pages = follow(api, f"/os-hypervisors?limit={limit}")
     assert [name for page in pages for name in page] == expected
     assert all(len(page) == limit for page in pages[:-1])
+
+
+@on_a_cloud
+@given(nodes=NODES)
+def test_an_id_means_the_only_visible_node_that_has_it(
+    cloud: Cloud, api: ApiClient, nodes: list[list[bool]]
+) -> None:
+    """Alone and as a marker, whatever hidden nodes have the id too."""
+    visible = replace_nodes(cloud, nodes)
+    listed = names(api.get("/os-hypervisors", "2.33"))
+    for node_id in range(1, max(map(len, nodes), default=0) + 1):
+        named = visible.get(node_id, [])
+        alone = api.get(f"/os-hypervisors/{node_id}", "2.33")
+        after = api.get(f"/os-hypervisors?marker={node_id}", "2.33")
+        if len(named) == 1:
+            assert alone["hypervisor"]["hypervisor_hostname"] == named[0]
+            assert names(after) == listed[listed.index(named[0]) + 1 :]
+        else:
+            assert alone.status == (400 if named else 404)
+        if len(named) > 1:
+            assert after.status == 400
 
 
 # --- by name --------------------------------------------------------------------------------------
@@ -222,7 +279,7 @@ def test_a_pattern_without_a_match_is_a_404(api: ApiClient, pattern: str) -> Non
 
 @pytest.mark.usefixtures("named")
 @pytest.mark.parametrize("pattern", ["%F0%9F%90%A2", "a%00b", "%5C", "'", "%25%25x", "%C3%A9"])
-def test_odd_characters_match_nothing_in_a_search(api: ApiClient, pattern: str) -> None:
+def test_unusual_characters_match_nothing_in_a_search(api: ApiClient, pattern: str) -> None:
     assert api.get(f"/os-hypervisors/{pattern}/search").status == 404
     query = f"/os-hypervisors?hypervisor_hostname_pattern={pattern}"
     assert api.get(query, "2.53").status == 400
@@ -254,7 +311,7 @@ def test_a_pattern_has_no_pages(api: ApiClient) -> None:
 
 
 def fill(cloud: Cloud, per_cell: int) -> None:
-    """So many hosts in each cell, with a server on each, and as many nodes that are odd."""
+    """``per_cell`` hosts in each cell, with a server on each."""
     for cell in cloud.cells[1:]:
         for number in range(per_cell):
             cloud.host(cell, f"{cell.name}-{number}", node={"stats": '{"uptime": "up"}'})
@@ -298,7 +355,7 @@ def test_queries_do_not_grow_with_the_rows(
     assert len(queries.on("default")) == 1
 
 
-def test_odd_nodes_cost_a_query_per_cell_and_not_per_row(
+def test_services_elsewhere_cost_a_query_per_cell_and_not_per_row(
     cloud: Cloud, api: ApiClient, count_queries: Counting
 ) -> None:
     costs = []
@@ -330,10 +387,25 @@ def test_one_by_uuid_costs_no_query_elsewhere_once_it_was_seen(
 ) -> None:
     fill(cloud, 2)
     uuids = [one["id"] for one in api.get("/os-hypervisors", "2.53")["hypervisors"]]
-    for tail, of_cell in (("", 2), ("/uptime", 2), ("?with_servers=true", 3)):
+    for tail, of_cell in (("", 1), ("/uptime", 1), ("?with_servers=true", 2)):
         with count_queries() as queries:
             assert api.get(f"/os-hypervisors/{uuids[-1]}{tail}", "2.53").status == 200
         assert queries.counts() == {"default": 1, "api": 1, "cell3": of_cell}
     with count_queries() as queries:
         api.get(f"/os-hypervisors?limit=1&marker={uuids[-2]}", "2.53")
     assert queries.counts() == {"default": 1, "api": 1, "cell3": 2}
+
+
+def test_one_by_integer_id_costs_a_query_per_cell(
+    cloud: Cloud, api: ApiClient, count_queries: Counting
+) -> None:
+    fill(cloud, 2)
+    cloud.host("cell2", "only", node={"id": 30})
+    each = {"default": 1, "cell1": 1, "cell2": 1, "cell3": 1}
+    with count_queries() as queries:
+        assert api.get("/os-hypervisors/30", "2.52").status == 200
+    assert queries.counts() == each | {"api": 1}
+    cloud.add_node("cell1", "hidden", id=30)
+    with count_queries() as queries:
+        assert api.get("/os-hypervisors/30", "2.52").status == 200
+    assert queries.counts() == each | {"api": 1}

@@ -10,9 +10,10 @@ from django.apps import apps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portal.api.endpoints import Endpoint
 from portal.api.serializers import VersionedSerializer
 from portal.api.views import NovaViewSet
-from portal.microversions import HISTORY, MAX_VERSION, MIN_VERSION, Version, Versioned
+from portal.microversions import HISTORY, MAX_VERSION, MIN_VERSION, Version, Versioned, before
 
 VERSIONS = [version for version, _ in HISTORY]
 minors = st.integers(0, 200)
@@ -42,15 +43,21 @@ def test_malformed_versions_are_refused(text: str) -> None:
 @given(st.dictionaries(minors, st.one_of(st.none(), st.text()), min_size=1), minors)
 def test_a_value_holds_from_its_step_to_the_next(steps: dict[int, str | None], minor: int) -> None:
     """No gap and no overlap: at any version the last step that is not after it counts."""
-    versioned = Versioned({f"2.{one}": steps[one] for one in sorted(steps)})
-    reached = [one for one in sorted(steps) if one <= minor]
+    versioned = Versioned({f"2.{step}": steps[step] for step in sorted(steps)})
+    reached = [step for step in sorted(steps) if step <= minor]
     assert versioned.at(Version(2, minor)) == (steps[reached[-1]] if reached else None)
+
+
+@given(st.integers(2, 200), minors)
+def test_before_a_version_ends_with_the_one_before_it(end: int, minor: int) -> None:
+    value = before(f"2.{end}", "value").at(Version(2, minor))
+    assert value == ("value" if 1 <= minor < end else None)
 
 
 @given(st.lists(minors, min_size=2, unique=True).filter(lambda them: them != sorted(them)))
 def test_steps_out_of_order_cannot_be_written(unsorted: list[int]) -> None:
     with pytest.raises(ValueError, match="ascending"):
-        Versioned({f"2.{one}": "" for one in unsorted})
+        Versioned({f"2.{step}": "" for step in unsorted})
 
 
 def test_no_steps_at_all_cannot_be_written() -> None:
@@ -58,11 +65,11 @@ def test_no_steps_at_all_cannot_be_written() -> None:
         Versioned({})
 
 
-# --- what the code does with them -----------------------------------------------------------------
+# --- what the code declares with them -------------------------------------------------------------
 
 
 def modules() -> Iterator[Any]:
-    """Every module of the portal and its apps, but migrations and what starts a process."""
+    """Every module of the portal and its apps, except migrations and what starts a process."""
     for config in apps.get_app_configs():
         if config.name not in ("portal", "cells", "services", "hypervisors", "audit"):
             continue
@@ -72,42 +79,46 @@ def modules() -> Iterator[Any]:
 
 
 def values_of(thing: Any) -> Iterator[Any]:
-    """``thing``, or what is in it if it is a mapping."""
+    """``thing``, or what it declares: the values of a mapping, the fields of an endpoint."""
     if isinstance(thing, dict):
         yield from thing.values()
+    elif isinstance(declared := getattr(thing, "endpoint", None), Endpoint):
+        yield from vars(declared).values()
     else:
         yield thing
 
 
 def all_versioned() -> dict[str, Versioned[Any]]:
-    """Every ``Versioned`` there is, by where it stands: of modules, classes and their mappings."""
+    """Every ``Versioned``, by its place in a module, a class, a mapping or an endpoint."""
     found: dict[str, Versioned[Any]] = {}
     for module in modules():
         for name, value in vars(module).items():
             inside = dict(vars(value)) if isinstance(value, type) else {"": value}
             for inner_name, inner in inside.items():
-                for number, one in enumerate(values_of(inner)):
-                    if isinstance(one, Versioned):
-                        found[f"{module.__name__}.{name}.{inner_name}.{number}"] = one
+                for number, item in enumerate(values_of(inner)):
+                    if isinstance(item, Versioned):
+                        found[f"{module.__name__}.{name}.{inner_name}.{number}"] = item
     return found
 
 
 def subclasses(parent: type[Any]) -> set[type[Any]]:
-    return {parent} | {one for child in parent.__subclasses__() for one in subclasses(child)}
+    """``parent`` and what the portal derives from it; tests may have some of their own."""
+    children = [child for child in parent.__subclasses__() if "tests" not in child.__module__]
+    return {parent}.union(*(subclasses(child) for child in children))
 
 
-def test_the_search_finds_what_there_is() -> None:
+def test_the_search_finds_what_is_declared() -> None:
     found = {id(versioned) for versioned in all_versioned().values()}
     serializers = subclasses(VersionedSerializer)
     views = subclasses(NovaViewSet)
     assert len(serializers) >= 5
     assert len(views) >= 4
-    declared = [one for kind in serializers for one in getattr(kind, "versioned", {}).values()]
-    assert any(id(one) in found for one in declared)
+    fields = [field for kind in serializers for field in getattr(kind, "versioned", {}).values()]
+    assert any(id(field) in found for field in fields)
     for view in views:
         for value in vars(view).values():
-            for one in values_of(value):
-                assert not isinstance(one, Versioned) or id(one) in found
+            for item in values_of(value):
+                assert not isinstance(item, Versioned) or id(item) in found
 
 
 def test_every_step_is_in_the_history() -> None:

@@ -172,7 +172,7 @@ class Hashing:
 
 @pytest.fixture
 def hashing(monkeypatch: pytest.MonkeyPatch) -> Hashing:
-    monkeypatch.setattr(authentication, "_verified", authentication._Verified())
+    monkeypatch.setattr(authentication, "_verified", authentication._VerifiedPasswords())
     return Hashing(monkeypatch)
 
 
@@ -225,7 +225,7 @@ def test_a_remembered_password_is_of_one_user(cloud: Cloud, alice: User, hashing
 def test_what_is_remembered_ends(
     cloud: Cloud, alice: User, hashing: Hashing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication._Verified, "SECONDS", 0)
+    monkeypatch.setattr(authentication._VerifiedPasswords, "SECONDS", 0)
     assert ask("alice", "her secret") == 200
     assert ask("alice", "her secret") == 200
     assert hashing.times == 2
@@ -234,13 +234,13 @@ def test_what_is_remembered_ends(
 def test_what_is_remembered_has_a_limit_and_no_password(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication._Verified, "AT_MOST", 10)
-    verified = authentication._Verified()
+    monkeypatch.setattr(authentication._VerifiedPasswords, "MAX_LENGTH", 10)
+    verified = authentication._VerifiedPasswords()
     for number in range(100):
         verified.add(alice, f"secret {number}")
-        assert verified.has(alice, f"secret {number}")
+        assert (alice, f"secret {number}") in verified
         assert len(verified._until) <= 10
-    assert not any(b"secret" in digest for digest in verified._until)
+    assert not any(b"secret" in digest for digest in verified._until._values)
 
 
 # --- what a browser is told -----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""CompiledQuery rendering against a plain walk over the fields."""
+"""Compiled serializers against a plain walk over the fields."""
 
 import datetime
 import uuid
@@ -54,8 +54,10 @@ def walked(fields: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(field, dict):
             shown[name] = walked(field, row)
         elif isinstance(field, Computed):
-            inputs = [CONTEXT[one[1:]] if one.startswith("@") else row[one] for one in field.inputs]
-            shown[name] = field.by(*inputs)
+            inputs = [
+                CONTEXT[name[1:]] if name.startswith("@") else row[name] for name in field.inputs
+            ]
+            shown[name] = field.compute(*inputs)
         else:
             value = row[field.source or name]
             shown[name] = None if value is None else field.to_representation(value)
@@ -80,7 +82,7 @@ def test_a_plan_renders_as_a_walk_over_the_fields(
     ]
     tuples = [tuple(row[column] for column in plan.columns) for row in rows]
     assert plan.render(tuples, CONTEXT) == [
-        walked(serializer.fields_at(version), row) for row in rows
+        walked(serializer.declared_at(version), row) for row in rows
     ]
 
 

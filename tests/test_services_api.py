@@ -206,7 +206,7 @@ def test_a_query_that_is_not_utf_8_is_refused(api: ApiClient) -> None:
 # --- services without a uuid ----------------------------------------------------------------------
 
 
-def test_a_service_without_a_uuid_is_listed_and_said(cloud: Cloud, api: ApiClient) -> None:
+def test_a_service_without_a_uuid_is_listed_with_a_warning(cloud: Cloud, api: ApiClient) -> None:
     cloud.add_service("cell1", "new")
     cloud.add_service("cell2", "old", uuid=None)
     for version in ("2.53", "2.69", "2.104"):

@@ -26,7 +26,7 @@ def columns(service: Service) -> dict[str, Any]:
 
 @pytest.fixture
 def service(cloud: Cloud) -> Service:
-    """An enabled nova-compute in cell2, whose id others have in their cells."""
+    """An enabled nova-compute in cell2, with an id that occurs in other cells too."""
     cloud.host("cell1", "other")
     cloud.add_aggregate("a", ["cmp"], zone="west")
     return cloud.host("cell2", "cmp")[0]
@@ -328,7 +328,7 @@ def test_a_service_without_uuid_can_be_updated_by_host(cloud: Cloud, api: ApiCli
 def test_cell_that_does_not_answer(
     cloud: Cloud, api: ApiClient, service: Service, dead_cell: Any
 ) -> None:
-    """The uuid may be in the dead cell, and a host mapped to it surely is."""
+    """The uuid may be in the dead cell; a host that is mapped to it certainly is."""
     answer = api.put(f"/os-services/{MISSING}", {"status": "enabled"}, "2.53")
     assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
     assert "cell2" in answer["serviceUnavailable"]["message"]
@@ -337,7 +337,7 @@ def test_cell_that_does_not_answer(
 
 
 def asked(queries: Any) -> dict[str, int]:
-    """How many statements went to the cells that got any, beside SQLite's BEGIN."""
+    """How many statements went to the cells that got any, besides SQLite's BEGIN."""
     counts = {
         name: sum(not sql.startswith("BEGIN") for sql in queries.on(name))
         for name in queries.per_cell()
@@ -346,7 +346,7 @@ def asked(queries: Any) -> dict[str, int]:
 
 
 def test_number_of_queries(api: ApiClient, service: Service, count_queries: Any) -> None:
-    """Only the service's cell is asked, once it is known that it is there."""
+    """Once the cell of the service is known, no other cell is asked."""
     url = f"/os-services/{service.uuid}"
     api.get("/os-services", "2.53")
     with count_queries() as queries:

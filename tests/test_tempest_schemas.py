@@ -1,4 +1,4 @@
-"""What clients are tested with takes our answers: the response schemas of Tempest.
+"""Answers fit the response schemas of Tempest, which clients are tested with.
 
 Tempest has schemas of these resources for 2.1, 2.11, 2.28, 2.33 and 2.53; each is checked on both
 ends of the versions that it holds for.

@@ -1,4 +1,4 @@
-"""Writing a fleet into databases: the embedded portal's, ones on a server, a real Nova's."""
+"""Writing a fleet into databases: the embedded portal's files, or databases on a server."""
 
 import datetime
 import shutil
@@ -16,8 +16,9 @@ from django.db.models import Model
 from cells.database_urls import database_settings
 from cells.databases import alias_of, managed_by_nova, register
 from cells.models import Aggregate, AggregateHost, AggregateMetadata, CellMapping, HostMapping
-from cells.registry import cells_named, forget_cells
-from hypervisors.demo.fleet import AggregateRow, CellRows, Fleet
+from cells.registry import forget_cells
+from hypervisors.demo.builder import AggregateRow, CellRows
+from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import Service
 
@@ -114,33 +115,8 @@ def create(
         )
         cell_ids = {number: number + 1 for number in range(len(fleet))}
         write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
-    _reset_sequences(API, API_MODELS)
+    reset_sequences(API, API_MODELS)
     forget_cells()
-
-
-def write_into_nova(fleet: Fleet) -> None:
-    """Write the fleet into the databases of a real Nova, in place of *everything* there.
-
-    For comparing with Nova: only ever called by code that has made that Nova itself.  The portal
-    must be attached to it; its cells are found by their names.  Raises ``LookupError`` when a
-    cell is not mapped, or ``DatabaseError``.
-    """
-    names = [fleet.name_of(number) for number in range(len(fleet))]
-    cells = {cell.name: cell for cell in cells_named(names)}
-    mappings: list[tuple[str, int]] = []
-    aggregates: list[AggregateRow] = []
-    for rows in fleet:
-        cell = cells[rows.name]
-        empty(cell.alias, CELL_MODELS)
-        write_cell(rows, cell.alias)
-        _fill_nova_columns(cell.alias)
-        mappings += rows.mappings
-        aggregates += rows.aggregates
-    ours = tuple(model for model in API_MODELS if model is not CellMapping)
-    empty(API, ours)
-    cell_ids = {number: cells[fleet.name_of(number)].id for number in range(len(fleet))}
-    write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
-    _reset_sequences(API, ours)
 
 
 def write_cell(rows: CellRows, alias: str) -> None:
@@ -151,7 +127,7 @@ def write_cell(rows: CellRows, alias: str) -> None:
             # PostgreSQL refuses for the enum in Nova's migrations.  There are few of them.
             batch = 1 if model is Migration else BATCH
             model._default_manager.using(alias).bulk_create(table, batch_size=batch)
-    _reset_sequences(alias, CELL_MODELS)
+    reset_sequences(alias, CELL_MODELS)
     if connections[alias].vendor == "postgresql":
         with connections[alias].cursor() as cursor:
             cursor.execute("ANALYZE")
@@ -200,8 +176,8 @@ def empty(alias: str, models: Iterable[type[Model]]) -> None:
     )
 
 
-def _reset_sequences(alias: str, models: Iterable[type[Model]]) -> None:
-    """Let the database go on numbering after the ids that the rows came with."""
+def reset_sequences(alias: str, models: Iterable[type[Model]]) -> None:
+    """Let the database continue numbering after the ids that the rows came with."""
     connection = connections[alias]
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), list(models)):
@@ -267,13 +243,6 @@ def _says_no_database(error: OperationalError) -> bool:
 def _refuse_nova(alias: str) -> None:
     if managed_by_nova(alias):
         raise NovaOwns(f"{_named(alias)} is managed by Nova's migrations, so it is left alone")
-
-
-def _fill_nova_columns(alias: str) -> None:
-    """Columns that the portal's models leave out and Nova's objects may not find null."""
-    with connections[alias].cursor() as cursor:
-        cursor.execute("UPDATE instances SET hidden = false, locked = false, cleaned = 0")
-        cursor.execute("UPDATE migrations SET hidden = false, cross_cell_move = false")
 
 
 def _settings(url: str) -> dict[str, Any]:

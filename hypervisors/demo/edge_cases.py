@@ -6,12 +6,9 @@ Each function adds one to a cell, which ``EDGE_CASES`` chooses; tests find its r
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from hypervisors.demo.builder import CellBuilder
 from services.models import API_BINARIES
-
-if TYPE_CHECKING:
-    from hypervisors.demo.fleet import CellBuilder
 
 SIZES = (
     "vcpus", "memory_mb", "local_gb", "vcpus_used", "memory_mb_used", "local_gb_used",
@@ -20,7 +17,7 @@ SIZES = (
 NO_UPTIME = json.dumps({"uptime": None})
 
 
-def ironic(cell: "CellBuilder") -> None:
+def ironic(cell: CellBuilder) -> None:
     """One nova-compute with a node per bare-metal machine, whose sizes are all 0."""
     host = f"c{cell.number}-ironic-1"
     service = cell.service(host)
@@ -43,7 +40,7 @@ def ironic(cell: "CellBuilder") -> None:
     cell.name("ironic_service", service)
 
 
-def service_gone(cell: "CellBuilder") -> None:
+def service_gone(cell: CellBuilder) -> None:
     """Compute nodes whose service was deleted; the second is no longer mapped either."""
     for name, mapped in (("gone", True), ("gone_unmapped", False)):
         host = f"c{cell.number}-gone-{1 if mapped else 2}"
@@ -53,14 +50,14 @@ def service_gone(cell: "CellBuilder") -> None:
             cell.map(host)
 
 
-def unmapped(cell: "CellBuilder") -> None:
+def unmapped(cell: CellBuilder) -> None:
     """A host that ``nova-manage cell_v2 discover_hosts`` has not seen yet."""
     service, node = cell.host(f"c{cell.number}-unmapped-1", mapped=False, instances=1)
     cell.name("unmapped", node)
     cell.name("unmapped_service", service)
 
 
-def node_gone(cell: "CellBuilder") -> None:
+def node_gone(cell: CellBuilder) -> None:
     """A live service whose only node was deleted."""
     host = f"c{cell.number}-nonode-1"
     service = cell.service(host)
@@ -69,7 +66,7 @@ def node_gone(cell: "CellBuilder") -> None:
     cell.name("nonode_service", service)
 
 
-def reborn(cell: "CellBuilder") -> None:
+def reborn(cell: CellBuilder) -> None:
     """A host that was deleted and came back: old and new rows of the same name."""
     host = f"c{cell.number}-reborn-1"
     old = cell.service(host, up=False, deleted=True)
@@ -80,7 +77,7 @@ def reborn(cell: "CellBuilder") -> None:
     cell.name("reborn", node)
 
 
-def vmware(cell: "CellBuilder") -> None:
+def vmware(cell: CellBuilder) -> None:
     """A vCenter cluster: no IP address, a cpu_info of lists, no uptime."""
     service, node = cell.host(
         f"c{cell.number}-vmware-1",
@@ -99,7 +96,7 @@ def vmware(cell: "CellBuilder") -> None:
     cell.name("vmware_service", service)
 
 
-def legacy(cell: "CellBuilder") -> None:
+def legacy(cell: CellBuilder) -> None:
     """A node from before Liberty: it refers to its service by id only and has no host."""
     host = f"c{cell.number}-legacy-1"
     service = cell.service(host)
@@ -110,7 +107,7 @@ def legacy(cell: "CellBuilder") -> None:
     cell.name("legacy_service", service)
 
 
-def nulls(cell: "CellBuilder") -> None:
+def nulls(cell: CellBuilder) -> None:
     """A node with null in every column that allows it, and a service as Nova leaves it."""
     columns = (
         "service_id", "free_ram_mb", "free_disk_gb", "current_workload", "running_vms",
@@ -126,7 +123,7 @@ def nulls(cell: "CellBuilder") -> None:
     cell.name("nulls_service", service)
 
 
-def names(cell: "CellBuilder") -> None:
+def names(cell: CellBuilder) -> None:
     """Names in capitals, with an underscore (a wildcard of LIKE), long; IPv6; a long reason."""
     number = cell.number
     _, node = cell.host(f"C{number}-CMP-UPPER", node={"hostname": f"C{number}-CMP-UPPER.EXAMPLE"})
@@ -143,13 +140,13 @@ def names(cell: "CellBuilder") -> None:
     cell.name("long_service", service)
 
 
-def no_uptime(cell: "CellBuilder") -> None:
+def no_uptime(cell: CellBuilder) -> None:
     """A host whose stats carry no uptime, as before nova 22."""
     _, node = cell.host(f"c{cell.number}-rpc-1", node={"stats": json.dumps({"failed_builds": "0"})})
     cell.name("no_uptime", node)
 
 
-def evacuated(cell: "CellBuilder") -> None:
+def evacuated(cell: CellBuilder) -> None:
     """A dead host, fenced and evacuated: not to be forced up while the evacuation is on record."""
     service, source = cell.host(
         f"c{cell.number}-evacuated-1", instances=0, forced_down=True, up=False
@@ -162,7 +159,7 @@ def evacuated(cell: "CellBuilder") -> None:
     cell.name("refuge", target)
 
 
-def migrating(cell: "CellBuilder") -> None:
+def migrating(cell: CellBuilder) -> None:
     """A host with a live migration in progress and no instances left."""
     service, source = cell.host(f"c{cell.number}-migrating-1", instances=0)
     _, target = cell.host(f"c{cell.number}-migrating-2", instances=0)
@@ -172,7 +169,7 @@ def migrating(cell: "CellBuilder") -> None:
     cell.name("migrating_service", service)
 
 
-def states(cell: "CellBuilder") -> None:
+def states(cell: CellBuilder) -> None:
     """Instances in unusual states, and a host with deleted ones only."""
     service, node = cell.host(f"c{cell.number}-states-1", instances=0)
     for vm_state in ("error", "stopped", "soft-delete", "building", "rescued"):
@@ -186,7 +183,7 @@ def states(cell: "CellBuilder") -> None:
     cell.name("emptied_service", service)
 
 
-def conductor_off(cell: "CellBuilder") -> None:
+def conductor_off(cell: CellBuilder) -> None:
     """A conductor that is down, and rows of API processes in a cell."""
     cell.service(f"c{cell.number}-conductor-3", "nova-conductor", "conductor", up=False)
     for binary in API_BINARIES:
@@ -196,14 +193,14 @@ def conductor_off(cell: "CellBuilder") -> None:
         )  # fmt: skip
 
 
-def forced_down_but_reporting(cell: "CellBuilder") -> None:
+def forced_down_but_reporting(cell: CellBuilder) -> None:
     """Forced down but reporting: never fenced, or forgotten after a repair."""
     service, node = cell.host(f"c{cell.number}-unfenced-1", forced_down=True)
     cell.name("unfenced", node)
     cell.name("unfenced_service", service)
 
 
-def stale_node(cell: "CellBuilder") -> None:
+def stale_node(cell: CellBuilder) -> None:
     """The service reports, but its node has not been updated for days."""
     service, node = cell.host(f"c{cell.number}-stale-1")
     node.updated_at = cell.ago(days=3)
@@ -211,7 +208,7 @@ def stale_node(cell: "CellBuilder") -> None:
     cell.name("stale_service", service)
 
 
-def unique_ids(cell: "CellBuilder") -> None:
+def unique_ids(cell: CellBuilder) -> None:
     """Hosts whose integer ids no other cell has."""
     for index, instances in enumerate((0, 2, 0)):
         service, node = cell.host(
@@ -227,7 +224,7 @@ def unique_ids(cell: "CellBuilder") -> None:
     cell.aggregate("empty", [], availability_zone="planned")
 
 
-def wrong_cell(cell: "CellBuilder") -> None:
+def wrong_cell(cell: CellBuilder) -> None:
     """A host that is mapped to another cell than its rows are in."""
     service, node = cell.host(f"c{cell.number}-wrongcell-1", mapped=False, instances=1)
     cell.map(f"c{cell.number}-wrongcell-1", 1)
@@ -235,7 +232,7 @@ def wrong_cell(cell: "CellBuilder") -> None:
     cell.name("wrongcell_service", service)
 
 
-def twin(cell: "CellBuilder") -> None:
+def twin(cell: CellBuilder) -> None:
     """A host whose name is also used in another cell; this one is mapped."""
     service, node = cell.host(
         "twin-1",
@@ -247,7 +244,7 @@ def twin(cell: "CellBuilder") -> None:
     cell.name("twin_service", service)
 
 
-def second_twin(cell: "CellBuilder") -> None:
+def second_twin(cell: CellBuilder) -> None:
     """The other host of that name, where there is a third cell for it."""
     if cell.number == 3:
         service, node = cell.host(
@@ -257,12 +254,12 @@ def second_twin(cell: "CellBuilder") -> None:
         cell.name("twin_unmapped_service", service)
 
 
-def mapping_without_host(cell: "CellBuilder") -> None:
+def mapping_without_host(cell: CellBuilder) -> None:
     """A host mapping that was left behind."""
     cell.map(f"c{cell.number}-forgotten-1")
 
 
-def long_disabled(cell: "CellBuilder") -> None:
+def long_disabled(cell: CellBuilder) -> None:
     """Disabled, and not touched for most of a year."""
     service, node = cell.host(
         f"c{cell.number}-mothballed-1",
@@ -278,7 +275,7 @@ def long_disabled(cell: "CellBuilder") -> None:
 
 
 #: The cell each belongs to: the last one, where there are fewer.
-EDGE_CASES: tuple[tuple[int, Callable[["CellBuilder"], None]], ...] = (
+EDGE_CASES: tuple[tuple[int, Callable[[CellBuilder], None]], ...] = (
     (1, ironic),
     (1, service_gone),
     (1, unmapped),

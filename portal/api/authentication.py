@@ -1,9 +1,8 @@
-"""Who is asking: token, HTTP Basic, or the console's session."""
+"""Authentication by token, by HTTP Basic, or by the console's session."""
 
 import hashlib
 import hmac
 import secrets
-import threading
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from cells.cache import Hints
 from portal.models import ApiToken
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -23,7 +23,7 @@ DEMO_USER, DEMO_PASSWORD = "admin", "demo"
 
 
 class TokenAuthentication(authentication.BaseAuthentication):
-    """``X-Auth-Token`` with a token of ``manage.py create_token`` or the console."""
+    """``X-Auth-Token``, with a token from ``manage.py create_token`` or the console."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         text = request.headers.get("X-Auth-Token")
@@ -38,36 +38,33 @@ class TokenAuthentication(authentication.BaseAuthentication):
         return 'Basic realm="compute"'
 
 
-class _Verified:
-    """Passwords that were right a moment ago, so that a script does not pay the hash each time.
+class _VerifiedPasswords:
+    """Passwords that were right a moment ago, so that a script does not pay for the hash each time.
 
-    Kept by a keyed digest of user, password and the stored hash: a changed password is unknown
-    at once, and nothing readable is kept.
+    Kept by a keyed digest of user, password and stored hash: once a password is changed, neither
+    the old nor the new one is among them, and nothing readable is kept.
     """
 
     SECONDS = 60
-    AT_MOST = 1000
+    MAX_LENGTH = 1000
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._until: dict[bytes, float] = {}
-        self._lock = threading.Lock()
+        self._until: Hints[bytes, float] = Hints(self.MAX_LENGTH)
+
+    def __contains__(self, login: tuple[User, str]) -> bool:
+        until = self._until.get(self._digest(*login))
+        return until is not None and time.monotonic() < until
+
+    def add(self, user: User, password: str) -> None:
+        self._until.note([self._digest(user, password)], time.monotonic() + self.SECONDS)
 
     def _digest(self, user: User, password: str) -> bytes:
         text = "\0".join((str(user.pk), user.password, password))
         return hmac.digest(self._key, text.encode(), hashlib.sha256)
 
-    def has(self, user: User, password: str) -> bool:
-        return self._until.get(self._digest(user, password), 0) > time.monotonic()
 
-    def add(self, user: User, password: str) -> None:
-        with self._lock:
-            if len(self._until) >= self.AT_MOST:
-                self._until.clear()
-            self._until[self._digest(user, password)] = time.monotonic() + self.SECONDS
-
-
-_verified = _Verified()
+_verified = _VerifiedPasswords()
 
 
 class BasicAuthentication(authentication.BasicAuthentication):
@@ -81,7 +78,7 @@ class BasicAuthentication(authentication.BasicAuthentication):
         if "\0" in userid:  # no user has it, and PostgreSQL would not look for it
             raise AuthenticationFailed
         user = get_user_model().objects.filter(username=userid, is_active=True).first()
-        if user is not None and _verified.has(user, password):
+        if user is not None and (user, password) in _verified:
             return user, None
         user, _ = super().authenticate_credentials(userid, password, request)
         if user.has_usable_password():

@@ -10,6 +10,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from cells.databases import cause_of
+from cells.locate import MayBeMissing
 from portal.api.responses import NovaResponse
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Fault(exceptions.APIException):
 
 
 class BadRequest(Fault):
-    """400; some of Nova's come without a message of their own."""
+    """400; without a message, the one that Nova gives where it has none of its own."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Forbidden(Fault):
 
 
 class ItemNotFound(Fault):
-    """404 with a JSON body; without a message as for a resource that a version lacks."""
+    """404 with a JSON body; without a message, the one for an endpoint that a version lacks."""
 
     status_code = HTTPStatus.NOT_FOUND
 
@@ -123,8 +124,8 @@ def fault_body(status: int, message: str) -> dict[str, Any]:
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook: turn an exception into Nova's answer.
 
-    What nobody foresaw is logged with its traceback and answered as Nova's 500; the details
-    stay in the log.
+    An unexpected error is logged with its traceback and answered as Nova's 500; the details stay
+    in the log.
     """
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         # The body of keystonemiddleware, which stands in front of a real Nova.
@@ -145,6 +146,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             status=error.status_code,
             headers=error.headers,
         )
+    if isinstance(error, MayBeMissing):
+        return exception_handler(
+            ServiceUnavailable(f"It may be in a cell that does not answer: {error}"), context
+        )
     if isinstance(error, (Http404, exceptions.NotFound)):
         fault = ItemNotFound()
         return NovaResponse(fault_body(404, fault.message), status=404)
@@ -153,7 +158,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             fault_body(error.status_code, str(error.detail)), status=error.status_code
         )
     if isinstance(error, DatabaseError):
-        # Cells that fail are missing from an answer; this is a database there is only one of.
+        # A cell that fails is missing from an answer; this is the API's database or the portal's.
         logger.error("a database that every request needs failed: %s", cause_of(error))
         return NovaResponse(
             fault_body(503, "A database that every request needs does not answer."),

@@ -10,8 +10,8 @@ from portal.api.parsers import JSON_TYPES
 
 
 class NovaNegotiation(BaseContentNegotiation):
-    """Nova answers JSON whatever ``Accept`` says; a browser, which no client token comes from,
-    gets the browsable API.
+    """Nova answers JSON whatever ``Accept`` says.  A browser, that is a client that prefers HTML
+    and sends no token, gets the browsable API.
     """
 
     def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:

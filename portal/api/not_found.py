@@ -1,4 +1,4 @@
-"""What Nova answers before it looks for a resource, or when it finds no route to one."""
+"""Nova's answers to requests that reach no resource."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.request import Request
@@ -26,7 +26,7 @@ JSON = {
 
 
 def no_such_route(request: HttpRequest | Request) -> HttpResponse:
-    """404 as HTML, JSON or text, whatever is accepted; no version headers.
+    """404 as HTML, JSON or text, as the client accepts, without version headers.
 
     An ``Accept`` that names no types at all is taken for anything, as in Nova.
     """
@@ -40,7 +40,7 @@ def no_such_route(request: HttpRequest | Request) -> HttpResponse:
 
 
 class Preflight(HttpResponse):
-    """The answer to ``OPTIONS``: 200 and nothing else, not even a type or a request id."""
+    """The answer to ``OPTIONS``: an empty 200 without even a type or a request id."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ def check_content_type(header: str | None) -> None:
 
 
 class NovaJSONParser(BaseParser):
-    """JSON, whatever accepted type it is sent as."""
+    """Reads JSON, whichever of the accepted types it is labelled as."""
 
     media_type = "*/*"
 

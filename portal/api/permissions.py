@@ -12,7 +12,7 @@ from portal.roles import may_change, may_read
 class NovaPolicy(BasePermission):
     """Refuse as Nova does, naming the policy rule: ``os_compute_api:os-services:list``.
 
-    The view says which in ``policy``.
+    The view names the rule in ``policy``.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:

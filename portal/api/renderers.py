@@ -1,4 +1,4 @@
-"""How answers are written."""
+"""Renderers of answers: JSON for clients, pages for browsers."""
 
 import json
 from collections.abc import Mapping
@@ -8,14 +8,12 @@ import orjson
 from django.contrib import admin
 from rest_framework import renderers
 
+from portal.api.versioning import PICKER
 from portal.microversions import HISTORY
-
-#: Where a browser begins.
-API_PATHS = ("/v2.1/", "/v2.1/os-services", "/v2.1/os-hypervisors", "/v2.1/os-hypervisors/detail")
 
 
 class JSONRenderer(renderers.BaseRenderer):
-    """JSON by orjson; faults carry a charset, as Nova's do."""
+    """JSON, written by orjson."""
 
     media_type = "application/json"
     format = "json"
@@ -31,12 +29,18 @@ class JSONRenderer(renderers.BaseRenderer):
 
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
-    """DRF's pages, with the microversion to pick and ids as links."""
+    """DRF's pages, with a choice of microversions and with ids as links."""
 
     template = "rest_framework/portal_api.html"
 
     def get_default_renderer(self, view: Any) -> Any:
         return PrettyJSONRenderer()
+
+    def get_rendered_html_form(self, *args: Any) -> None:
+        """None: the pages are for reading."""
+
+    def get_raw_data_form(self, *args: Any) -> None:
+        """None: the pages are for reading."""
 
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
@@ -48,13 +52,12 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         if context["microversion"] and context["microversion"] not in versions:
             versions.append(context["microversion"])
         context["microversions"] = versions
-        context["api_paths"] = API_PATHS
         context |= admin.site.each_context(request)
         context["query"] = [
             (key, value)
             for key, values in request.query_params.lists()
             for value in values
-            if key != "microversion"
+            if key != PICKER
         ]
         return context
 
@@ -74,5 +77,5 @@ class PrettyJSONRenderer(JSONRenderer):
 def _dumps(data: Any, option: int | None = None) -> bytes:
     try:
         return orjson.dumps(data, option=option)
-    except TypeError:  # half of a surrogate pair, which a refusal quotes from the request
+    except TypeError:  # half of a surrogate pair, quoted from the request by a refusal
         return json.dumps(data).encode()

@@ -13,14 +13,14 @@ class NovaResponse(Response):
     def items(self) -> Iterator[tuple[str, Any]]:
         for name, value in super().items():
             if name == "Vary":
-                for one in value.split(", "):
-                    yield name, one
+                for header in value.split(", "):
+                    yield name, header
             else:
                 yield name, value
 
 
 class NoContent(NovaResponse):
-    """204, which Nova labels as JSON although there is none."""
+    """204, which Nova labels as JSON although there is no body."""
 
     def __init__(self) -> None:
         super().__init__(status=HTTPStatus.NO_CONTENT)

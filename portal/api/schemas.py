@@ -1,14 +1,18 @@
-"""Checking bodies and query strings against JSON schemas, with Nova's messages."""
+"""Checking bodies, query strings and ids, with Nova's messages."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jsonschema
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
+from oslo_utils.uuidutils import is_uuid_like
 
 from portal.api.faults import BadRequest
 
-#: Spellings of a boolean that Nova takes; numbers are not among them.
+#: A JSON schema.
+Schema: TypeAlias = dict[str, Any]
+
+#: The spellings of a boolean that Nova takes; numbers are not among them.
 TRUE = ("True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes")
 FALSE = ("False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no")
 BOOLEAN = {"type": ["boolean", "string"], "enum": [True, *TRUE, False, *FALSE]}
@@ -32,22 +36,48 @@ def as_bool(value: bool | str) -> bool:
     return value if isinstance(value, bool) else value in TRUE
 
 
-def once(schema: dict[str, Any]) -> dict[str, Any]:
+def as_integer(text: str) -> int | None:
+    """The integer that Nova would read from ``text``: blanks, a sign and zeros are allowed, digits
+    outside ASCII are not.  ``None`` when there is none.
+    """
+    try:
+        return int(text) if text.isascii() else None
+    except ValueError:
+        return None
+
+
+def check_uuid(text: str) -> None:
+    """Raise ``BadRequest`` unless ``text`` looks like a uuid to Nova."""
+    if not is_uuid_like(text):
+        raise BadRequest(f"Invalid uuid {text}")
+
+
+def once(schema: Schema) -> Schema:
     """A query parameter that may be given once."""
     return {"type": "array", "items": schema, "maxItems": 1}
 
 
-def repeatable(schema: dict[str, Any]) -> dict[str, Any]:
+def repeatable(schema: Schema) -> Schema:
     """A query parameter that may be given several times; the last one counts."""
     return {"type": "array", "items": schema}
 
 
-def query(properties: dict[str, Any], *, others: bool) -> dict[str, Any]:
+def query(properties: Schema, *, others: bool) -> Schema:
     """The schema of a query string; ``others`` allows (and ignores) unknown parameters."""
     return {"type": "object", "properties": properties, "additionalProperties": others}
 
 
-def validate(schema: dict[str, Any], value: Any, *, is_body: bool) -> None:
+def body(properties: Schema, *required: str) -> Schema:
+    """The schema of a body: an object with these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def validate(schema: Schema, value: Any, *, is_body: bool) -> None:
     """Raise ``BadRequest`` with Nova's message when ``value`` does not fit ``schema``.
 
     Draft 2020-12, as Nova uses.

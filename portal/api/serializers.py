@@ -1,9 +1,9 @@
 """Serializers whose fields change with the microversion, compiled for rendering lists.
 
-A serializer says once from which version each field holds (``Versioned``).  For one version it
-is compiled, like a dataclass's ``__init__``, into a function from a row tuple of
-``values_list()`` to a dict: DRF's walk over the fields of every row costs more than all the
-rest of a request for 1,000 rows.
+A serializer says once from which version each field holds (``Versioned``).  For each version it is
+compiled, as dataclasses compile ``__init__``, into a function from the row tuples of
+``values_list()`` to dicts: for 1,000 rows, DRF's walk over the fields of every row costs more than
+the rest of the request.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,24 +19,20 @@ AnyField: TypeAlias = "serializers.Field[Any, Any, Any, Any]"
 
 
 class Computed(serializers.ReadOnlyField):
-    """A value worked out from columns of the row and from the context of the request.
+    """A value computed from columns of the row and from the context of the request.
 
-    ``by`` is called with the values of ``inputs``; an input that begins with ``@`` is taken from
-    the context given to ``Plan.render`` (``@now``), any other is a column.  ``shows`` is the DRF
-    field that describes the result in the API's schema.
+    ``compute`` is called with the values of ``inputs``.  An input that begins with ``@`` is taken
+    from the context given to ``Plan.render`` (``@up_window``); any other is a column.
+    ``shown_as`` is the DRF field that describes the result: its type, and whether it may be null.
     """
 
     def __init__(
-        self,
-        *inputs: str,
-        by: Callable[..., Any],
-        shows: "AnyField | None" = None,
-        **kwargs: Any,
+        self, *inputs: str, compute: Callable[..., Any], shown_as: AnyField, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.inputs = inputs
-        self.by = by
-        self.shows = shows
+        self.compute = compute
+        self.shown_as = shown_as
 
 
 class Plan:
@@ -51,7 +47,7 @@ class Plan:
         self._functions: dict[str, Callable[..., Any]] = {}
         body = self._dict(fields)
         arguments = ", ".join(["rows", *self._context])
-        # Names in the source are our own (f0, f1, c0 ...); only field names are put in, quoted.
+        # All names in the source are generated (f0, f1, context_...); field names are quoted.
         source = f"lambda {arguments}: [{body} for r in rows]"
         self._render: Callable[..., list[dict[str, Any]]] = eval(  # noqa: S307
             source, dict(self._functions)
@@ -71,8 +67,8 @@ class Plan:
             return self._dict(field)
         if isinstance(field, Computed):
             function = f"f{len(self._functions)}"
-            self._functions[function] = field.by
-            return f"{function}({', '.join(self._input(one) for one in field.inputs)})"
+            self._functions[function] = field.compute
+            return f"{function}({', '.join(self._input(name) for name in field.inputs)})"
         return self._input(field.source or name)
 
     def _input(self, name: str) -> str:
@@ -87,9 +83,9 @@ class Plan:
 
 
 class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
-    """A read-only serializer; attributes may be DRF fields or ``Versioned`` of them.
+    """A read-only serializer whose attributes may be DRF fields or ``Versioned`` DRF fields.
 
-    Nested serializers are objects in the answer whose columns are those of the same row.
+    A nested serializer is an object in the answer; its columns are those of the same row.
     """
 
     versioned: ClassVar[dict[str, Versioned[Any]]] = {}
@@ -109,16 +105,28 @@ class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
         cls.versioned = dict(sorted(steps.items(), key=_declared_at))
 
     @classmethod
-    def fields_at(cls, version: Version) -> dict[str, Any]:
-        """The fields there are at ``version``, in order; a nested serializer's as a dict."""
+    def declared_at(cls, version: Version) -> dict[str, Any]:
+        """The fields that there are at ``version``, as declared and in that order.
+
+        Those of a nested serializer are a dict of their own.
+        """
         fields: dict[str, Any] = {}
         for name, steps in cls.versioned.items():
             field = steps.at(version)
             if isinstance(field, VersionedSerializer):
-                fields[name] = field.fields_at(version)
+                fields[name] = field.declared_at(version)
             elif field is not None:
                 fields[name] = field
         return fields
+
+    @classmethod
+    def fields_at(cls, version: Version) -> dict[str, Any]:
+        """The fields that there are at ``version``, each as the DRF field that describes it.
+
+        This is what the schema of the API is made of: a ``Computed`` is described by its
+        ``shown_as``.
+        """
+        return _as_shown(cls.declared_at(version))
 
     @classmethod
     def plan(cls, version: Version, first: tuple[str, ...] = ()) -> Plan:
@@ -130,11 +138,22 @@ class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 def _declared_at(item: tuple[str, Versioned[Any]]) -> int:
-    """Where in the class a field stands: DRF numbers fields as they are made."""
+    """The position of a field in its class: DRF numbers fields as they are made."""
     made: list[int] = [field._creation_counter for _, field in item[1].steps() if field is not None]
     return min(made)
 
 
+def _as_shown(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _as_shown(field)
+        if isinstance(field, dict)
+        else field.shown_as
+        if isinstance(field, Computed)
+        else field
+        for name, field in fields.items()
+    }
+
+
 @cache
 def _plan(serializer: type[VersionedSerializer], version: Version, first: tuple[str, ...]) -> Plan:
-    return Plan(serializer.fields_at(version), first)
+    return Plan(serializer.declared_at(version), first)

@@ -94,15 +94,13 @@ def choices(request: HttpRequest) -> HttpResponse:
 
 
 class VersionViewSet(NovaViewSet):
-    """``/v2.1`` and ``/v2``: one version; nobody needs to be logged in."""
+    """``/v2.1`` and ``/v2``: the document of one version, which needs no authentication."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    policy_base = "versions"
-    policies = {"show": "show"}
 
     def perform_authentication(self, request: Request) -> None:
-        """None."""
+        """Nobody needs to be authenticated."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(

@@ -1,4 +1,4 @@
-"""Which microversion a request asks for."""
+"""The microversion that a request asks for."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from portal.microversions import MAX_VERSION, MIN_VERSION, Version
 HEADER = "OpenStack-API-Version"
 LEGACY_HEADER = "X-OpenStack-Nova-API-Version"
 
-#: The query parameter by which a person picks the version of a page; only HTML honours it.
+#: The query parameter that picks the version of a page; ignored for JSON.
 PICKER = "microversion"
 
 

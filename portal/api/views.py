@@ -1,8 +1,8 @@
 """What every view of the compute API does before its own work, in Nova's order of refusals."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 from rest_framework import viewsets
 from rest_framework.exceptions import NotAuthenticated
@@ -11,44 +11,64 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cells.executors import CellUnavailable
+from portal.api.endpoints import Endpoint
 from portal.api.faults import BadRequest, ItemNotFound
+from portal.api.filters import ValidatedQueryFilterBackend
 from portal.api.not_found import Preflight, no_such_route
 from portal.api.parsers import check_content_type
-from portal.api.schemas import validate
-from portal.api.versioning import HEADER, LEGACY_HEADER
+from portal.api.schemas import Schema, validate
+from portal.api.serializers import Plan, VersionedSerializer
+from portal.api.versioning import HEADER, LEGACY_HEADER, PICKER
+from portal.headers import missing_cells_warnings, warning_header
 from portal.microversions import Version, Versioned
-
-Schema = dict[str, Any]
 
 
 class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
-    """A resource of the compute API.
+    """A resource of the compute API.  Each method that is routed to is declared an ``endpoint``."""
 
-    Each action names the policy rule (``policies``), the versions that have it (``exists``), and
-    the JSON schemas of its query string and body at each version.
-    """
-
+    #: Nova's name of the policy rules of the resource, without that of the endpoint.
     policy_base: ClassVar[str]
-    policies: ClassVar[dict[str, str]]
-    exists: ClassVar[dict[str, Versioned[bool]]] = {}
-    query_schemas: ClassVar[dict[str, Versioned[Schema]]] = {}
-    body_schemas: ClassVar[dict[str, Versioned[Schema]]] = {}
-    #: Checks of the URL's id that come before the policy; they raise a fault.
-    early_id_checks: ClassVar[dict[str, Versioned[Callable[[str], None]]]] = {}
+    #: What answers call a list of these objects, and one of them.
+    collection_name: ClassVar[str]
+    member_name: ClassVar[str]
+
+    #: The field that the id in the URL is looked up in; ``lookup_fields`` by version.
+    lookup_field = "uuid"
+    lookup_fields: ClassVar[Versioned[str]] = Versioned({"2.1": "id", "2.53": lookup_field})
+    lookup_url_kwarg = "id"
+    filter_backends = (ValidatedQueryFilterBackend,)
 
     request: Request
-    lookup_field = "uuid"
     format_kwarg = None
+    #: The parameters in the query string that passed the schema, and the schema, if there is one.
+    query: dict[str, str]
+    query_schema: Schema | None
+    body: Any
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.warnings: list[str] = []
+
+    @classmethod
+    def console_url(cls, id: str) -> str:
+        """Where a browser finds an object that has no URL of its own; empty if nowhere."""
+        return ""
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """Nova names no allowed methods."""
+        """None: Nova names no allowed methods."""
         return {}
 
     @property
+    def endpoint(self) -> Endpoint:
+        """What the method that answers the request declares."""
+        declared: Endpoint = getattr(self, self.action).endpoint
+        return declared
+
+    @property
     def policy(self) -> str:
-        """Nova's name of the rule that the action is checked against."""
-        return f"{self.policy_base}:{self.policies[self.action]}"
+        """Nova's name of the rule that the endpoint is checked against."""
+        return f"{self.policy_base}:{self.endpoint.policy}"
 
     @property
     def version(self) -> Version:
@@ -60,10 +80,20 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         """Whether the request came by /v2, which is lenient about bodies."""
         return bool(self.kwargs.get("legacy"))
 
+    def get_serializer_class(self) -> type[VersionedSerializer]:
+        """The serializer of the endpoint, or else of the resource."""
+        return self.endpoint.serializer or super().get_serializer_class()  # type: ignore[return-value]
+
+    def get_plan(self, first: tuple[str, ...] = ()) -> Plan:
+        """How the serializer renders rows at the version of the request; see ``Plan``."""
+        return self.get_serializer_class().plan(self.version, first)
+
+    # --- requests ---------------------------------------------------------------------------
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse in Nova's order: 401, version, content type, body, project, route, schema, 403.
 
-        A method that Nova has no route for never gets here (``http_method_not_allowed``).
+        A method that Nova has no route for is answered by ``http_method_not_allowed``.
         """
         self.perform_authentication(request)
         if not request.user.is_authenticated:
@@ -79,19 +109,17 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         check_content_type(request.headers.get("Content-Type"))
         body = request.data if request.method == "PUT" and self._has_body() else None
         self._check_project(request)
-        steps = self.exists.get(self.action)
-        if steps is not None and not steps.at(self.version):
+        if not self.endpoint.versions.at(self.version):
             raise ItemNotFound
+        self.lookup_field = self.lookup_fields.at(self.version) or self.lookup_field
         self.query = self._checked_query(request)
         self.body = self._checked_body(body)
-        early = self.early_id_checks.get(self.action)
-        check_id = early.at(self.version) if early else None
-        if check_id is not None:
-            check_id(self.kwargs["id"])
+        if check_id := self._at_version(self.endpoint.early_id_check):
+            check_id(self.kwargs[self.lookup_url_kwarg])
         self.check_permissions(request)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Nova routes by method, so a wrong one is a route that is not there: 404, never 405."""
+        """Nova routes by method, so for a wrong one there is no route: 404, never 405."""
         return no_such_route(request)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,6 +127,9 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         if request.method == "OPTIONS" and "options" not in self.action_map:
             return Preflight()
         return super().dispatch(request, *args, **kwargs)
+
+    def _at_version(self, steps: Versioned[Any] | None) -> Any:
+        return steps.at(self.version) if steps else None
 
     def _has_body(self) -> bool:
         return self.request.META.get("CONTENT_LENGTH") not in (None, "", "0")
@@ -123,27 +154,30 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
             raise BadRequest("Query string is not UTF-8 encoded") from None
         lists: dict[str, list[str]] = {}
         for key, value in pairs:
-            if key == "microversion" and request.accepted_renderer.format == "api":
+            if key == PICKER and request.accepted_renderer.format == "api":
                 continue
             lists.setdefault(key, []).append(value)
-        steps = self.query_schemas.get(self.action)
-        schema = steps.at(self.version) if steps else None
+        schema = self.query_schema = self._at_version(self.endpoint.query)
         if schema is None:
             return {}
-        if self.legacy:
-            schema = schema | {"additionalProperties": True}
-        validate(schema, lists, is_body=False)
+        lenient = {"additionalProperties": True} if self.legacy else {}
+        validate(schema | lenient, lists, is_body=False)
         return {key: values[-1] for key, values in lists.items() if key in schema["properties"]}
 
     def _checked_body(self, body: Any) -> Any:
-        steps = self.body_schemas.get(self.action)
-        schema = steps.at(self.version) if steps else None
+        schema = self._at_version(self.endpoint.body)
         if schema is None:
             return body
         if self.legacy and isinstance(body, dict):
             body = {key: value for key, value in body.items() if key in schema["properties"]}
         validate(schema, body, is_body=True)
         return body
+
+    # --- answers ----------------------------------------------------------------------------
+
+    def warn_of(self, missing: Iterable[CellUnavailable]) -> None:
+        """Let the answer say that it does not cover these cells."""
+        self.warnings += missing_cells_warnings(missing)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -155,39 +189,14 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
             response[HEADER] = f"compute {version}"
             response[LEGACY_HEADER] = str(version)
             response["Vary"] = f"{HEADER}, {LEGACY_HEADER}"
+        if response.status_code < 400:
+            for name, value in warning_header(self.warnings).items():
+                response[name] = value
         return response
-
-    def link_prefix(self) -> str:
-        """What the resource's links begin with: ``http://host/v2.1``, with the project if the URL
-        had it.
-        """
-        base = "/v2" if self.legacy else "/v2.1"
-        project = self.kwargs.get("project_id")
-        return self.request.build_absolute_uri(f"{base}/{project}" if project else base)
-
-    def next_link(self, path: str, marker: object) -> dict[str, str]:
-        """The link to the next page, with the parameters of this one in Nova's order."""
-        params = dict(sorted(self.query.items())) | {"marker": str(marker)}
-        return {"rel": "next", "href": f"{self.link_prefix()}/{path}?{urlencode(params)}"}
-
-
-def missing_cells_warnings(missing: list[CellUnavailable]) -> list[str]:
-    """What a ``Warning`` header says of cells that an answer does not cover."""
-    return list(
-        dict.fromkeys(f"cell {one.cell.name} did not answer: {one.cause}" for one in missing)
-    )
-
-
-def warning_header(texts: list[str]) -> dict[str, str]:
-    """A ``Warning`` header (RFC 7234, miscellaneous warning) with these texts, in ASCII."""
-    if not texts:
-        return {}
-    plain = " ".join("; ".join(texts).replace("\\", "/").replace('"', "'").split())
-    return {"Warning": f'199 - "{plain.encode("ascii", "replace").decode()}"'}
 
 
 def name_type(response: Response) -> None:
-    """Name the type of a JSON answer as Nova does: faults with a charset, the others as asked."""
+    """Label a JSON answer as Nova does: faults with a charset, others as the client asked."""
     if response.accepted_renderer.format == "json":
         response.content_type = (
             response.accepted_media_type
@@ -197,7 +206,7 @@ def name_type(response: Response) -> None:
 
 
 class UnknownRoute(APIView):
-    """Any path below the API that is no resource: 401 first, then 404."""
+    """Any path below the API where there is no resource: 401 first, then 404."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
@@ -205,7 +214,7 @@ class UnknownRoute(APIView):
             raise NotAuthenticated
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Every method is answered alike, but for ``OPTIONS``: see ``NovaViewSet``."""
+        """Every method is answered alike, except ``OPTIONS``: see ``NovaViewSet``."""
         if request.method == "OPTIONS":
             return Preflight()
         self.args, self.kwargs, self.headers = args, kwargs, {}

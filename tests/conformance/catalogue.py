@@ -1,4 +1,4 @@
-"""The catalogue of requests whose answers are recorded: its frame, and all of it together."""
+"""The catalogue of requests whose answers are recorded: what is common to all, and the whole."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,12 +9,12 @@ from tests.conformance.messages import JSON, LEGACY_HEADER, NEW_HEADER, Request
 from tests.conformance.picks import Picks
 from tests.conformance.stand_ins import PROJECT_ID
 
-#: Both sides of every microversion in which something here changed, and the ends.
+#: Both sides of every microversion that changed something here, the first, and the last.
 VERSIONS = (
     *("", "2.1", "2.10", "2.11", "2.27", "2.28", "2.32", "2.33", "2.52", "2.53"),
     *("2.68", "2.69", "2.74", "2.75", "2.87", "2.88", "2.104", "latest"),
 )
-#: What is not a microversion, or none of Nova's.
+#: Malformed microversions, and some that Nova does not have.
 NOT_VERSIONS = (
     *("foo", "2", "2.", ".1", "2.0", "1.1", "2.105", "2.999", "3.0", "3.1", "2.01", "02.1"),
     *("2.1.1", "-2.1", "2.-1", "2. 1", " 2.53", "2.53 ", "LATEST", "Latest", "2,53", "2.053"),
@@ -41,7 +41,7 @@ def get(endpoint: str, path: str, versions: Iterable[str], **options: Any) -> It
 
 
 def catalogue(rows: Rows) -> list[Request]:
-    """Every request, each once, in an order that stays the same."""
+    """Every request, each once, always in the same order."""
     from tests.conformance.catalogue_hypervisors import hypervisors
     from tests.conformance.catalogue_services import services
     from tests.conformance.states import in_states
@@ -60,7 +60,7 @@ def catalogue(rows: Rows) -> list[Request]:
 
 
 def documents() -> Iterator[Request]:
-    """Version documents, and paths that are none."""
+    """Version documents, and paths outside the API."""
     endpoint = "version documents"
     for path in (
         *("/", "/v2", "/v2/", "/v2.1", "/v2.1/"),
@@ -83,7 +83,7 @@ def documents() -> Iterator[Request]:
 
 
 def headers(picks: Picks) -> Iterator[Request]:
-    """How a version is asked for."""
+    """The ways to ask for a version."""
     endpoint = "microversion headers"
     host = picks.plain()["host"]
     paths = (f"/v2.1/os-services?host={host}", "/v2.1/os-hypervisors/statistics", "/v2.1/")
@@ -117,7 +117,7 @@ def headers(picks: Picks) -> Iterator[Request]:
     ):
         for path in paths:
             yield Request(endpoint, "GET", path, headers=both)
-    # Which refusal comes first.
+    # The order of refusals.
     for version in ("foo", "2.999"):
         for path in ("/v2.1/os-services", "/v2.1/nope"):
             for token in ("admin", "member", None):
@@ -128,7 +128,7 @@ def headers(picks: Picks) -> Iterator[Request]:
 
 
 def accepts(picks: Picks) -> Iterator[Request]:
-    """What the answer may be."""
+    """The types of answer that a client accepts."""
     services = f"/v2.1/os-services?host={picks.plain()['host']}"
     for accept in (
         *("application/json", "application/xml", "*/*", "text/plain", "nonsense"),
@@ -142,7 +142,7 @@ def accepts(picks: Picks) -> Iterator[Request]:
 
 
 def methods(picks: Picks) -> Iterator[Request]:
-    """Methods that are not allowed, HEAD, and who may do what."""
+    """Methods that are not allowed, HEAD, and permissions."""
     service, node = picks.plain(), picks.node_of(picks.plain())
     u, n = service["uuid"], node["uuid"]
     for version in ("2.1", "2.53", "2.88"):

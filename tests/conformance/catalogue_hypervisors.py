@@ -9,7 +9,7 @@ from tests.conformance.messages import Request
 from tests.conformance.picks import Picks
 
 PATH = "/v2.1/os-hypervisors"
-#: Both sides of what matters to one hypervisor.
+#: Both sides of each version that changed a single hypervisor.
 SIDES = ("2.1", "2.27", "2.28", "2.52", "2.53", "2.74", "2.75", "2.87", "2.88", "2.104")
 PAGED = ("2.1", "2.32", "2.33", "2.52", "2.53", "2.75", "2.88")
 SHORT = ("2.33", "2.53", "2.88")
@@ -20,7 +20,7 @@ FLAGS = (
 
 
 def hypervisors(picks: Picks) -> Iterator[Request]:
-    """All of them."""
+    """Every request to os-hypervisors."""
     yield from lists(picks)
     yield from paging(picks)
     yield from patterns(picks)

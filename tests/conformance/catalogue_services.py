@@ -33,7 +33,7 @@ NOT_BODIES = (
 
 
 def services(picks: Picks) -> Iterator[Request]:
-    """All of them."""
+    """Every request to os-services."""
     yield from lists(picks)
     yield from actions(picks)
     yield from updates(picks)
@@ -81,7 +81,7 @@ def lists(picks: Picks) -> Iterator[Request]:
 
 
 def actions(picks: Picks) -> Iterator[Request]:
-    """PUT by host and binary: what it means before 2.53, and what it gets after."""
+    """PUT by host and binary, as before 2.53; also at later versions."""
     endpoint = "PUT os-services/{action}"
     path = "/v2.1/os-services"
     plain = _named(picks.plain())
@@ -254,7 +254,7 @@ def _named(service: Row) -> dict[str, Any]:
 
 
 def _targets(picks: Picks) -> list[Row]:
-    """Services that are special to writes."""
+    """Services for which writes are special."""
     targets = [
         picks.disabled_with_reason(),
         picks.disabled_without_reason(),
@@ -275,7 +275,7 @@ def _targets(picks: Picks) -> list[Row]:
 
 
 def _spellings(uuid: str) -> list[str]:
-    """Ways to write a uuid, and some that are none."""
+    """A uuid in various spellings, and malformed ones."""
     plain = uuid.replace("-", "")
     return [
         *(uuid, uuid.upper(), plain, plain.upper(), f"{{{uuid}}}", f"urn:uuid:{uuid}"),

@@ -11,7 +11,7 @@ from tests.conformance.messages import Answer, Request
 
 
 class Kind(StrEnum):
-    """What a comparison can come to."""
+    """The result of a comparison."""
 
     IDENTICAL = "identical"
     MESSAGE = "message differs"
@@ -28,7 +28,7 @@ class Verdict:
 
 
 def compare(nova: Answer, ours: Answer) -> Verdict:
-    """Compare two answers to the letter."""
+    """Compare two answers exactly."""
     differences = []
     if nova.status != ours.status:
         differences.append(f"status {nova.status} != {ours.status}")
@@ -49,7 +49,7 @@ def compare(nova: Answer, ours: Answer) -> Verdict:
 
 
 def _timeless(answer: Answer) -> Any:
-    """The body; without the time of the service that the request itself wrote."""
+    """The body, without the time that the request itself wrote."""
     body = answer.body
     if answer.effect and isinstance(body, dict) and isinstance(body.get("service"), dict):
         service = body["service"]

@@ -1,16 +1,20 @@
-"""Every way in which the portal answers differently from Nova on purpose, each with its reason.
+"""Every way in which the portal deliberately answers differently from Nova, with the reason.
 
-``docs/conformance.md`` lists them; a test sees to it that it lists all.
+``docs/conformance.md`` lists them; a test checks that it is up to date.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from tests.conformance import fleet
 from tests.conformance.comparison import Kind, Verdict, compare
 from tests.conformance.messages import Answer, Request
+from tests.conformance.picks import Picks
 from tests.conformance.recording import Recorded
 from tests.conformance.states import CELL_DOWN, WITHOUT_UUIDS
 
@@ -28,7 +32,7 @@ ADDED_HEADERS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """``allows`` says whether it explains our answer to a request, given Nova's."""
+    """``allows`` tells whether the difference explains our answer to a request, given Nova's."""
 
     name: str
     reason: str
@@ -36,7 +40,7 @@ class Difference:
 
 
 def judge(recorded: Recorded, ours: Answer, *, engine: str = "postgresql") -> Verdict:
-    """Compare with Nova's answer on that engine, and allow for what differs on purpose."""
+    """Compare with Nova's answer on that engine, allowing for deliberate differences."""
     ours = replace(
         ours, headers=[line for line in ours.headers if not line.startswith(ADDED_HEADERS)]
     )
@@ -65,16 +69,16 @@ def with_servers_in_order(answer: Answer) -> Answer:
 
     def ordered(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
-            return {name: ordered(one, name) for name, one in value.items()}
+            return {name: ordered(item, name) for name, item in value.items()}
         if isinstance(value, list):
-            items = [ordered(one) for one in value]
-            return sorted(items, key=lambda one: str(one["uuid"])) if key == "servers" else items
+            items = [ordered(item) for item in value]
+            return sorted(items, key=lambda item: str(item["uuid"])) if key == "servers" else items
         return value
 
     return replace(answer, body=ordered(answer.body))
 
 
-# --- what is asked ----------------------------------------------------------------------------
+# --- requests and answers ---------------------------------------------------------------------
 
 
 def _path(request: Request) -> str:
@@ -123,12 +127,13 @@ def _hypervisors(answer: Answer) -> list[Any] | None:
 
 def _same_on_both(request: Request, nova: Answer, ours: Answer) -> bool:
     return any(
-        one(request, nova, ours) for one in (_uuid_in_capitals, _pattern_in_any_case, _no_marker)
+        explains(request, nova, ours)
+        for explains in (_uuid_in_capitals, _pattern_in_any_case, _no_marker)
     )
 
 
 def _uuid_in_capitals(request: Request, nova: Answer, ours: Answer) -> bool:
-    capitals = any(UUID.fullmatch(one) and one != one.lower() for one in _identifiers(request))
+    capitals = any(UUID.fullmatch(text) and text != text.lower() for text in _identifiers(request))
     return capitals and nova.status in (400, 404) and ours.status in (200, 204, 400, 409, 501)
 
 
@@ -149,13 +154,24 @@ def _pattern_in_any_case(request: Request, nova: Answer, ours: Answer) -> bool:
     escaped = re.escape(pattern).replace("_", ".").replace("%", ".*").replace(r"\%", ".*")
     like = re.compile(escaped, re.IGNORECASE)
     rest = iter(more)
-    return all(one in rest for one in few) and all(
-        like.search(one["hypervisor_hostname"]) for one in more
+    return all(node in rest for node in few) and all(
+        like.search(node["hypervisor_hostname"]) for node in more
     )
 
 
 def _ambiguous(request: Request, nova: Answer, ours: Answer) -> bool:
-    return ours.status == 400 and "refers to multiple hypervisors" in _message(ours)
+    if ours.status == 400:
+        return "refers to multiple hypervisors" in _message(ours)
+    return ours.status == 200 and any(
+        text.isdecimal() and int(text) in _ids_of_several_nodes() for text in _identifiers(request)
+    )
+
+
+@cache
+def _ids_of_several_nodes() -> frozenset[int]:
+    """The integer ids that several compute nodes of the fleet have."""
+    nodes = Counter(node["id"] for node in Picks(fleet.load()).nodes())
+    return frozenset(node_id for node_id, count in nodes.items() if count > 1)
 
 
 def _full_page(request: Request, nova: Answer, ours: Answer) -> bool:
@@ -208,7 +224,7 @@ def _readable(request: Request, nova: Answer, ours: Answer) -> bool:
 
 
 def _escaped(raw: bytes) -> str:
-    """As Django shows a path that is no UTF-8."""
+    """The text as Django shows a path that is not UTF-8."""
     return "".join(f"%{byte:02X}" if byte > 127 else chr(byte) for byte in raw)
 
 
@@ -263,16 +279,16 @@ def _evacuations_before_253(request: Request, nova: Answer, ours: Answer) -> boo
 
 ONE_ANSWER = Difference(
     "the same on every database",
-    "Nova hands text on to the database, so its answer depends on which one it is. Ours is the "
-    "same on all: a uuid is found however its letters are written, a pattern ignores case (as "
-    "on MariaDB); a host or binary is compared to the letter (as on PostgreSQL); a marker or id "
-    "that cannot be one is not found.",
+    "Nova passes text on to the database, so its answer depends on the database. Ours is the same "
+    "on all: a uuid is found in capitals or small letters, and a pattern ignores case (as on "
+    "MariaDB); a host or binary is compared with its case (as on PostgreSQL); a malformed marker "
+    "or id is not found.",
     _same_on_both,
 )
 
 ORDER_OF_SERVERS = Difference(
     "order of servers",
-    "Nova lists the servers of a host in whatever order the database gives; we by id.",
+    "Nova lists the servers of a host in whatever order the database gives, we by id.",
     lambda request, nova, ours: False,  # see ``judge``
 )
 
@@ -280,51 +296,52 @@ DIFFERENCES: tuple[Difference, ...] = (
     ONE_ANSWER,
     Difference(
         "the ambiguous integer id of a hypervisor",
-        "Before 2.53 an integer id, also as a marker, may belong to hypervisors in several "
-        "cells. Nova silently takes the first it finds; for services it answers 400. We answer "
-        "400 for both, and name the way out: microversion 2.53 and the uuid.",
+        "An integer id (before 2.53 in the path, at any version as a marker) may belong to "
+        "hypervisors in several cells. Nova silently takes the first one it finds, even one that "
+        "it does not list; for services it answers 400. We count only the hypervisors that are "
+        "listed: if there is one, it is meant; if there are several, we answer 400 too, and name "
+        "the way out: microversion 2.53 and the uuid.",
         _ambiguous,
     ),
     Difference(
         "full pages",
-        "Nova leaves out nodes whose host has no mapping or no service, counts them in the page "
-        "all the same, and gives no link to the next page when one was left out: clients that "
+        "Nova leaves out nodes whose host has no mapping or no service, but counts them towards "
+        "the limit, and a page from which one was left out has no link to the next: clients that "
         "follow links stop there. Our pages are full, and have the link.",
         _full_page,
     ),
     Difference(
         "requests on which Nova fails",
-        "Where Nova answers 500 for what the client sent, we answer as for the request that was "
-        "meant: an unknown query parameter of statistics, uptime, search or servers is ignored; "
-        "a marker or id that the database cannot hold is not found; a reason with a NUL is "
-        "refused.",
+        "Where a request makes Nova answer 500, we answer what the request calls for: an unknown "
+        "query parameter of statistics, uptime, search or servers is ignored; a marker or id that "
+        "the database cannot hold is not found; a reason with a NUL is refused.",
         _nova_fails,
     ),
     Difference(
         "a cell that does not answer",
-        "Nova answers 500 to nearly every request about hypervisors while a cell is away, and "
-        "leaves its services out without a word. We answer with what the other cells have, and a "
-        "`Warning` header says which cell is missing; where the one thing asked for may be in that "
-        "cell, it is 503 and not 404.",
+        "While a cell is away, Nova answers 500 to nearly every request about hypervisors, and "
+        "silently leaves out the services of the cell. We answer with what the other cells have, "
+        "and a `Warning` header says which cell is missing; where the one object asked for may be "
+        "in that cell, the answer is 503 rather than 404.",
         _cell_away,
     ),
     Difference(
         "services without a uuid",
-        "From 2.53 Nova answers 500 where a service has no uuid yet, from 2.69 it lists such "
-        "services as if their cell were down. We list them with a null `id`, and a `Warning` "
-        "header names the command that gives them one.",
+        "Where a service has no uuid yet, Nova answers 500 from 2.53 on; from 2.69 on it lists "
+        "such services as if their cell were down. We list them with a null `id`, and a `Warning` "
+        "header names the command that gives them uuids.",
         _no_uuid_yet,
     ),
     Difference(
         "forcing up an evacuated host before 2.53",
         "A host with evacuations that are done but not completed must not be forced up. Nova looks "
         "for them in the cell of the host from 2.53 on, but before that only in the database of "
-        "its own configuration, where there are none. We look in the cell of the host always.",
+        "its own configuration, where there are none. We always look in the cell of the host.",
         _evacuations_before_253,
     ),
     Difference(
         "HEAD",
-        "Nova has no route for HEAD: 404. We answer it as GET, without the body.",
+        "Nova has no route for HEAD and answers 404. We answer as to GET, without the body.",
         _head,
     ),
     Difference(
@@ -335,8 +352,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "text in the path",
-        "Nova repeats what stood in the path byte by byte, which garbles all but ASCII. In our "
-        "messages it can be read.",
+        "Nova's messages repeat text from the path byte by byte, which garbles everything but "
+        "ASCII. In our messages it is readable.",
         _readable,
     ),
     ORDER_OF_SERVERS,
@@ -344,15 +361,15 @@ DIFFERENCES: tuple[Difference, ...] = (
         "uptime",
         "Nova asks the nova-compute of the host for its uptime. We show what the node last "
         "reported in `stats` (as Nova itself does from 2.88), and answer 501 where there is none. "
-        "Where two cells have a host of the same name, Nova asks the one that is mapped, "
-        "whichever node was meant.",
+        "Where two cells have a host of the same name, Nova asks the one that is mapped, even for "
+        "the node of the other.",
         _other_uptime,
     ),
     Difference(
         "pages for browsers",
-        "A browser, which asks for `text/html` first, gets pages: the console at `/` and, as long "
-        "as it sends no `X-Auth-Token`, DRF's browsable API below `/v2.1`. Nova gives JSON, "
-        "whatever is accepted.",
+        "A browser, which asks for `text/html` first, gets pages: the console at `/` and, unless "
+        "it sends an `X-Auth-Token`, DRF's browsable API below `/v2.1`. Nova answers JSON, "
+        "whatever the client accepts.",
         _page,
     ),
     Difference(

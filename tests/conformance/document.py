@@ -1,4 +1,4 @@
-"""``docs/conformance.md``: the parts of it that are made from data."""
+"""The generated parts of ``docs/conformance.md``."""
 
 import re
 from pathlib import Path
@@ -9,17 +9,20 @@ PATH = Path(__file__).resolve().parent.parent.parent / "docs" / "conformance.md"
 
 
 def deliberate_differences() -> str:
-    """The list of them."""
+    """The list of deliberate differences, in Markdown."""
     headers = ", ".join(f"`{name}`" for name in ADDED_HEADERS)
     lines = [
         f"- **Headers for browsers.** The same server has pages, so every answer carries {headers}."
     ]
-    lines += [f"- **{one.name[0].upper()}{one.name[1:]}.** {one.reason}" for one in DIFFERENCES]
+    lines += [
+        f"- **{difference.name[0].upper()}{difference.name[1:]}.** {difference.reason}"
+        for difference in DIFFERENCES
+    ]
     return "\n".join(lines)
 
 
 def part(text: str, name: str) -> str:
-    """What stands between the marks of that part."""
+    """The text between the markers of that part."""
     found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
     if found is None:
         raise LookupError(f"docs/conformance.md has no part {name!r}")
@@ -27,7 +30,7 @@ def part(text: str, name: str) -> str:
 
 
 def replace_part(name: str, new: str) -> None:
-    """Write a part anew."""
+    """Replace the text of a part."""
     text = PATH.read_text()
     part(text, name)
     pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"

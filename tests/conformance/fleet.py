@@ -63,14 +63,14 @@ WRITTEN_BY_READS = {
 def build() -> Rows:
     """A new fleet: a small demo fleet, with heartbeats that stand still, in whole seconds.
 
-    What is recorded is about the one that was saved: the demo may change, the recorded fleet not.
+    Answers are recorded for the fleet that was saved: the demo may change, that fleet may not.
     """
     demo = DemoFleet(cells=len(CELLS) - 1, hosts_per_cell=8, instances_per_host=1, now=NOW)
     rows: Rows = {"api": {model._meta.db_table: [] for model in API_MODELS}}
     api = rows["api"]
     for number, cell in enumerate(demo):
         rows[cell.name] = {
-            # By id: where Nova names no order, PostgreSQL's is that in which rows were written.
+            # By id: where Nova names no order, PostgreSQL's is the order of writing.
             model._meta.db_table: [_row(one) for one in sorted(table, key=lambda row: row.id)]
             for model, table in zip(CELL_MODELS, cell.tables, strict=True)
         }
@@ -113,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def save(rows: Rows, path: Path = PATH) -> None:
-    """Write the rows: a line for each, so that a change can be read."""
+    """Write the rows, one to a line, so that a diff is readable."""
     places = []
     for place, tables in rows.items():
         parts = []
@@ -172,7 +172,7 @@ class World:
         self.before = self.snapshot()
 
     def restore(self, effect: list[list[Any]]) -> None:
-        """Undo an effect: write anew the tables that it names."""
+        """Undo an effect: rewrite the tables that it names."""
         changed = {tuple(where.partition("#")[0].split(".")) for where, *_ in effect}
         tables = [one for one in self.tables() if (one[0], one[2]._meta.db_table) in changed]
         for _, alias, model in reversed(tables):
@@ -214,8 +214,8 @@ class World:
         return changes
 
     def _clear(self, alias: str, model: type[models.Model]) -> None:
-        # On PostgreSQL Nova lists services in the order in which they lie in the table, which
-        # only TRUNCATE makes that of the ids again.
+        # On PostgreSQL Nova lists services in the physical order of the table, which
+        # only TRUNCATE resets to that of the ids.
         connection = connections[alias]
         table = connection.ops.quote_name(model._meta.db_table)
         with connection.cursor() as cursor:
@@ -228,7 +228,7 @@ class World:
         rows = self.rows[place][model._meta.db_table]
         model._base_manager.using(alias).bulk_create(
             [model(**{name: _value(name, value) for name, value in row.items()}) for row in rows],
-            # One by one: to many at once Django gives types that Nova's own enumerations refuse.
+            # One by one: in bulk Django casts values to types that Nova's own enumerations refuse.
             batch_size=1 if model is Migration else None,
         )
 

@@ -1,4 +1,4 @@
-"""Requests, and answers as they are compared: without what no two answers share."""
+"""Requests, and answers without what differs between any two answers, so that they compare."""
 
 import json
 import re
@@ -31,14 +31,14 @@ class Request:
     path: str  # as it is sent, with the query string
     version: str = ""  # asked for by OpenStack-API-Version; empty asks for none
     body: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)  # beside version, token and type
+    headers: Mapping[str, str] = field(default_factory=dict)  # besides version, token and type
     token: str | None = "admin"
     content_type: str | None = JSON  # sent when there is a body
-    state: str = ""  # of the cloud, when it is not well: see ``states``
+    state: str = ""  # of the cloud, unless everything works: see ``states``
 
     @property
     def name(self) -> str:
-        """What is asked, readably."""
+        """The request in one readable line."""
         parts = [self.method, self.path, f"@{self.version or '-'}"]
         parts += [f"[{key}: {value}]" for key, value in self.headers.items()]
         if self.token != "admin":
@@ -59,7 +59,7 @@ class Request:
         return self.method not in ("GET", "HEAD", "OPTIONS")
 
     def all_headers(self) -> dict[str, str]:
-        """Every header to send, but the token."""
+        """Every header to send, except the token."""
         headers = dict(self.headers)
         if self.version:
             headers[NEW_HEADER] = f"compute {self.version}"
@@ -86,7 +86,7 @@ class Answer:
 
     @classmethod
     def of(cls, method: str, status: int, headers: list[tuple[str, str]], raw: bytes) -> "Answer":
-        """Take an answer as it came from the server; a right ``Content-Length`` is left out."""
+        """Make one from what the server sent; a correct ``Content-Length`` is left out."""
         lines = [
             f"{name.lower()}: {normal(value)}"
             for name, value in headers
@@ -108,7 +108,7 @@ class Answer:
 
 
 def normal(value: Any) -> Any:
-    """``value`` with request ids and the server's own address made equal everywhere."""
+    """``value`` with fixed texts for request ids and the server's own address."""
     if isinstance(value, str):
         return ORIGIN.sub("http://host", REQUEST_ID.sub("req-*", value))
     if isinstance(value, list):

@@ -36,7 +36,7 @@ SERVICE_DOWN_TIME = 20 * 365 * 86400
 
 
 class NovaFailed(Exception):
-    """A step of installing or starting Nova did not work; the message has its last output."""
+    """Installing or starting Nova failed; the message has the last lines of output."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Databases:
         return "postgres" if self.engine == "postgresql" else "mysql"
 
     def create(self, which: str) -> bool:
-        """Create one if it is not there; whether it still needs Nova's schema."""
+        """Create the database if there is none; returns whether it still needs Nova's schema."""
         name = self.name(which)
         known = "SELECT table_schema FROM information_schema.tables WHERE table_name = %s"
         names = "SHOW DATABASES"
@@ -179,7 +179,7 @@ lock_path = {self.home}/locks
 [oslo_messaging_notifications]
 driver = noop
 [cache]
-# Nova's own in-process dictionary is not safe with threads; nothing is read back from it.
+# Nova's in-process dictionary is not thread-safe; nothing is read back from it.
 enabled = true
 backend = dogpile.cache.null
 """
@@ -187,7 +187,7 @@ backend = dogpile.cache.null
         return path
 
     def create_schema(self) -> None:
-        """Create the databases that are not there, by nova-manage."""
+        """Let nova-manage create the schema of databases that have none."""
         for which in ("api", *CELLS):
             if not self.databases.create(which):
                 continue
@@ -202,7 +202,7 @@ backend = dogpile.cache.null
         """Start it on ``port`` of this machine; gives its address, and ends it afterwards."""
         if answers(port):
             raise NovaFailed(f"port {port} is taken")
-        # By file and not by arguments: Nova reads the arguments of its process as its own.
+        # In a file, not as arguments: Nova takes the arguments of its process for its own.
         settings = self.etc / "gunicorn.conf.py"
         settings.write_text(
             f"""wsgi_app = "nova.wsgi.osapi_compute:application"

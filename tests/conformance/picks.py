@@ -7,7 +7,7 @@ from typing import Any
 from services.models import NOVA_COMPUTE
 from tests.conformance.fleet import Row, Rows
 
-#: What every migration of Nova's ends as, sooner or later.
+#: The final statuses of Nova's migrations.
 ENDED = ("completed", "failed", "cancelled", "error", "reverted", "confirmed", "done")
 
 
@@ -72,7 +72,7 @@ class Picks:
         return sum(row["host"] == host and row["cell"] == cell for row in self._all("instances"))
 
     def migrating_hosts(self) -> set[str]:
-        """Hosts with a migration that has not ended."""
+        """Hosts with a migration in progress."""
         return {
             host
             for row in self._all("migrations")
@@ -159,7 +159,7 @@ class Picks:
         return _first(row for row in self.computes() if row["host"] in hosts)
 
     def migrating(self) -> Row:
-        """A nova-compute without instances and with a migration that has not ended."""
+        """A nova-compute without instances but with a migration in progress."""
         hosts = self.migrating_hosts()
         return _first(
             row
@@ -168,7 +168,7 @@ class Picks:
         )
 
     def deletable(self) -> list[Row]:
-        """nova-computes that nothing stands in the way of deleting."""
+        """nova-computes that can be deleted."""
         busy = self.migrating_hosts()
         return [
             row
@@ -193,7 +193,7 @@ class Picks:
         return _first(row for row in self._all("compute_nodes", live=False) if row["deleted"])
 
     def null_node(self) -> Row:
-        """A visible node with nulls wherever there can be one."""
+        """A visible node with a null in every column that may be null."""
         return _first(row for row in self.visible_nodes() if row["running_vms"] is None)
 
     def hostless_node(self) -> Row:

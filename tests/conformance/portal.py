@@ -1,4 +1,4 @@
-"""The portal, set up to be compared: on given databases, with the tokens that Nova's side has."""
+"""The portal, set up for comparison with users like those of Nova's stand-in for keystone."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ def portal() -> InProcess:
 
 
 def _tokens() -> Mapping[str, str]:
-    """Tokens of users who have the same names, roles and project as on Nova's side."""
+    """Tokens of users with the same names, roles and project as on Nova's side."""
     tokens = {}
     for name, roles in TOKENS.items():
         user, _ = User.objects.get_or_create(username=name)

@@ -1,4 +1,4 @@
-"""Ask the real Nova and the portal the same, and record what Nova says.
+"""Send the real Nova and the portal the same requests, and record Nova's answers.
 
 Installs Nova from PyPI into an environment of its own, starts it on a PostgreSQL of its own (and
 on MariaDB where one answers), fills its databases with the fleet, attaches the portal to the same
@@ -43,9 +43,9 @@ Answers = list[tuple[Answer, Answer]]
 
 
 def main() -> int:
-    """The command; 1 when anything differs that is not meant to."""
+    """The command; returns 1 when anything differs that should not."""
     arguments = _arguments()
-    logging.disable(logging.CRITICAL)  # refusals are what is asked for here
+    logging.disable(logging.CRITICAL)  # most requests are meant to be refused
     HOME.mkdir(parents=True, exist_ok=True)
     if arguments.new_fleet:
         fleet.save(fleet.build())
@@ -97,7 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("what", nargs="?", choices=("all", "catalogue", "stream"), default="all")
     parser.add_argument("--seed", type=int, default=1, help="of the random stream")
     parser.add_argument("--n", type=int, default=1000, help="random requests to send")
-    parser.add_argument("--engine", choices=("postgresql", "mysql"), help="only this one")
+    parser.add_argument("--engine", choices=("postgresql", "mysql"), help="only on this engine")
     parser.add_argument(
         "--new", action="store_true", help="of the catalogue only what has no recorded answer yet"
     )
@@ -116,7 +116,7 @@ def _recorded() -> dict[tuple[str, str], Recorded]:
 
 
 def _keep_mysql(recorded: list[Recorded]) -> None:
-    """Take what is known of MariaDB's answers from the last time that it was asked."""
+    """Keep MariaDB's answers as they were last recorded."""
     before = _recorded()
     for one in recorded:
         if (known := before.get(one.request.key)) is not None:
@@ -160,7 +160,7 @@ class _Both:
             register("api", database(self.databases.url("api")))
             call_command("migrate", database="default", verbosity=0)
             for state, indexes in by_state.items():
-                # Those that write last: the others can be sent side by side.
+                # Writes last: reads can be sent concurrently.
                 indexes.sort(key=lambda index: requests[index].writes)
                 some = [requests[index] for index in indexes]
                 pairs |= zip(indexes, self._ask_in(state, some), strict=True)

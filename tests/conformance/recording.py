@@ -40,7 +40,7 @@ def write(recorded: Iterable[Recorded]) -> None:
     for old in DIRECTORY.glob("*.jsonl"):
         old.unlink()
     for endpoint, group in files.items():
-        seen: dict[str, int] = {}  # the first line whose answer has these headers or this body
+        seen: dict[str, int] = {}  # the first line with these headers, or with this body
         with path_of(endpoint).open("w") as file:
             for number, one in enumerate(group, 1):
                 line = _request(one.request) | _answer(one.answer, seen)

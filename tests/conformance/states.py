@@ -1,4 +1,4 @@
-"""States of the cloud, other than all being well, that answers are recorded in."""
+"""States of the cloud, other than normal, in which answers are recorded."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A random stream of requests: valid and invalid, reads and writes, the same for the same seed."""
+"""A random stream of requests, valid and invalid, reads and writes; reproducible by its seed."""
 
 import json
 import random
@@ -30,7 +30,7 @@ def stream(rows: Rows, seed: int, count: int) -> Iterator[Request]:
 
 
 class _Maker:
-    """Makes one request after the other; nearly all are sensible in most of their parts."""
+    """Makes requests, most of which are valid in most of their parts."""
 
     def __init__(self, rows: Rows, seed: int) -> None:
         self.random = random.Random(seed)
@@ -136,7 +136,7 @@ class _Maker:
         return self.make("DELETE os-services/{id}", "DELETE", path, self.some({}, 0))
 
     def anything(self) -> Request:
-        """Some method on some path below the resources."""
+        """Any method on any path below the resources."""
         parts = ["detail", "statistics", "uptime", "search", "x", "enable", "", "servers"]
         parts += [self.segment(self.identifier(self.nodes)), "os-services"]
         more = self.random.choices(parts, k=self.random.choice((0, 1, 1, 2, 3)))
@@ -150,7 +150,7 @@ class _Maker:
         return self.random.random() < share
 
     def identifier(self, rows: list[dict[str, Any]]) -> str:
-        """An id or uuid of a row, or something that nearly or not at all is one."""
+        """An id or uuid of a row, or something similar to one, or something else."""
         row = self.random.choice(rows)
         if self.chance(0.08):
             return self.random.choice((*TEXTS, *NUMBERS, NOBODY))
@@ -179,7 +179,7 @@ class _Maker:
         return quote(text, safe="")
 
     def some(self, values: dict[str, str], share: float) -> list[tuple[str, str]]:
-        """Some of these query parameters, and at times others, several, or odd ones."""
+        """Some of these query parameters; now and then unknown, repeated or malformed ones."""
         pairs = [pair for pair in values.items() if self.chance(share)]
         if self.chance(0.06):
             name = self.random.choice(("foo", "limit", "marker", "host", "with_servers", "Host"))
@@ -203,7 +203,7 @@ class _Maker:
     def put(
         self, endpoint: str, path: str, body: Any, oldest: int = 1, newest: int = LAST_MINOR
     ) -> Request:
-        """A PUT with that body, or at times another."""
+        """A PUT with that body, or now and then another one."""
         if body and self.chance(0.08):
             body.pop(self.random.choice(sorted(body)))
         if self.chance(0.05):

@@ -6,16 +6,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.servers import ROOT, PortalServer, serve
 
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+SERVICES = "/admin/services/service/"
 ARGUMENTS = ("--no-sandbox", "--disable-quic", "--disable-background-networking")
 VIEWER_PASSWORD = "may-only-look"
 #: Tells of every violation of the Content-Security-Policy, also those that no console shows.
@@ -58,11 +60,7 @@ class Portal:
         return self.server.url
 
     def manage(self, *arguments: str) -> str:
-        """Run ``manage.py``; what it prints."""
-        return _manage(self.environment, *arguments)
-
-    def manage_any(self, *arguments: str) -> str:
-        """The same, whatever it exits with."""
+        """Run ``manage.py``; what it prints, whatever it exits with."""
         return _manage(self.environment, *arguments, check=False)
 
 
@@ -77,9 +75,12 @@ def _manage(environment: dict[str, str], *arguments: str, check: bool = True) ->
     ).stdout
 
 
-@pytest.fixture(scope="session")
-def portal() -> Iterator[Portal]:
-    """The embedded portal with the demo fleet, the demo's administrator and a viewer."""
+@contextmanager
+def demo_portal(before_serving: str = "") -> Iterator[Portal]:
+    """The embedded portal with the demo fleet, the demo's administrator and a viewer.
+
+    ``before_serving`` is code that ``manage.py shell`` runs in it first.
+    """
     with tempfile.TemporaryDirectory(prefix="console-") as directory:
         environment = {
             name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
@@ -87,8 +88,6 @@ def portal() -> Iterator[Portal]:
             "VAR_DIR": directory,
             "SECRET_KEY": "only-for-tests",
             "SERVICE_DOWN_TIME": "86400",
-            "CELL_MAPPINGS_TTL": "1",
-            "CELL_RETRY_AFTER": "1",
             "CELL_DEADLINE": "5",
         }
         _manage(environment, "demo")
@@ -98,10 +97,34 @@ def portal() -> Iterator[Portal]:
             "-c",
             "from django.contrib.auth.models import Group, User;"
             f"user = User.objects.create_user('viewer', password={VIEWER_PASSWORD!r});"
-            "user.groups.add(Group.objects.get(name='reader'))",
+            f"user.groups.add(Group.objects.get(name='reader'));{before_serving}",
         )
         with serve(environment, Path(directory) / "gunicorn.log") as server:
             yield Portal(server, environment)
+
+
+@pytest.fixture(scope="session")
+def portal() -> Iterator[Portal]:
+    """The portal that most tests share.
+
+    Each acts on services of its own and leaves alone what others count, so that tests pass alone,
+    in any order and in any number of processes.
+    """
+    with demo_portal() as shared:
+        yield shared
+
+
+def column(page: Page, name: str) -> list[str]:
+    """The texts of a column of the list that is shown."""
+    index = page.locator("#result_list thead th").evaluate_all(
+        "(heads, name) => heads.findIndex((head) => head.classList.contains(`column-${name}`))",
+        name,
+    )
+    assert index >= 0, f"no column {name}"
+    texts: list[str] = page.locator("#result_list tbody tr").evaluate_all(
+        "(rows, index) => rows.map((row) => row.children[index].innerText)", index
+    )
+    return texts
 
 
 @dataclass
@@ -126,6 +149,17 @@ class Visitor:
         self.page.click("input[type=submit]")
         self.page.wait_for_url(f"{self.url}/admin/")
         return self.page
+
+    def disable(self, query: str, reason: str) -> str:
+        """Disable the first service that the list finds; its host."""
+        page = self.open(f"{SERVICES}?{query}&binary=nova-compute")
+        page.locator("input.row-select").first.check()
+        host = column(page, "host")[0]
+        page.click(".row-actions button[value=disable]")
+        page.fill("#reason", reason)
+        page.click("button[name=confirm]")
+        assert page.locator("tbody .badge.good").inner_text().strip().endswith("done")
+        return host
 
 
 def visit(context: BrowserContext, url: str) -> Visitor:
@@ -171,9 +205,12 @@ def viewer(visitor: Visitor) -> Visitor:
     return visitor
 
 
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The text of axe-core."""
-    if not AXE.exists():
-        pytest.skip("axe-core is not installed; npm install in tests/e2e does it")
-    return AXE.read_text()
+def accessibility_violations(page: Page) -> list[str]:
+    """What axe finds wrong with the page that is shown, a line per element."""
+    results = Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
+    return [
+        f"{violation['id']}: {' '.join(map(str, node['target']))} {node['html'][:160]} "
+        + "; ".join(check["message"] for check in node["any"] + node["all"] + node["none"])
+        for violation in results.response["violations"]
+        for node in violation["nodes"]
+    ]

@@ -19,6 +19,7 @@ from rich.progress import Progress as ProgressBar
 
 from cells.database_urls import DatabaseURLError
 from cells.databases import cause_of
+from hypervisors.demo.builder import CellRows
 from hypervisors.demo.databases import (
     FleetExists,
     NovaOwns,
@@ -27,7 +28,7 @@ from hypervisors.demo.databases import (
     create_embedded,
     urls_from,
 )
-from hypervisors.demo.fleet import CellRows, Fleet
+from hypervisors.demo.fleet import Fleet
 from portal.api.authentication import DEMO_USER
 
 MAX_CELLS, MAX_HOSTS_PER_CELL, MAX_INSTANCES_PER_HOST = 1000, 20_000, 1000

@@ -1,0 +1,57 @@
+"""What an endpoint of the compute API declares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from portal.api.schemas import Schema
+from portal.api.serializers import VersionedSerializer
+from portal.microversions import Versioned
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ALWAYS = Versioned({"2.1": True})
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The declaration of one endpoint; see ``endpoint``."""
+
+    policy: str
+    versions: Versioned[bool] = ALWAYS
+    query: Versioned[Schema] | None = None
+    body: Versioned[Schema] | None = None
+    serializer: type[VersionedSerializer] | None = None
+    early_id_check: Versioned[Callable[[str], None]] | None = None
+
+
+def endpoint(
+    policy: str,
+    *,
+    versions: Versioned[bool] = ALWAYS,
+    query: Versioned[Schema] | None = None,
+    body: Versioned[Schema] | None = None,
+    serializer: type[VersionedSerializer] | None = None,
+    early_id_check: Versioned[Callable[[str], None]] | None = None,
+) -> Callable[[F], F]:
+    """Declare a method of a ``NovaViewSet`` an endpoint.
+
+    ``policy``
+        The name of Nova's policy rule, without the resource's ``policy_base``.
+    ``versions``
+        The microversions that have the endpoint; it is not found at any other.
+    ``query``, ``body``
+        The JSON schemas of the query string and of the body.  Without one of the query string,
+        all parameters are ignored; without one of the body, the body is.
+    ``serializer``
+        What renders the answer, in place of the viewset's ``serializer_class``.
+    ``early_id_check``
+        Checks the id in the URL before the policy does, and raises a ``Fault``.
+    """
+
+    def decorate(method: F) -> F:
+        declared = Endpoint(policy, versions, query, body, serializer, early_id_check)
+        method.endpoint = declared  # type: ignore[attr-defined]
+        return method
+
+    return decorate

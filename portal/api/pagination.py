@@ -1,0 +1,97 @@
+"""Pages by ``limit`` and ``marker``, as in all APIs of OpenStack."""
+
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from django.conf import settings
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+
+from cells.locate import Ambiguous, NotFound
+from cells.registry import Cell
+from portal.api.faults import BadRequest
+from portal.api.responses import NovaResponse
+from portal.api.schemas import as_integer
+from portal.api.views import NovaViewSet
+
+#: The place of a row in Nova's order: its cell, then its id.
+Position = tuple[Cell, int]
+
+
+class Page(Protocol):
+    """The rows of a page; ``marker`` is the value of a field of the last one."""
+
+    def __len__(self) -> int: ...
+    def marker(self, field: str) -> object: ...
+
+
+class Pageable(Protocol):
+    """What can be paginated.  The positions raise the errors of ``cells.locate``."""
+
+    def page(self, limit: int, after: Position | None) -> Page: ...
+    def position_of_uuid(self, uuid: str) -> Position: ...
+    def position_of_id(self, row_id: int) -> Position: ...
+
+
+class MarkerPagination(BasePagination):
+    """At most ``limit`` objects after the one that ``marker`` names; a full page has a link to the
+    next one.
+
+    Lists are paginated from the version on at which the endpoint's query has a ``limit``.
+    ``API_MAX_LIMIT`` is the default of ``limit`` and its maximum.  A marker is an integer id or a
+    uuid at every version, as in Nova; links have the one that the version uses.
+    """
+
+    limit_query_param = "limit"
+    marker_query_param = "marker"
+
+    def paginate_queryset(  # type: ignore[override]
+        self, queryset: Pageable, request: Request, view: NovaViewSet
+    ) -> Page | None:
+        """The page that the request asks for; ``None`` when the version has no pages.
+
+        Raises ``BadRequest`` for a marker that names no object, or several; ``MayBeMissing``.
+        """
+        if self.limit_query_param not in (view.query_schema or {}).get("properties", {}):
+            return None
+        self.view = view
+        self.next_marker: object = None
+        limit = min(
+            int(view.query.get(self.limit_query_param, settings.API_MAX_LIMIT)),
+            settings.API_MAX_LIMIT,
+        )
+        marker = view.query.get(self.marker_query_param)
+        after = None if marker is None else self._position(queryset, marker)
+        page = queryset.page(limit, after)
+        if limit and len(page) == limit:
+            self.next_marker = page.marker(view.lookup_field)
+        return page
+
+    def get_paginated_response(self, data: list[Any]) -> NovaResponse:
+        """The objects of the page, with the link to the next one."""
+        answer: dict[str, Any] = {self.view.collection_name: data}
+        if self.next_marker is not None:
+            link = {"rel": "next", "href": self.get_next_link()}
+            answer[f"{self.view.collection_name}_links"] = [link]
+        return NovaResponse(answer)
+
+    def get_next_link(self) -> str:
+        """The URL of the next page, with the parameters of this one in Nova's order."""
+        parameters = dict(sorted(self.view.query.items()))
+        parameters |= {self.marker_query_param: str(self.next_marker)}
+        request = self.view.request
+        return request.build_absolute_uri(f"{request.path_info}?{urlencode(parameters)}")
+
+    def _position(self, queryset: Pageable, marker: str) -> Position:
+        row_id = as_integer(marker)
+        try:
+            if row_id is None:
+                return queryset.position_of_uuid(marker)
+            return queryset.position_of_id(row_id)
+        except NotFound:
+            raise BadRequest(f"marker [{marker}] not found") from None
+        except Ambiguous as error:
+            raise BadRequest(
+                f"marker [{marker}] refers to multiple {self.view.collection_name}, {error}. "
+                "Use microversion 2.53 and its uuid."
+            ) from None

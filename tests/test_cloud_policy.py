@@ -1,0 +1,153 @@
+"""Policy decides as Nova's does, which ``tests/conformance/nova_policy.py`` wrote down."""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oslo_policy.policy import PolicyNotRegistered
+
+from cloud.config import load
+from cloud.identity import Identity
+from cloud.policy import RULES, Policy, PolicyError, base_rules, resource_rules
+
+NOVA = json.loads((Path(__file__).parent / "conformance" / "nova-policy.json").read_text())
+
+ADMIN = Identity("u1", project_id="p1", roles=("admin",))
+READER = Identity("u3", project_id="p1", roles=("reader",))
+LIST = "os_compute_api:os-services:list"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """oslo.policy warns about every old name in a policy file, for the operator."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class Files:
+    """A nova.conf with its policy.yaml; every write is newer than the one before."""
+
+    def __init__(self, directory: Path) -> None:
+        self.conf = directory / "nova.conf"
+        self.policy = directory / "policy.yaml"
+        self._time = 1_800_000_000
+
+    def write(self, policy: Any, options: dict[str, str] | None = None) -> None:
+        lines = [f"{name} = {value}" for name, value in (options or {}).items()]
+        self.conf.write_text("\n".join(["[oslo_policy]", *lines, ""]))
+        self.policy.write_text(policy if isinstance(policy, str) else json.dumps(policy))
+        self._time += 10
+        os.utime(self.policy, (self._time, self._time))
+
+    def read(self) -> Policy:
+        return Policy(load([str(self.conf)]))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def test_the_default_rules_are_novas() -> None:
+    ours = [
+        {
+            "name": rule.name,
+            "check": rule.check_str,
+            "scope_types": rule.scope_types,
+            "deprecated": rule.deprecated_rule
+            and [
+                rule.deprecated_rule.name,
+                rule.deprecated_rule.check_str,
+                rule.deprecated_rule.deprecated_since,
+            ],
+            "retired": rule.deprecated_for_removal,
+        }
+        for rule in [*base_rules(), *resource_rules()]
+    ]
+    key = lambda rule: rule["name"]  # noqa: E731
+    assert sorted(ours, key=key) == sorted(NOVA["rules"], key=key)
+
+
+@pytest.mark.parametrize("case", NOVA["decisions"], ids=lambda case: json.dumps(case["policy"]))
+def test_decisions_are_novas(files: Files, case: dict[str, Any]) -> None:
+    files.write(case["policy"], case["options"])
+    policy = files.read()
+    ours = [
+        sorted(policy.allowed(Identity(**{**identity, "roles": tuple(identity["roles"])})))
+        for identity in NOVA["identities"]
+    ]
+    assert ours == [sorted(allowed) for allowed in case["allowed"]]
+
+
+def test_without_files_the_defaults_count() -> None:
+    policy = Policy()
+    assert policy.allowed(ADMIN) == frozenset(RULES)
+    assert policy.allowed(READER) == frozenset()
+    assert policy.is_admin(ADMIN)
+    assert not policy.is_admin(READER)
+
+
+def test_a_changed_file_is_read_again(files: Files) -> None:
+    files.write({})
+    policy = files.read()
+    assert not policy.authorize(LIST, READER)
+    files.write({LIST: "role:reader"})
+    assert policy.authorize(LIST, READER)
+    files.policy.unlink()
+    assert not policy.authorize(LIST, READER)
+    assert policy.authorize(LIST, ADMIN)
+
+
+def test_a_directory_of_policy_files_counts_too(files: Files) -> None:
+    files.write({LIST: "role:nobody"}, {"policy_dirs": "policy.d"})
+    (files.policy.parent / "policy.d").mkdir()
+    (files.policy.parent / "policy.d" / "10-readers.yaml").write_text(f'"{LIST}": "role:reader"\n')
+    assert files.read().authorize(LIST, READER)
+
+
+@pytest.mark.parametrize("text", ["{{{", "- a list", "just text"])
+def test_a_malformed_file_is_one_line(files: Files, text: str) -> None:
+    files.write(text)
+    with pytest.raises(PolicyError) as error:
+        files.read()
+    assert str(error.value).startswith(str(files.policy))
+    assert "\n" not in str(error.value)
+
+
+def test_a_rule_that_cannot_be_read_allows_nobody(files: Files) -> None:
+    files.write({LIST: "this is (not a rule"})
+    policy = files.read()
+    assert not policy.authorize(LIST, ADMIN)
+    assert policy.authorize("os_compute_api:os-services:update", ADMIN)
+
+
+def test_a_file_that_becomes_malformed_leaves_the_rules_as_they_were(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.write({LIST: "role:reader"})
+    policy = files.read()
+    files.write("{{{")
+    with caplog.at_level(logging.ERROR, "cloud.policy"):
+        assert policy.authorize(LIST, READER)
+        assert policy.authorize(LIST, READER)
+    assert [record.message.split(":")[0] for record in caplog.records] == [str(files.policy)]
+    files.write({})
+    assert not policy.authorize(LIST, READER)
+
+
+def test_a_named_policy_file_overrides_nova_conf(files: Files, tmp_path: Path) -> None:
+    files.write({})
+    own = tmp_path / "own.yaml"
+    own.write_text(f'"{LIST}": "role:reader"\n')
+    assert Policy(load([str(files.conf)]), policy_file=str(own)).authorize(LIST, READER)
+
+
+def test_an_unknown_rule_is_an_error() -> None:
+    with pytest.raises(PolicyNotRegistered):
+        Policy().authorize("os_compute_api:os-services:lits", ADMIN)
