@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker, Settings
 
 from cells.executors import close_executors
@@ -24,6 +26,12 @@ from tests.clouds import Cloud, fill_with, fresh_cloud
 from tests.counting import Queries, counting, settle, watch_connections
 from tests.engines import ENGINES, Engine, EngineMissing, SQLite, empty, forget_connections
 from tests.servers import SHORT_DEADLINE, PortalServer, SilentServer, free_port, serve
+
+# A busy machine makes nothing wrong.
+hypothesis_settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("suite")
 
 # --- databases ------------------------------------------------------------------------------
 

@@ -230,7 +230,7 @@ def test_audit_is_searched_and_exported(operator: Visitor, tmp_path: Path) -> No
     page.fill("#searchbar", disabled)
     with page.expect_navigation():
         page.keyboard.press("Enter")
-    assert [text.split()[0] for text in column(page, "what")] == [disabled]
+    assert [text.split()[0] for text in column(page, "service")] == [disabled]
     with page.expect_download() as download:
         page.click("a:has-text('CSV')")
     path = tmp_path / "audit.csv"
