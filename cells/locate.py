@@ -65,8 +65,8 @@ def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     answered after a quarter of the deadline, the others are asked side by side; the first row
     ends the search.  Raises ``NotFound``, or ``MayBeMissing`` when a cell does not answer.
     """
-    if len(uuid) > 36 or not uuid.isascii() or not uuid.isprintable():
-        raise NotFound(uuid)  # not every database would accept it as a value
+    if not _could_be_a_uuid(uuid):
+        raise NotFound(uuid)
     uuid = uuid.lower()
     hint = last_seen.get(uuid)
 
@@ -88,6 +88,11 @@ def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     if missing := search.answers().missing:
         raise MayBeMissing(missing)
     raise NotFound(uuid)
+
+
+def _could_be_a_uuid(text: str) -> bool:
+    """Whether a row may have it as its uuid; databases raise errors for some other texts."""
+    return len(text) <= 36 and text.isascii() and text.isprintable()
 
 
 def _exists(row: object) -> bool:
@@ -135,7 +140,8 @@ def key_from(cell: Cell, uuid: str | None, row_id: int) -> str:
 def _cell_and_id(key: str) -> tuple[Cell, int] | None:
     """What a ``cell-uuid:id`` names; ``None`` for any other key, or if there is no such cell."""
     cell_uuid, colon, row_id = key.partition(":")
-    if not (colon and row_id.isascii() and row_id.isdigit() and 0 < int(row_id) <= MAX_ID):
+    is_number = row_id.isascii() and row_id.isdigit() and len(row_id) <= len(str(MAX_ID))
+    if not (colon and is_number and 0 < int(row_id) <= MAX_ID):
         return None
     cell = next((cell for cell in all_cells() if cell.uuid == cell_uuid), None)
     return None if cell is None else (cell, int(row_id))
@@ -170,7 +176,7 @@ def by_keys(
     out.
     """
     wanted = list(dict.fromkeys(keys))
-    uuids = [key.lower() for key in wanted if ":" not in key]
+    uuids = [key.lower() for key in wanted if ":" not in key and _could_be_a_uuid(key)]
     places = {key: place for key in wanted if (place := _cell_and_id(key)) is not None}
     ids: dict[Cell, list[int]] = {}
     for cell, row_id in places.values():

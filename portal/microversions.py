@@ -32,8 +32,8 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-#: The versions in which something that is served here changed, oldest first.  Every other version,
-#: up to the last of them, is served like the one before it.
+#: The versions in which something served here changed, oldest first.  Every other version up to
+#: ``MAX_VERSION`` is served like the one before it.
 HISTORY: list[tuple[Version, str]] = [
     (Version(2, 1), "The first version."),
     (Version(2, 11), "os-services: forced_down, and the force-down action."),
@@ -55,11 +55,11 @@ HISTORY: list[tuple[Version, str]] = [
         "os-hypervisors: capacity and cpu_info are gone, uptime is in the details; "
         "the uptime and statistics resources are gone.",
     ),
-    (Version(2, 104), "The newest version of Nova 34.0.0."),
 ]
 
 MIN_VERSION = HISTORY[0][0]
-MAX_VERSION = HISTORY[-1][0]
+#: The newest version of Nova 34.0.0, unless something newer is served here.
+MAX_VERSION = max(Version(2, 104), HISTORY[-1][0])
 
 
 class Versioned(Generic[T]):

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from audit.models import Entry
 from portal.api.routers import NovaRouter
 from portal.api.views import NovaViewSet
+from portal.microversions import MAX_VERSION
 from portal.models import ApiToken
 from services.models import Service
 from tests.clients import ApiClient
@@ -177,13 +178,13 @@ def test_a_reader_changes_nothing(frame: ApiClient, settings: Settings) -> None:
     [
         ({}, "2.1"),
         ({"OpenStack_API_Version": "compute 2.53"}, "2.53"),
-        ({"OpenStack_API_Version": "compute 2.104"}, "2.104"),
-        ({"OpenStack_API_Version": "compute latest"}, "2.104"),
+        ({"OpenStack_API_Version": f"compute {MAX_VERSION}"}, str(MAX_VERSION)),
+        ({"OpenStack_API_Version": "compute latest"}, str(MAX_VERSION)),
         ({"OpenStack_API_Version": "COMPUTE  2.53 "}, "2.53"),
         ({"OpenStack_API_Version": "identity 3.0, compute 2.11"}, "2.11"),
         ({"OpenStack_API_Version": "identity 3.0"}, "2.1"),
         ({"X_OpenStack_Nova_API_Version": "2.53"}, "2.53"),
-        ({"X_OpenStack_Nova_API_Version": "latest"}, "2.104"),
+        ({"X_OpenStack_Nova_API_Version": "latest"}, str(MAX_VERSION)),
         (BOTH, "2.53"),
         ({**BOTH, "OpenStack_API_Version": "identity 3.0"}, "2.11"),
         ({**BOTH, "OpenStack_API_Version": ""}, "2.11"),
@@ -220,7 +221,7 @@ def test_a_malformed_version_is_a_400_without_version_headers(frame: ApiClient, 
 def test_a_version_out_of_range_is_a_406_that_repeats_it(frame: ApiClient, text: str) -> None:
     answer = frame.get("/os-services", text)
     assert message(answer) == (
-        f"Version {text} is not supported by the API. Minimum is 2.1 and maximum is 2.104."
+        f"Version {text} is not supported by the API. Minimum is 2.1 and maximum is {MAX_VERSION}."
     )
     assert answer.headers["OpenStack-API-Version"] == f"compute {text}"
     assert answer.headers["X-OpenStack-Nova-API-Version"] == text
@@ -397,10 +398,14 @@ def test_the_version_documents_need_no_login(db: None, client: Client) -> None:
     root = client.get("/")
     assert (root.status_code, len(root.json()["versions"])) == (200, 2)
     current = next(each for each in root.json()["versions"] if each["status"] == "CURRENT")
-    assert (current["id"], current["min_version"], current["version"]) == ("v2.1", "2.1", "2.104")
+    assert (current["id"], current["min_version"], current["version"]) == (
+        "v2.1",
+        "2.1",
+        str(MAX_VERSION),
+    )
     for path in ("/v2.1", "/v2.1/"):
         document = client.get(path).json()["version"]
-        assert (document["min_version"], document["version"]) == ("2.1", "2.104")
+        assert (document["min_version"], document["version"]) == ("2.1", newest)
         assert document["links"][0] == {"rel": "self", "href": "http://testserver/v2.1/"}
     for path in ("/v2", "/v2/"):
         document = client.get(path).json()["version"]

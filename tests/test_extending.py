@@ -33,15 +33,15 @@ pytestmark = pytest.mark.any_engine
 
 
 class CountingSerializer(ServiceSerializer):
-    report_count = Versioned({"2.104": IntegerField()})
+    report_count = Versioned({"2.105": IntegerField()})
 
 
 def test_a_field_is_one_step() -> None:
-    assert "report_count" not in CountingSerializer.fields_at(Version(2, 103))
-    plan = CountingSerializer.plan(Version(2, 104))
+    assert "report_count" not in CountingSerializer.fields_at(Version(2, 104))
+    plan = CountingSerializer.plan(Version(2, 105))
     assert "report_count" in plan.columns
     serializer: type[VersionedSerializer] = CountingSerializer
-    assert list(serializer.fields_at(Version(2, 104)))[-1] == "report_count"
+    assert list(serializer.fields_at(Version(2, 105)))[-1] == "report_count"
 
 
 class ReportsAdmin(ServiceAdmin):

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from cells import locate
-from cells.locate import Ambiguous, MayBeMissing, NotFound, by_id, by_uuid
+from cells.locate import Ambiguous, MayBeMissing, NotFound, by_id, by_key, by_keys, by_uuid
 from cells.registry import Cell
 from cells.scatter_gather import AcrossCells
 from services.models import Service
@@ -201,3 +201,13 @@ class TestCellAway:
     def test_an_id_not_found_may_be_there(self) -> None:
         with pytest.raises(MayBeMissing):
             by_id(services(), 7001)
+
+
+@pytest.mark.parametrize(
+    "key", ["\0", "x" * 5000, "{cell}:" + "9" * 5000, "{cell}:\0", "\N{EURO SIGN}"]
+)
+def test_keys_that_no_row_can_have(cloud: Cloud, key: str) -> None:
+    key = key.format(cell=cloud.cell("cell1").uuid)
+    with pytest.raises(NotFound):
+        by_key(Service.objects.all(), key)
+    assert by_keys(Service.objects.all(), [key]) == ({}, [])

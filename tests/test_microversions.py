@@ -22,7 +22,7 @@ minors = st.integers(0, 200)
 def test_history_is_in_order_without_repeats() -> None:
     assert sorted(set(VERSIONS)) == VERSIONS
     assert VERSIONS[0] == MIN_VERSION == (2, 1)
-    assert VERSIONS[-1] == MAX_VERSION == (2, 104)
+    assert VERSIONS[-1] <= MAX_VERSION
     assert all(text.endswith(".") for _, text in HISTORY)
 
 
@@ -133,7 +133,7 @@ def test_every_step_is_in_the_history() -> None:
 
 def test_every_version_of_the_history_changes_something() -> None:
     used = {version for versioned in all_versioned().values() for version, _ in versioned.steps()}
-    assert set(VERSIONS[1:-1]) <= used
+    assert set(VERSIONS[1:]) <= used
 
 
 def test_no_step_repeats_the_value_before_it() -> None:

@@ -13,14 +13,14 @@ from hypervisors.serializers import (
     HypervisorUptimeSerializer,
 )
 from portal.api.serializers import VersionedSerializer
-from portal.microversions import HISTORY, Version
+from portal.microversions import HISTORY, MAX_VERSION, Version
 from services.serializers import ServiceSerializer
 from tests.clients import ApiClient
 from tests.clouds import Cloud
 
 pytestmark = pytest.mark.any_engine
 
-VERSIONS = pytest.mark.parametrize("version", [version for version, _ in HISTORY], ids=str)
+VERSIONS = pytest.mark.parametrize("version", [*dict(HISTORY), MAX_VERSION], ids=str)
 TYPES: dict[type[Any], dict[str, str]] = {
     serializers.BooleanField: {"type": "boolean"},
     serializers.CharField: {"type": "string"},

@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from hypervisors.serializers import HypervisorDetailSerializer, HypervisorSerializer
 from portal.api.serializers import Computed, VersionedSerializer
-from portal.microversions import HISTORY, Version, Versioned
+from portal.microversions import HISTORY, MAX_VERSION, Version, Versioned
 from services.models import Zones, up_window
 from services.serializers import ServiceSerializer
 
@@ -64,7 +64,7 @@ def walked(fields: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-@pytest.mark.parametrize("version", [version for version, _ in HISTORY], ids=str)
+@pytest.mark.parametrize("version", [*dict(HISTORY), MAX_VERSION], ids=str)
 @pytest.mark.parametrize(
     "serializer", [ServiceSerializer, HypervisorSerializer, HypervisorDetailSerializer]
 )

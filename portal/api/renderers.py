@@ -9,7 +9,7 @@ from django.contrib import admin
 from rest_framework import renderers
 
 from portal.api.versioning import PICKER
-from portal.microversions import HISTORY
+from portal.microversions import HISTORY, MAX_VERSION
 
 
 class JSONRenderer(renderers.BaseRenderer):
@@ -48,7 +48,7 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         context = super().get_context(data, accepted_media_type, renderer_context)
         request = renderer_context["request"]
         context["microversion"] = str(request.version or "")
-        versions = [str(version) for version, _ in HISTORY]
+        versions = list(dict.fromkeys(map(str, (*dict(HISTORY), MAX_VERSION))))
         if context["microversion"] and context["microversion"] not in versions:
             versions.append(context["microversion"])
         context["microversions"] = versions
