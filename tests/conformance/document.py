@@ -12,7 +12,7 @@ def deliberate_differences() -> str:
     """The list of deliberate differences, in Markdown."""
     headers = ", ".join(f"`{name}`" for name in ADDED_HEADERS)
     lines = [
-        f"- **Headers for browsers.** The same server has pages, so every answer carries {headers}."
+        f"- **Headers for browsers.** The same server has pages, so every response carries {headers}."
     ]
     lines += [
         f"- **{difference.name[0].upper()}{difference.name[1:]}.** {difference.reason}"
