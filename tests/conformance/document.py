@@ -11,9 +11,7 @@ PATH = Path(__file__).resolve().parent.parent.parent / "docs" / "conformance.md"
 def deliberate_differences() -> str:
     """The list of deliberate differences, in Markdown."""
     headers = ", ".join(f"`{name}`" for name in ADDED_HEADERS)
-    lines = [
-        f"- **Headers for browsers.** The same server has pages, so every response carries {headers}."
-    ]
+    lines = [f"- **Headers for browsers.** Every response has the headers {headers}."]
     lines += [
         f"- **{difference.name[0].upper()}{difference.name[1:]}.** {difference.reason}"
         for difference in DIFFERENCES
