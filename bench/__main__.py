@@ -32,10 +32,10 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def same(one: bytes, other: bytes, key: str) -> int:
+def same(first: bytes, other: bytes, key: str) -> int:
     """How many rows both have; ends the program when the two answers are not the same."""
     rows, others = (
-        sorted(json.loads(body)[key], key=lambda row: row["id"]) for body in (one, other)
+        sorted(json.loads(body)[key], key=lambda row: row["id"]) for body in (first, other)
     )
     if rows != others:
         raise SystemExit(f"the floor and the portal differ in {key}")

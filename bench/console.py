@@ -114,8 +114,8 @@ def compare(one_url: str, rounds: int) -> None:
         console_ms, facets_ms, plain_ms = (
             1000 * statistics.median(column) for column in zip(*times, strict=True)
         )
-        facets_ratio = statistics.median(one[0] / one[1] for one in times)
-        plain_ratio = statistics.median(one[0] / one[2] for one in times)
+        facets_ratio = statistics.median(ours / facets for ours, facets, _ in times)
+        plain_ratio = statistics.median(ours / plain for ours, _, plain in times)
         print(
             f"{title:24}{console_ms:>9.1f}{facets_ms:>9.1f}{facets_ratio:>7.2f}"
             f"{plain_ms:>9.1f}{plain_ratio:>7.2f}"

@@ -33,7 +33,7 @@ def fault(answer: Answer) -> tuple[int, str]:
 def names(answer: Answer) -> list[str]:
     """The names in a list of hypervisors."""
     assert answer.status == 200, answer.text
-    return [one["hypervisor_hostname"] for one in answer["hypervisors"]]
+    return [hypervisor["hypervisor_hostname"] for hypervisor in answer["hypervisors"]]
 
 
 class ApiClient:

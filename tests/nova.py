@@ -21,10 +21,10 @@ def schema_of(alias: str) -> dict[str, list[str]]:
         return {
             table: sorted(
                 [
-                    *(str(one) for one in introspection.get_table_description(cursor, table)),
+                    *(str(column) for column in introspection.get_table_description(cursor, table)),
                     *(
-                        f"{name} {one['columns']}"
-                        for name, one in introspection.get_constraints(cursor, table).items()
+                        f"{name} {constraint['columns']}"
+                        for name, constraint in introspection.get_constraints(cursor, table).items()
                     ),
                 ]
             )

@@ -119,7 +119,7 @@ def test_urls_as_they_stand_in_nova_conf(cloud: Cloud, tmp_path: Path) -> None:
     environment["NOVA_API_DATABASE_URL"] = as_in_nova_conf(cloud.api_url)
     done = manage("cells", "--json", **environment)
     assert done.returncode == 0, done.stderr
-    assert [one["rows"]["services"] for one in json.loads(done.stdout)] == [0, 1, 0, 0]
+    assert [cell["rows"]["services"] for cell in json.loads(done.stdout)] == [0, 1, 0, 0]
 
 
 @pytest.mark.server
@@ -212,7 +212,7 @@ def test_cells_that_cannot_be_read_do_not_stop_the_others(
 
         answer = api.get("/os-services", version="2.53")
         assert answer.status == 200
-        assert [one["host"] for one in answer["services"]] == ["well"]
+        assert [service["host"] for service in answer["services"]] == ["well"]
         for name in ("cell0", "cell2", "cell3"):
             assert f"cell {name} did not answer" in answer.headers["Warning"]
         assert "cell1" not in answer.headers["Warning"]

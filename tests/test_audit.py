@@ -122,28 +122,28 @@ def test_it_survives_the_service_and_the_user(
 
 
 def entry(**columns: Any) -> Entry:
-    one = journal.draft(ACTOR, "disable", host="cmp")
+    drafted = journal.draft(ACTOR, "disable", host="cmp")
     for name, value in columns.items():
-        setattr(one, name, value)
-    journal.refuse(one, "no")
-    return one
+        setattr(drafted, name, value)
+    journal.refuse(drafted, "no")
+    return drafted
 
 
 @pytest.mark.usefixtures("db")
 def test_nothing_of_it_can_be_changed() -> None:
-    one = entry()
-    one.message = "yes"
+    recorded = entry()
+    recorded.message = "yes"
     read = Entry.objects.get()
     read.message = "yes"
     for change in (
-        one.save,
+        recorded.save,
         read.save,
-        one.delete,
+        recorded.delete,
         lambda: Entry.objects.update(message="yes"),
-        lambda: Entry.objects.filter(id=one.id).delete(),
+        lambda: Entry.objects.filter(id=recorded.id).delete(),
         lambda: Entry.objects.all().delete(),
         lambda: Entry.objects.bulk_update([read], ["message"]),
-        lambda: Entry.objects.update_or_create({"message": "yes"}, id=one.id),
+        lambda: Entry.objects.update_or_create({"message": "yes"}, id=recorded.id),
     ):
         with pytest.raises(AppendOnly):
             change()

@@ -42,7 +42,7 @@ def together(*functions: Callable[[], None]) -> None:
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=guarded, args=(one,)) for one in functions]
+    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -61,8 +61,8 @@ def test_the_same_seed_gives_the_same_fleet() -> None:
 
 
 def test_a_cell_does_not_depend_on_how_many_there_are() -> None:
-    one, other = Fleet(cells=3, now=NOW).cell(1), Fleet(cells=9, now=NOW).cell(1)
-    assert [values(row) for row in one.nodes] == [values(row) for row in other.nodes]
+    small, other = Fleet(cells=3, now=NOW).cell(1), Fleet(cells=9, now=NOW).cell(1)
+    assert [values(row) for row in small.nodes] == [values(row) for row in other.nodes]
 
 
 def test_uuids_are_unique_and_ids_repeat() -> None:
@@ -192,9 +192,9 @@ def test_databases_are_made_and_hold_the_rows(template: str, api: ApiClient) -> 
             ]
     hosts = {host: fleet.uuid_of(number) for rows in fleet for host, number in rows.mappings}
     assert dict(HostMapping.objects.values_list("host", "cell__uuid")) == hosts
-    aggregates = [one for rows in fleet for one in rows.aggregates]
+    aggregates = [aggregate for rows in fleet for aggregate in rows.aggregates]
     assert Aggregate.objects.count() == len(aggregates)
-    assert AggregateHost.objects.count() == sum(len(one.hosts) for one in aggregates)
+    assert AggregateHost.objects.count() == sum(len(aggregate.hosts) for aggregate in aggregates)
     assert len(api.get("/os-services", version="2.53")["services"]) > 20
 
 

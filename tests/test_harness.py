@@ -46,7 +46,7 @@ def test_a_row_made_by_the_portal_does_not_collide(cloud: Cloud) -> None:
 def test_a_fleet_is_the_same_in_every_engine(cloud: Cloud, fleet: Fleet, api: ApiClient) -> None:
     services = api.get("/os-services", "2.53")["services"]
     known = {service.uuid for rows in fleet for service in rows.services}
-    assert {one["id"] for one in services} <= known
+    assert {service["id"] for service in services} <= known
     assert None in known
     for cell in cloud.cells:
         assert Service.objects.using(cell.alias).filter(id=1).exists()
@@ -79,7 +79,7 @@ def test_the_served_portal_has_the_same_databases(
 ) -> None:
     cloud.host("cell1", "compute-1")
     answer = portal_server.get("/os-services", admin_token)
-    assert [one["host"] for one in answer["services"]] == ["compute-1"]
+    assert [service["host"] for service in answer["services"]] == ["compute-1"]
 
 
 def test_the_portal_alone_runs_on_sqlite(admin_client: Client) -> None:

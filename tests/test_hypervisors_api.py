@@ -110,8 +110,8 @@ def test_several_nodes_of_one_host(cloud: Cloud, api: ApiClient) -> None:
     service, _ = cloud.host("cell1", "ironic-1", node={"hypervisor_hostname": "bare-1"})
     cloud.add_node("cell1", "ironic-1", hypervisor_hostname="bare-2")
     shown = api.get("/os-hypervisors/detail", "2.53")["hypervisors"]
-    assert [one["hypervisor_hostname"] for one in shown] == ["bare-1", "bare-2"]
-    assert {one["service"]["id"] for one in shown} == {service.uuid}
+    assert [hypervisor["hypervisor_hostname"] for hypervisor in shown] == ["bare-1", "bare-2"]
+    assert {hypervisor["service"]["id"] for hypervisor in shown} == {service.uuid}
 
 
 def test_a_warning_tells_of_a_service_without_a_uuid(cloud: Cloud, api: ApiClient) -> None:
@@ -301,7 +301,9 @@ def test_servers_of_the_host(cloud: Cloud, api: ApiClient) -> None:
 
     def of_each(answer: Answer) -> dict[str, Any]:
         shown = answer.body.get("hypervisors") or [answer["hypervisor"]]
-        return {one["hypervisor_hostname"]: one.get("servers") for one in shown}
+        return {
+            hypervisor["hypervisor_hostname"]: hypervisor.get("servers") for hypervisor in shown
+        }
 
     assert of_each(api.get("/os-hypervisors/bus/servers", "2.1")) == {"busy": servers}
     for version, none in (("2.53", None), ("2.74", None), ("2.75", []), ("2.104", [])):

@@ -386,7 +386,7 @@ def test_one_by_uuid_costs_no_query_elsewhere_once_it_was_seen(
     cloud: Cloud, api: ApiClient, count_queries: Counting
 ) -> None:
     fill(cloud, 2)
-    uuids = [one["id"] for one in api.get("/os-hypervisors", "2.53")["hypervisors"]]
+    uuids = [hypervisor["id"] for hypervisor in api.get("/os-hypervisors", "2.53")["hypervisors"]]
     for tail, of_cell in (("", 1), ("/uptime", 1), ("?with_servers=true", 2)):
         with count_queries() as queries:
             assert api.get(f"/os-hypervisors/{uuids[-1]}{tail}", "2.53").status == 200

@@ -20,7 +20,7 @@ Counting = Callable[[], AbstractContextManager[Queries]]
 
 def hosts(answer: Answer) -> list[str]:
     assert answer.status == 200, answer.text
-    return [one["host"] for one in answer["services"]]
+    return [service["host"] for service in answer["services"]]
 
 
 def the_one(answer: Answer) -> dict[str, Any]:
@@ -138,7 +138,8 @@ def test_zones_come_from_aggregates(cloud: Cloud, api: ApiClient, settings: Sett
     cloud.add_aggregate("north", ["north-1"], zone="north")
     cloud.add_aggregate("ssd", ["north-1", "ssd-1"])
     zones = [
-        (one["host"], one["binary"], one["zone"]) for one in api.get("/os-services")["services"]
+        (service["host"], service["binary"], service["zone"])
+        for service in api.get("/os-services")["services"]
     ]
     assert zones == [
         ("north-1", "nova-compute", "north"),

@@ -51,13 +51,13 @@ def test_delete_takes_everything_of_the_host(cloud: Cloud, api: ApiClient, versi
     assert gone.deleted_at is not None
     assert gone.updated_at is None
     after = nodes(cloud, "cell2")
-    assert [(one.hypervisor_hostname, one.deleted, one.mapped) for one in after] == [
+    assert [(node.hypervisor_hostname, node.deleted, node.mapped) for node in after] == [
         ("ironic-1", 1, 0),
         ("ironic-2", 2, 0),
         ("very-old", 3, 0),
         ("other", 0, 1),
     ]
-    assert all((one.deleted_at is None) == (one.deleted == 0) for one in after)
+    assert all((node.deleted_at is None) == (node.deleted == 0) for node in after)
     assert list(AggregateHost.objects.values_list("host", flat=True)) == ["stays"]
     assert list(HostMapping.objects.values_list("host", flat=True)) == ["stays"]
     entry = Entry.objects.get()
@@ -94,7 +94,7 @@ def test_services_of_cell0_can_be_deleted(cloud: Cloud, api: ApiClient) -> None:
 def unchanged(cloud: Cloud, service: Service) -> bool:
     return (
         service_of(cloud, "cell2", service).deleted == 0
-        and [one.deleted for one in nodes(cloud, "cell2")] == [0]
+        and [node.deleted for node in nodes(cloud, "cell2")] == [0]
         and HostMapping.objects.filter(host="cmp").exists()
         and AggregateHost.objects.filter(host="cmp").exists()
     )
@@ -161,7 +161,10 @@ def test_migrations_are_in_the_way(
 @pytest.mark.parametrize(
     "migration",
     [
-        *({"status": one} for one in ("confirmed", "reverted", "error", "failed", "completed")),
+        *(
+            {"status": status}
+            for status in ("confirmed", "reverted", "error", "failed", "completed")
+        ),
         {"status": "cancelled"},
         {"status": "done", "migration_type": "evacuation"},
         {"status": None},

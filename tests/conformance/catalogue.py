@@ -56,7 +56,7 @@ def catalogue(rows: Rows) -> list[Request]:
         hypervisors(picks),
         in_states(picks),
     )
-    return list({one.key: one for part in parts for one in part}.values())
+    return list({request.key: request for part in parts for request in part}.values())
 
 
 def documents() -> Iterator[Request]:

@@ -143,7 +143,10 @@ def patterns(picks: Picks) -> Iterator[Request]:
     pattern = f"hypervisor_hostname_pattern={name[:6]}"
     for query in (
         "hypervisor_hostname_pattern=",
-        *(f"{pattern}&{one}" for one in ("limit=1", "limit=", "limit=0", "marker=1", "marker=")),
+        *(
+            f"{pattern}&{paging}"
+            for paging in ("limit=1", "limit=", "limit=0", "marker=1", "marker=")
+        ),
         f"{pattern}&marker={NOBODY}",
         "hypervisor_hostname_pattern=nope&limit=1",
         f"{pattern}&hypervisor_hostname_pattern=b",

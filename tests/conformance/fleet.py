@@ -71,7 +71,7 @@ def build() -> Rows:
     for number, cell in enumerate(demo):
         rows[cell.name] = {
             # By id: where Nova names no order, PostgreSQL's is the order of writing.
-            model._meta.db_table: [_row(one) for one in sorted(table, key=lambda row: row.id)]
+            model._meta.db_table: [_row(row) for row in sorted(table, key=lambda row: row.id)]
             for model, table in zip(CELL_MODELS, cell.tables, strict=True)
         }
         for host, at in cell.mappings:
@@ -174,7 +174,9 @@ class World:
     def restore(self, effect: list[list[Any]]) -> None:
         """Undo an effect: rewrite the tables that it names."""
         changed = {tuple(where.partition("#")[0].split(".")) for where, *_ in effect}
-        tables = [one for one in self.tables() if (one[0], one[2]._meta.db_table) in changed]
+        tables = [
+            table for table in self.tables() if (table[0], table[2]._meta.db_table) in changed
+        ]
         for _, alias, model in reversed(tables):
             self._clear(alias, model)
         for place, alias, model in tables:

@@ -112,9 +112,9 @@ def normal(value: Any) -> Any:
     if isinstance(value, str):
         return ORIGIN.sub("http://host", REQUEST_ID.sub("req-*", value))
     if isinstance(value, list):
-        return [normal(one) for one in value]
+        return [normal(item) for item in value]
     if isinstance(value, dict):
-        return {key: normal(one) for key, one in value.items()}
+        return {key: normal(item) for key, item in value.items()}
     return value
 
 

@@ -40,7 +40,7 @@ def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
     yield "versions/v2.1.json", Request("", "GET", "/v2.1/")
     for version in ("2.1", "2.11", "2.53"):
         yield listed(version, "list", "os-services")
-    gone = next(one for one in picks.computes() if one["cell"] == "cell2")
+    gone = next(service for service in picks.computes() if service["cell"] == "cell2")
     path = f"/v2.1/os-services?host={gone['host']}"
     yield "os-services/v2.69/list-unknown.json", Request("", "GET", path, "2.69", state=CELL_DOWN)
     yield put("2.1", "disable", "disable", named)
@@ -73,7 +73,7 @@ def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
 
 def by_request(recorded: Iterable[Recorded]) -> dict[tuple[str, str], Answer]:
     """Answers by the key of the request."""
-    return {one.request.key: one.answer for one in recorded}
+    return {entry.request.key: entry.answer for entry in recorded}
 
 
 def sample(answer: Answer) -> str:

@@ -40,12 +40,15 @@ def in_states(picks: Picks) -> Iterator[Request]:
 
 
 def requests_with_cell_down(picks: Picks) -> Iterator[Request]:
-    here, gone = picks.plain(), next(one for one in picks.computes() if one["cell"] == "cell2")
+    here, gone = (
+        picks.plain(),
+        next(service for service in picks.computes() if service["cell"] == "cell2"),
+    )
     assert here["cell"] == "cell1"
     for query in (
         "",
         *(f"?host={host}" for host in (here["host"], gone["host"], "nope")),
-        *(f"?binary={one}" for one in ("nova-compute", "nova-conductor", "nope")),
+        *(f"?binary={binary}" for binary in ("nova-compute", "nova-conductor", "nope")),
         f"?host={gone['host']}&binary=nova-compute",
         f"?host={gone['host']}&binary=nova-conductor",
     ):

@@ -131,8 +131,8 @@ class _Maker:
 
     def delete(self) -> Request:
         service = self.random.choice(self.deletable)
-        one = service["uuid"] if self.chance(0.5) else self.identifier(self.services)
-        path = f"os-services/{self.segment(one)}"
+        service_id = service["uuid"] if self.chance(0.5) else self.identifier(self.services)
+        path = f"os-services/{self.segment(service_id)}"
         return self.make("DELETE os-services/{id}", "DELETE", path, self.some({}, 0))
 
     def anything(self) -> Request:

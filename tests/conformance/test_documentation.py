@@ -16,7 +16,9 @@ def test_every_difference_is_met_by_the_catalogue() -> None:
 
 
 def test_samples_are_novas_answers() -> None:
-    recorded = samples.by_request(one for path in recording.files() for one in recording.read(path))
+    recorded = samples.by_request(
+        entry for path in recording.files() for entry in recording.read(path)
+    )
     wanted = {
         name: samples.sample(recorded[request.key])
         for name, request in samples.samples(fleet.load())
