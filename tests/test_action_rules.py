@@ -219,7 +219,7 @@ def carry_out(cloud: Cloud, api: ApiClient, case: Case) -> str:
     return str(fault["message"])
 
 
-def test_the_console_offers_exactly_what_the_api_would_do(cloud: Cloud, api: ApiClient) -> None:
+def test_the_console_offers_exactly_what_the_api_allows(cloud: Cloud, api: ApiClient) -> None:
     user = User.objects.create_superuser("ann")
     console = Client()
     console.force_login(user)

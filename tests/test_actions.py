@@ -93,7 +93,7 @@ def failing(cloud: Cloud, cell: str, statement: str) -> Iterator[None]:
         ("api", "DELETE"),
     ],
 )
-def test_a_delete_that_fails_on_the_way_leaves_all_as_it_was(
+def test_a_failed_delete_changes_nothing(
     cloud: Cloud, service: Service, where: str, statement: str
 ) -> None:
     with failing(cloud, where, statement), pytest.raises(actions.Unavailable, match="disk is full"):
@@ -159,7 +159,7 @@ def test_an_interrupted_update(
     assert entry.after == (after if outcome == "done" else None)
 
 
-def test_running_actions_are_not_taken_for_interrupted_ones(cloud: Cloud, service: Service) -> None:
+def test_running_actions_are_not_settled_as_interrupted(cloud: Cloud, service: Service) -> None:
     interrupted(cloud, service, "disable", {})
     assert journal.settle_interrupted() == 0
     assert Intent.objects.count() == 1
@@ -173,7 +173,7 @@ def test_an_interrupted_action_in_a_dead_cell_waits(
     assert Intent.objects.count() == 1
 
 
-def test_a_delete_that_loses_the_race_is_missing(cloud: Cloud, service: Service) -> None:
+def test_a_delete_that_loses_the_race_is_a_404(cloud: Cloud, service: Service) -> None:
     """Both found the service; only one of them may say that it deleted it."""
     ref = ServiceRef(uuid=service.uuid or "")
     barrier = threading.Barrier(2)

@@ -69,7 +69,7 @@ def attached(cloud: Cloud, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_attaching_leaves_novas_schema_and_rows_as_they_are(
+def test_attaching_changes_neither_schema_nor_rows_of_nova(
     cloud: Cloud, nova: list[str], api: ApiClient, tmp_path: Path
 ) -> None:
     schemas = {alias: schema_of(alias) for alias in nova}
@@ -89,7 +89,7 @@ def test_attaching_leaves_novas_schema_and_rows_as_they_are(
     assert rows_of(cloud) == rows
 
 
-def test_flush_does_not_empty_what_is_novas(cloud: Cloud, nova: list[str]) -> None:
+def test_flush_does_not_empty_novas_databases(cloud: Cloud, nova: list[str]) -> None:
     rows = rows_of(cloud)
     for alias in nova:
         call_command("flush", database=alias, interactive=False, verbosity=0)
@@ -102,7 +102,7 @@ def test_flush_does_not_empty_what_is_novas(cloud: Cloud, nova: list[str]) -> No
 DRIVERS = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg2", "sqlite": "sqlite"}
 
 
-def test_urls_as_they_stand_in_nova_conf(cloud: Cloud, tmp_path: Path) -> None:
+def test_urls_in_the_form_of_nova_conf(cloud: Cloud, tmp_path: Path) -> None:
     cloud.host("cell1", "one")
 
     def as_in_nova_conf(url: str) -> str:
@@ -152,7 +152,7 @@ def soon(found: Any, seconds: float = 20) -> Any:
     return found()
 
 
-def test_cells_that_come_change_and_go(
+def test_cells_are_added_changed_and_removed_at_run_time(
     cloud: Cloud, portal_server: PortalServer, admin_token: str, tmp_path: Path
 ) -> None:
     def hosts() -> set[str]:
@@ -192,7 +192,7 @@ def test_cells_that_come_change_and_go(
 # --- cells that cannot be read ---------------------------------------------------------------
 
 
-def test_cells_that_cannot_be_read_do_not_stop_the_others(
+def test_unreadable_cells_do_not_affect_the_others(
     cloud: Cloud, api: ApiClient, tmp_path: Path
 ) -> None:
     cloud.host("cell1", "well")
@@ -231,7 +231,7 @@ def test_cells_that_cannot_be_read_do_not_stop_the_others(
         assert "hidden" not in answer.text + answer.headers["Warning"] + repr(checks)
 
 
-def test_a_portal_of_its_own_for_every_user(cloud: Cloud, nova: list[str]) -> None:
+def test_users_are_in_the_portals_own_database(cloud: Cloud, nova: list[str]) -> None:
     """Users of the portal are in its own database, never in Nova's."""
     User.objects.create_user("somebody")
     assert not any("auth_user" in schema_of(alias) for alias in nova)

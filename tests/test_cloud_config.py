@@ -85,7 +85,7 @@ def test_every_setting_that_nova_conf_has(write: Write) -> None:
     assert config.has_placement
 
 
-def test_an_empty_file_says_nothing(write: Write) -> None:
+def test_an_empty_file_sets_nothing(write: Write) -> None:
     config = load([write("")])
     assert all(config.setting(name) is None for name in OPTION_OF)
     assert not config.has_keystone
@@ -153,7 +153,7 @@ def test_a_malformed_file_is_one_line_without_secrets(write: Write, text: str, l
     assert "hush" not in str(error.value)
 
 
-def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_binary(tmp_path: Path) -> None:
     missing = tmp_path / "missing.conf"
     with pytest.raises(ConfigError, match=r"missing.conf: No such file or directory$"):
         load([str(missing)])
@@ -163,7 +163,7 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
         load([str(binary)])
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+def test_a_file_without_read_permission(tmp_path: Path) -> None:
     """As another user, for root may read everything."""
     file = tmp_path / "nova.conf"
     file.touch(mode=0)
@@ -224,7 +224,7 @@ def test_values_have_the_type_that_is_asked_for(write: Write) -> None:
     assert topics == ["one", "two"]
 
 
-def test_what_cannot_be_read_names_its_source(write: Write) -> None:
+def test_an_invalid_value_names_its_source(write: Write) -> None:
     with pytest.raises(SettingError, match=r"^SERVICE_DOWN_TIME: 'soon' cannot be read: could not"):
         sources(write(""), SERVICE_DOWN_TIME="soon").get("SERVICE_DOWN_TIME", float, 60.0)
     file = write("[DEFAULT]\ndefault_availability_zone = 5\n")

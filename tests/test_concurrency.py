@@ -111,7 +111,7 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
     assert state_of(row) == state
 
 
-def test_two_operators_leave_one_of_their_outcomes(cloud: Cloud) -> None:
+def test_two_operators_result_in_one_of_their_outcomes(cloud: Cloud) -> None:
     service = cloud.host("cell2", "cmp")[0]
     rows = Service.objects.using(cloud.cell("cell2").alias).filter(id=service.id)
     ref = ServiceRef(uuid=service.uuid or "")
@@ -164,7 +164,7 @@ def test_a_delete_against_updates(cloud: Cloud) -> None:
         assert row.disabled is (len(missing) < 2)
 
 
-def test_an_action_waits_for_who_holds_the_row(cloud: Cloud) -> None:
+def test_an_action_waits_for_the_row_lock(cloud: Cloud) -> None:
     """A heartbeat in the middle of its transaction is neither lost nor overwritten."""
     service = cloud.host("cell2", "cmp", service={"report_count": 5})[0]
     alias = cloud.cell("cell2").alias

@@ -25,7 +25,7 @@ def test_each_engine_is_the_real_one(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("time", ["first", "second"])
-def test_every_test_begins_with_nothing(cloud: Cloud, api: ApiClient, time: str) -> None:
+def test_every_test_starts_with_empty_databases(cloud: Cloud, api: ApiClient, time: str) -> None:
     assert api.get("/os-services")["services"] == []
     assert User.objects.count() == 1
     assert CellMapping.objects.count() == 4
@@ -66,11 +66,11 @@ def test_queries_are_counted_on_every_thread(
     assert len(queries) == 0
 
 
-def test_a_hung_cell_hangs(cloud: Cloud, api: ApiClient, hung_cell: Cell) -> None:
+def test_a_hung_cell_does_not_respond(cloud: Cloud, api: ApiClient, hung_cell: Cell) -> None:
     assert "no answer within" in api.get("/os-services").headers["Warning"]
 
 
-def test_a_dead_cell_is_dead(cloud: Cloud, api: ApiClient, dead_cell: Cell) -> None:
+def test_a_dead_cell_refuses_connections(cloud: Cloud, api: ApiClient, dead_cell: Cell) -> None:
     assert "refused" in api.get("/os-services").headers["Warning"]
 
 

@@ -291,7 +291,7 @@ def pages(query: dict[str, str]) -> list[tuple[str, int]]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_merged_list_is_that_of_one_database(
+def test_merged_list_equals_that_of_a_single_database(
     rows: dict[str, Any],
     views: list[tuple[dict[str, str], list[tuple[str, bool]]]],
     keys_first: bool,
@@ -316,7 +316,7 @@ def test_merged_list_is_that_of_one_database(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_filters_count_what_they_would_leave(
+def test_filter_counts_match_the_filtered_lists(
     rows: dict[str, Any], query: dict[str, str], one_database: OneDatabase
 ) -> None:
     one_database.fill(rows)

@@ -19,7 +19,7 @@ VERSIONS = [version for version, _ in HISTORY]
 minors = st.integers(0, 200)
 
 
-def test_history_is_in_order_without_repeats() -> None:
+def test_history_is_sorted_and_unique() -> None:
     assert sorted(set(VERSIONS)) == VERSIONS
     assert VERSIONS[0] == MIN_VERSION == (2, 1)
     assert VERSIONS[-1] == MAX_VERSION == (2, 104)
@@ -55,12 +55,12 @@ def test_before_a_version_ends_with_the_one_before_it(end: int, minor: int) -> N
 
 
 @given(st.lists(minors, min_size=2, unique=True).filter(lambda them: them != sorted(them)))
-def test_steps_out_of_order_cannot_be_written(unsorted: list[int]) -> None:
+def test_steps_out_of_order_are_refused(unsorted: list[int]) -> None:
     with pytest.raises(ValueError, match="ascending"):
         Versioned({f"2.{step}": "" for step in unsorted})
 
 
-def test_no_steps_at_all_cannot_be_written() -> None:
+def test_empty_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="ascending"):
         Versioned({})
 
@@ -107,7 +107,7 @@ def subclasses(parent: type[Any]) -> set[type[Any]]:
     return {parent}.union(*(subclasses(child) for child in children))
 
 
-def test_the_search_finds_what_is_declared() -> None:
+def test_all_declarations_are_found() -> None:
     found = {id(versioned) for versioned in all_versioned().values()}
     serializers = subclasses(VersionedSerializer)
     views = subclasses(NovaViewSet)

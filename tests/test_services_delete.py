@@ -31,7 +31,7 @@ def nodes(cloud: Cloud, cell: str) -> list[ComputeNode]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_delete_takes_everything_of_the_host(cloud: Cloud, api: ApiClient, version: str) -> None:
+def test_delete_removes_everything_of_the_host(cloud: Cloud, api: ApiClient, version: str) -> None:
     cloud.host("cell1", "stays")
     cloud.map_host("cmp", "cell2")
     cloud.add_service("cell2", "other")
@@ -73,7 +73,7 @@ def test_delete_takes_everything_of_the_host(cloud: Cloud, api: ApiClient, versi
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.53"])
-def test_other_services_leave_the_host_alone(cloud: Cloud, api: ApiClient, version: str) -> None:
+def test_deleting_other_services_keeps_the_host(cloud: Cloud, api: ApiClient, version: str) -> None:
     cloud.host("cell1", "ctl")
     cloud.add_instance("cell1", "ctl")
     cloud.add_aggregate("a", ["ctl"])
@@ -109,7 +109,7 @@ def service(cloud: Cloud) -> Service:
 @pytest.mark.parametrize(
     "instance", [{}, {"vm_state": "deleted"}, {"vm_state": "error"}, {"node": "elsewhere"}]
 )
-def test_instances_are_in_the_way(
+def test_instances_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service, instance: dict[str, str]
 ) -> None:
     cloud.add_instance("cell2", "cmp", **instance)
@@ -125,7 +125,7 @@ def test_instances_are_in_the_way(
     assert Entry.objects.get().outcome == "refused"
 
 
-def test_deleted_instances_and_those_elsewhere_are_not(
+def test_deleted_instances_and_those_elsewhere_do_not_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service
 ) -> None:
     cloud.add_instance("cell2", "cmp", id=5, deleted=5)
@@ -143,7 +143,7 @@ def test_deleted_instances_and_those_elsewhere_are_not(
         {"source": "cmp-2", "dest_compute": "cmp", "dest_node": "cmp"},
     ],
 )
-def test_migrations_are_in_the_way(
+def test_migrations_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service, migration: dict[str, str]
 ) -> None:
     cloud.add_migration("cell2", migration.pop("source", "cmp"), **migration)
@@ -172,7 +172,7 @@ def test_migrations_are_in_the_way(
         {"id": 4, "deleted": 4},
     ],
 )
-def test_migrations_that_are_not(
+def test_finished_and_foreign_migrations_do_not_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service, migration: dict[str, Any]
 ) -> None:
     cloud.add_migration("cell2", "cmp", **migration)

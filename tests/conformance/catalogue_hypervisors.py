@@ -173,7 +173,7 @@ def one(picks: Picks) -> Iterator[Request]:
     for node in unique:
         yield from get(show, f"{PATH}/{node['id']}", ("2.1", "2.28"))
         yield from get(uptime, f"{PATH}/{node['id']}/uptime", ("2.1",))
-    for key in _odd_ids(picks):
+    for key in _invalid_ids(picks):
         yield from get(show, f"{PATH}/{key}", ("2.1", "2.52", "2.53", "2.88"))
         yield from get(uptime, f"{PATH}/{key}/uptime", ("2.1", "2.52", "2.53", "2.88"))
     for key in (picks.visible_nodes()[0]["uuid"], picks.null_node()["uuid"], NOBODY):
@@ -188,7 +188,7 @@ def one(picks: Picks) -> Iterator[Request]:
         yield from get(show, f"{PATH}/{path}", ("2.1", "2.52", "2.53", "2.88"))
 
 
-def _odd_ids(picks: Picks) -> list[str]:
+def _invalid_ids(picks: Picks) -> list[str]:
     node: Row = picks.visible_nodes()[0]
     uuid = node["uuid"]
     spellings = [

@@ -21,7 +21,7 @@ FILES = recording.files()
 
 @pytest.mark.server
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_answers_are_novas(cloud: Cloud, settings: Settings, path: Path) -> None:
+def test_responses_equal_novas(cloud: Cloud, settings: Settings, path: Path) -> None:
     settings.SERVICE_DOWN_TIME = SERVICE_DOWN_TIME
     world = fleet.World(fleet.load())
     world.fill()

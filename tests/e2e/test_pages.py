@@ -41,7 +41,7 @@ SIZES = [360, 1280, 2560]
 
 
 @pytest.fixture(scope="module")
-def entry_on_record(browser: Browser, portal: Portal) -> None:
+def recorded_entry(browser: Browser, portal: Portal) -> None:
     """There is an entry in the audit, which the pages then show."""
     context = browser.new_context()
     visitor = visit(context, portal.url)
@@ -63,7 +63,7 @@ def reader_of_pages(
     theme: str,
     browser: Browser,
     portal: Portal,
-    entry_on_record: None,
+    recorded_entry: None,
 ) -> Iterator[Visitor]:
     """The administrator with a screen of that width, in that theme."""
     width: int = request.param
