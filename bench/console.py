@@ -1,4 +1,4 @@
-"""The console's list over many cells against the stock admin's over one database, in one run.
+"""The console's list over many cells against the stock admin's over one database, in a single run.
 
 ``python -m bench.console [--cells 20] [--hosts-per-cell 1000] [--rounds 15]``
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.fleet import DOWN_TIME, ROOT, postgresql
 
-#: What is asked for: what it is called, the console's query string and the stock admin's.
+#: Title, the console's query string and the stock admin's.
 VIEWS = (
     ("first page", "", ""),
     ("by vCPUs, descending", "o=-vcpus", "o=-9"),
@@ -31,7 +31,7 @@ VIEWS = (
     ("in the middle", "p=100", "p=100"),
     ("last page", "p=200", "p=200"),
     ("search", "q=cmp01", "q=cmp01"),
-    ("disabled ones", "status=disabled", "service__disabled__exact=1"),
+    ("disabled", "status=disabled", "service__disabled__exact=1"),
 )
 
 
@@ -76,7 +76,7 @@ def make(*arguments: str) -> None:
 
 
 def compare(one_url: str, rounds: int) -> None:
-    """Copy all rows into one database, and measure the lists side by side."""
+    """Copy all rows into one database, and time the lists alternately."""
     import django
 
     django.setup()

@@ -1,4 +1,4 @@
-"""What all resources of the API have in common: authentication, versions and refusals."""
+"""What all resources of the API have in common: authentication, versions and errors."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def frame(api: ApiClient, cloud: Cloud) -> ApiClient:
 
 
 def message(answer: Any) -> str:
-    """The message of a fault, whose name must fit its status."""
+    """The message of a fault, whose name must match its status."""
     [(kind, fault)] = answer.body.items()
     assert fault["code"] == answer.status
     kinds = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 406: "computeFault"}
@@ -83,7 +83,7 @@ def test_an_invalid_token_is_refused_despite_a_valid_password(frame: ApiClient) 
 
 
 def basic(name: str, password: str, *, superuser: bool = False) -> dict[str, str]:
-    """Create a user; the header by which the user logs in."""
+    """Create a user; returns the header for HTTP Basic."""
     User.objects.create_user(name, password=password, is_superuser=superuser)
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
@@ -224,7 +224,7 @@ def test_a_version_out_of_range_is_a_406_that_repeats_it(frame: ApiClient, text:
     assert answer.headers["X-OpenStack-Nova-API-Version"] == text
 
 
-# --- the order of refusals ------------------------------------------------------------------------
+# --- the order of checks --------------------------------------------------------------------------
 
 
 def test_each_refusal_comes_before_the_next(frame: ApiClient) -> None:
@@ -313,7 +313,7 @@ def test_an_unexpected_error_is_a_500_that_reveals_nothing(
     assert "$3cret detail" in caplog.text
 
 
-# --- answers --------------------------------------------------------------------------------------
+# --- responses ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/os-services", "/os-hypervisors", "/os-hypervisors/detail"])
@@ -525,7 +525,7 @@ def test_values_are_escaped_in_pages(cloud: Cloud, admin_client: Client) -> None
 
 
 def test_reads_write_nothing(frame: ApiClient, cloud: Cloud) -> None:
-    """Not even a uuid is given to a service that has none."""
+    """Not even a uuid for a service that has none."""
     cloud.add_service("cell2", "old", uuid=None)
     rows = [Service.with_deleted.using(cell.alias).order_by("id").values() for cell in cloud.cells]
     before = [list(some) for some in rows]

@@ -1,4 +1,4 @@
-"""What it takes to add a read-only resource: its own classes, and one registration."""
+"""Adding a read-only resource takes its own classes and a registration."""
 
 import importlib
 from collections.abc import Iterator

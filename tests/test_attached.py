@@ -1,4 +1,4 @@
-"""The portal attached to databases that Nova's migrations manage."""
+"""The portal attached to databases managed by Nova's migrations."""
 
 import json
 import time
@@ -61,7 +61,7 @@ def nova(cloud: Cloud, fleet: Fleet, settings: Settings) -> Iterator[list[str]]:
 
 
 def attached(cloud: Cloud, tmp_path: Path) -> dict[str, str]:
-    """The settings of a portal in another process that is attached to the cloud."""
+    """The settings of a portal in another process, attached to the cloud."""
     return {
         "NOVA_API_DATABASE_URL": cloud.api_url,
         "DATABASE_URL": cloud.portal_url,
@@ -97,7 +97,7 @@ def test_flush_does_not_empty_novas_databases(cloud: Cloud, nova: list[str]) -> 
     assert CellMapping.objects.count() == 4
 
 
-# --- URLs ----------------------------------------------------------------------------------
+# --- URLs -----------------------------------------------------------------------------------------
 
 DRIVERS = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg2", "sqlite": "sqlite"}
 
@@ -139,11 +139,11 @@ def test_urls_of_cells_that_are_templates(cloud: Cloud, settings: Settings) -> N
         assert check.rows["services"] == 1
 
 
-# --- what changes while the portal runs ------------------------------------------------------
+# --- changes at run time --------------------------------------------------------------------------
 
 
 def soon(found: Any, seconds: float = 20) -> Any:
-    """Call ``found`` until it gives something true."""
+    """Call ``found`` until it returns something true."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if result := found():
@@ -189,7 +189,7 @@ def test_cells_are_added_changed_and_removed_at_run_time(
         assert portal_server.process.poll() is None
 
 
-# --- cells that cannot be read ---------------------------------------------------------------
+# --- unreadable cells -----------------------------------------------------------------------------
 
 
 def test_unreadable_cells_do_not_affect_the_others(
@@ -232,6 +232,6 @@ def test_unreadable_cells_do_not_affect_the_others(
 
 
 def test_users_are_in_the_portals_own_database(cloud: Cloud, nova: list[str]) -> None:
-    """Users of the portal are in its own database, never in Nova's."""
+    """The users of the portal are in its own database, never in Nova's."""
     User.objects.create_user("somebody")
     assert not any("auth_user" in schema_of(alias) for alias in nova)

@@ -1,4 +1,4 @@
-"""The audit: what it holds, that nothing in it can be changed, and how it is exported."""
+"""The audit log: its entries, their immutability, and their export."""
 
 import datetime
 import json
@@ -194,7 +194,7 @@ def test_export(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pending_intents_and_messages_survive_the_upgrade(cloud: Cloud) -> None:
-    """Intents and notifications of the portal before ``audit.0002``."""
+    """Intents and notifications from before ``audit.0002``."""
     notification = {"context": {}, "body": {"event_type": "service.update"}}
     latest = MigrationExecutor(connections["default"]).loader.graph.leaf_nodes("audit")
     state = MigrationExecutor(connections["default"]).migrate([("audit", "0001_initial")])

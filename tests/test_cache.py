@@ -1,4 +1,4 @@
-"""Values and hints that a process keeps in memory."""
+"""In-process caches."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from cells.cache import CachedValue, Hints
 
 
 def numbers() -> CachedValue[int]:
-    """Counts how often it was loaded."""
+    """A cached value that counts how often it was loaded."""
     loads = iter(range(1, 100))
     return CachedValue(lambda: next(loads), ttl=600)
 

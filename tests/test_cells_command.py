@@ -23,7 +23,7 @@ ENGINE = {"sqlite": "sqlite3"}
 
 
 def as_json(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The exit code of ``cells --json``, and what it says about each cell, by name."""
+    """The exit code of ``cells --json``, and its report on each cell, by name."""
     code = 0
     try:
         call_command("cells", "--json")
@@ -124,7 +124,7 @@ def test_a_refused_login(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> No
     cloud.point("cell2", f"{scheme}://{login}:not-the-password@{rest.rpartition('@')[2]}")
     code, cells = as_json(capsys)
     assert code == 1
-    # The suite's own PostgreSQL trusts every user it has.
+    # The suite's own PostgreSQL trusts every existing user.
     expected = {"mysql": "Access denied", "postgresql": 'role "nobody" does not exist'}[
         cloud.engine
     ]

@@ -1,4 +1,4 @@
-"""Settings from nova.conf: what is read, what overrides it, and what is said when it cannot be."""
+"""Settings from nova.conf: what is read, what overrides it, and the errors."""
 
 import subprocess
 import sys
@@ -76,7 +76,7 @@ def test_every_setting_that_nova_conf_has(write: Write) -> None:
         "DEFAULT_AVAILABILITY_ZONE": "az1",
         "INTERNAL_AVAILABILITY_ZONE": "hidden",
         "API_MAX_LIMIT": 500,
-        # Notifications go where RPC goes, unless they have a URL of their own.
+        # Notifications use the RPC transport, unless they have a URL of their own.
         "NOTIFICATION_TRANSPORT_URL": "rabbit://nova:s3cret@mq1:5672,nova:s3cret@mq2:5672/",
         "NOTIFICATION_TOPICS": ["one", "two"],
         "POLICY_FILE": "/etc/nova/own.yaml",
@@ -164,7 +164,7 @@ def test_a_file_that_is_missing_or_binary(tmp_path: Path) -> None:
 
 
 def test_a_file_without_read_permission(tmp_path: Path) -> None:
-    """As another user, for root may read everything."""
+    """As another user, because root may read everything."""
     file = tmp_path / "nova.conf"
     file.touch(mode=0)
     script = (
@@ -200,7 +200,7 @@ def test_libraries_get_the_same_files_for_options_of_their_own(write: Write) -> 
     assert conf.mine.value == 5
 
 
-# --- where a setting comes from ---------------------------------------------------------------
+# --- precedence -----------------------------------------------------------------------------------
 
 
 def test_the_environment_overrides_the_file_and_the_file_the_default(write: Write) -> None:

@@ -1,4 +1,4 @@
-"""Calls to a service that hangs or fails."""
+"""Calls to a service that does not respond or fails."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from cloud.deadlines import BoundedExecutor, ServiceUnavailable
 
 
 class Away(ServiceUnavailable):
-    """The service of these tests is away."""
+    """The service of these tests is unavailable."""
 
 
 def executor(**options: float) -> BoundedExecutor:

@@ -1,4 +1,4 @@
-"""Tokens and logins of Keystone, against one that answers as recorded."""
+"""Tokens and logins of Keystone, against a server with recorded answers."""
 
 import datetime
 import os
@@ -116,7 +116,7 @@ def test_a_service_token_must_be_of_a_service(keystone: Keystone) -> None:
 def test_a_service_may_pass_on_a_token_that_has_expired(
     server: cloud_servers.Keystone, keystone: Keystone
 ) -> None:
-    keystone.identify("token-of-nova")  # remembered while it is valid
+    keystone.identify("token-of-nova")  # cached while it is valid
     server.lifetime = datetime.timedelta(seconds=-1)
     assert keystone.identify("token-of-admin", service_token="token-of-nova") is not None
 
@@ -150,7 +150,7 @@ def test_a_broken_keystone_is_not_an_invalid_token(
 def test_a_keystone_that_breaks_later_is_not_an_invalid_token(
     server: cloud_servers.Keystone, keystone: Keystone
 ) -> None:
-    assert keystone.identify("token-of-nova") is not None  # everything is discovered
+    assert keystone.identify("token-of-nova") is not None  # discovery is complete
     server.broken = 500
     with pytest.raises(KeystoneUnavailable):
         keystone.identify("token-of-admin")
@@ -238,9 +238,9 @@ def test_a_section_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 
 
 def test_memcached_is_used_without_a_warning_or_a_patched_thread(conf: Path) -> None:
-    """In a process of its own: importing the pool of clients imports eventlet."""
+    """In a separate process: importing the pool of clients imports eventlet."""
     with conf.open("a") as file:
-        file.write("memcached_servers = 127.0.0.1:1\n")  # none answers, so nothing is remembered
+        file.write("memcached_servers = 127.0.0.1:1\n")  # none is reachable, so nothing is cached
     script = f"""
 from cloud.config import load
 from cloud.keystone import Keystone

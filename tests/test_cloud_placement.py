@@ -1,4 +1,4 @@
-"""What placement says, and what is asked of it, against one that answers as recorded."""
+"""Reading and changing placement, against a server with recorded answers."""
 
 import time
 import uuid
@@ -37,7 +37,7 @@ def server() -> Iterator[cloud_servers.Placement]:
 
 @pytest.fixture
 def conf(tmp_path: Path, server: cloud_servers.Placement) -> Path:
-    """As for a placement without Keystone."""
+    """The configuration for a placement without Keystone."""
     path = tmp_path / "nova.conf"
     path.write_text(
         f"[placement]\nauth_type = admin_token\nendpoint = {server.url}\ntoken = admin\n"
@@ -120,7 +120,7 @@ def test_allocations_of_many_while_placement_is_down(
     assert len(missing) == 50
 
 
-# --- deleting a compute service's providers ---------------------------------------------------
+# --- deleting a compute service's providers -------------------------------------------------------
 
 
 def test_a_tree_is_deleted_from_the_leaves_up(
@@ -210,7 +210,7 @@ def test_leaving_an_aggregate_while_someone_else_changes_it(
         placement.remove_from_aggregate("node", AGGREGATE)
 
 
-# --- when it is away --------------------------------------------------------------------------
+# --- outages --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [500, 503, 401])

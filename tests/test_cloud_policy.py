@@ -1,4 +1,4 @@
-"""Policy decides as Nova's does, which ``tests/conformance/nova_policy.py`` wrote down."""
+"""Policy decisions equal Nova's, as dumped by ``tests/conformance/nova_policy.py``."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Files:
-    """A nova.conf with its policy.yaml; every write is newer than the one before."""
+    """A nova.conf with its policy.yaml; every write has a newer modification time."""
 
     def __init__(self, directory: Path) -> None:
         self.conf = directory / "nova.conf"

@@ -52,7 +52,7 @@ def everything(fleet: Fleet) -> list[object]:
     ]
 
 
-# --- the rows -----------------------------------------------------------------------------
+# --- the rows -------------------------------------------------------------------------------------
 
 
 def test_the_same_seed_gives_the_same_fleet() -> None:
@@ -162,7 +162,7 @@ def test_fleets_of_few_cells_have_the_edge_cases(cells: int) -> None:
     assert names >= {"ironic_service", "nulls", "wrongcell"}
 
 
-# --- writing it ----------------------------------------------------------------------------
+# --- writing it -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_an_interrupted_embedded_fleet_is_created_again(
     assert files == ["cell0.sqlite3", "cell1.sqlite3"]
 
 
-# --- heartbeats ----------------------------------------------------------------------------
+# --- heartbeats -----------------------------------------------------------------------------------
 
 
 def state_of(cell: Cell) -> dict[str, bool]:
@@ -319,7 +319,7 @@ def test_no_heartbeats_for_a_real_nova(cloud: Cloud) -> None:
     assert values(Service.objects.using(cell.alias).get()) == before
 
 
-# --- the command ---------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

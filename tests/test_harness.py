@@ -1,4 +1,4 @@
-"""The suite's own fixtures do what they say; every other test leans on that."""
+"""The suite's own fixtures, on which every other test relies."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -24,7 +24,7 @@ def three(cloud: Cloud) -> dict[str, ComputeNode]:
     return {name: cloud.host(name, f"node-{name}")[1] for name in ("cell3", "cell1", "cell2")}
 
 
-# --- what is shown --------------------------------------------------------------------------------
+# --- fields ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.52", "2.53", "2.87", "2.88", "2.104"])
@@ -106,7 +106,7 @@ def test_columns_without_a_value(cloud: Cloud, api: ApiClient) -> None:
 
 
 def test_several_nodes_of_one_host(cloud: Cloud, api: ApiClient) -> None:
-    """As ironic has them: they share the host's service."""
+    """As with ironic: they share the host's service."""
     service, _ = cloud.host("cell1", "ironic-1", node={"hypervisor_hostname": "bare-1"})
     cloud.add_node("cell1", "ironic-1", hypervisor_hostname="bare-2")
     shown = api.get("/os-hypervisors/detail", "2.53")["hypervisors"]
@@ -126,11 +126,11 @@ def test_a_service_without_a_uuid_gives_a_warning(cloud: Cloud, api: ApiClient) 
     assert "Warning" not in api.get("/os-hypervisors/detail", "2.52").headers
 
 
-# --- which nodes are visible ----------------------------------------------------------------------
+# --- visibility -----------------------------------------------------------------------------------
 
 
 def add_special_nodes(cloud: Cloud) -> None:
-    """Nodes that need a second look, visible and not."""
+    """Nodes whose visibility is not obvious."""
     cloud.add_service("cell1", "unmapped")
     cloud.add_node("cell1", "unmapped")
     cloud.map_host("orphan", "cell1")
@@ -143,7 +143,7 @@ def add_special_nodes(cloud: Cloud) -> None:
     cloud.add_node("cell1", "not-compute")
     cloud.host("cell1", "node-gone", node={"deleted": 5})
     cloud.add_node("cell1", None, hypervisor_hostname="no-host-no-service")
-    # Mapped to another cell: the service that counts is the one there.
+    # Mapped to another cell: the service in that cell counts.
     cloud.map_host("moved", "cell2")
     cloud.add_service("cell1", "moved", disabled=False)
     cloud.add_service("cell2", "moved", disabled=True)
@@ -181,7 +181,7 @@ def test_a_hidden_node_is_not_found_by_id(cloud: Cloud, api: ApiClient) -> None:
         assert api.get(f"/os-hypervisors/{node.id}").status == 404
 
 
-# --- one ------------------------------------------------------------------------------------------
+# --- single hypervisors ---------------------------------------------------------------------------
 
 
 def test_show_by_integer_id(cloud: Cloud, api: ApiClient) -> None:
@@ -359,7 +359,7 @@ def test_statistics_of_an_empty_cloud_are_zeros(api: ApiClient) -> None:
     assert set(statistics.values()) == {0}
 
 
-# --- cells that do not answer ---------------------------------------------------------------------
+# --- unreachable cells ----------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Lists of hypervisors: their pages, searches by name, and what they cost."""
+"""Lists of hypervisors: pagination, search by name, and number of queries."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -31,7 +31,7 @@ def three(cloud: Cloud) -> dict[str, ComputeNode]:
 
 
 def follow(api: ApiClient, path: str, version: str = "2.53") -> list[list[str]]:
-    """The names on each page, from the first to the one without a link."""
+    """The names on each page, from the first to the last."""
     pages = []
     while path:
         answer = api.get(path, version)
@@ -121,7 +121,7 @@ def test_a_marker_means_the_visible_node_with_its_id(cloud: Cloud, api: ApiClien
 
 
 def test_a_marker_may_be_a_hidden_node(cloud: Cloud, api: ApiClient) -> None:
-    """It may have been visible when a client was given its id as a marker."""
+    """It may have been visible when a client received its id as a marker."""
     hidden = cloud.add_node("cell1", "hidden", id=30)
     cloud.host("cell1", "before", node={"id": 29})
     cloud.host("cell1", "after", node={"id": 31})
@@ -208,7 +208,7 @@ def test_pages_joined_are_all_visible_nodes(
 def test_an_id_identifies_the_only_visible_node_that_has_it(
     cloud: Cloud, api: ApiClient, nodes: list[list[bool]]
 ) -> None:
-    """Alone and as a marker, whatever hidden nodes have the id too."""
+    """In the path and as a marker, even if hidden nodes have the id too."""
     visible = replace_nodes(cloud, nodes)
     listed = names(api.get("/os-hypervisors", "2.33"))
     for node_id in range(1, max(map(len, nodes), default=0) + 1):

@@ -67,7 +67,7 @@ def test_a_uuid_seen_in_a_list_is_found_with_one_query(
 def test_where_a_uuid_was_seen_is_only_a_hint(
     cloud: Cloud, uuids: dict[str, str], count_queries: Counting
 ) -> None:
-    """The row has moved to another cell since."""
+    """The row has since moved to another cell."""
     assert by_uuid(services(), uuids["cell1"]).cell.name == "cell1"
     Service.objects.using(cloud.cell("cell1").alias).all().delete()
     cloud.add_service("cell3", "moved", uuid=uuids["cell1"])
@@ -160,7 +160,7 @@ def test_an_impossible_id_is_not_queried(
     assert len(queries) == 0
 
 
-# --- while a cell does not answer -----------------------------------------------------------------
+# --- while a cell is unreachable ------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def test_mappings_of_hosts_are_complete(
     unmapped: set[str],
     data: st.DataObject,
 ) -> None:
-    """Every mapped host that was asked for is there, with its own cell, whatever its case."""
+    """Every mapped host that was requested is returned with its cell, whatever its case."""
     monkeypatch.setattr("cells.registry.RANGE_MIN_HOSTS", data.draw(st.sampled_from([1, 1000])))
     monkeypatch.setattr("cells.registry.HOSTS_PER_QUERY", data.draw(st.integers(1, 20)))
     if cloud.engine == "mysql":  # its unique index ignores case
@@ -226,7 +226,7 @@ def test_mappings_of_hosts_are_complete(
 
 @pytest.mark.parametrize("every", [1, 2, 5, 50])
 def test_mappings_of_hosts_far_apart(cloud: Cloud, every: int) -> None:
-    """However many others there are between those asked for."""
+    """However many others are between the requested hosts."""
     homes = {f"host-{number:04}": number % 4 + 1 for number in range(3000)}
     HostMapping.objects.bulk_create(
         HostMapping(host=host, cell_id=cell_id) for host, cell_id in homes.items()

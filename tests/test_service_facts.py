@@ -1,4 +1,4 @@
-"""State, status and zone of a service: the Python rule and the query's are the same."""
+"""State, status and zone of a service: Python and query expressions agree."""
 
 import datetime
 from typing import Any
@@ -27,7 +27,7 @@ NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 ZONES = Zones({"host-1": "north", "host-2": "south", "host-3": "north"}, "nova", "internal")
 
 FLAG = st.sampled_from([None, False, True])
-#: Around the window's ends, and exactly on them; whole seconds, which is what MySQL keeps.
+#: Around and exactly at the ends of the window, in whole seconds, as MySQL stores.
 TIME = st.one_of(
     st.none(),
     st.integers(-65, 65).map(lambda seconds: NOW + datetime.timedelta(seconds=seconds)),

@@ -34,7 +34,7 @@ def seconds_ago(seconds: float) -> datetime.datetime:
     return timezone.now() - datetime.timedelta(seconds=seconds)
 
 
-# --- what is shown --------------------------------------------------------------------------------
+# --- fields ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_service_without_a_uuid_is_listed_with_a_warning(cloud: Cloud, api: Ap
     assert "Warning" not in api.get("/os-services", "2.52").headers
 
 
-# --- cells that do not answer ---------------------------------------------------------------------
+# --- unreachable cells ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("version", "unknown"), [("2.1", False), ("2.68", False), ("2.69", True)])

@@ -1,4 +1,4 @@
-"""DELETE os-services/{id}: when it is refused, and what is deleted with the service."""
+"""DELETE os-services/{id}: blockers, and what is deleted with the service."""
 
 from typing import Any
 

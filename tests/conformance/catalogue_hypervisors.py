@@ -9,7 +9,7 @@ from tests.conformance.messages import Request
 from tests.conformance.picks import Picks
 
 PATH = "/v2.1/os-hypervisors"
-#: Both sides of each version that changed a single hypervisor.
+#: Just before and at each version that changed a single hypervisor.
 SIDES = ("2.1", "2.27", "2.28", "2.52", "2.53", "2.74", "2.75", "2.87", "2.88", "2.104")
 PAGED = ("2.1", "2.32", "2.33", "2.52", "2.53", "2.75", "2.88")
 SHORT = ("2.33", "2.53", "2.88")
@@ -159,7 +159,7 @@ def patterns(picks: Picks) -> Iterator[Request]:
 
 
 def one(picks: Picks) -> Iterator[Request]:
-    """One hypervisor, and its uptime."""
+    """Single hypervisors and their uptime."""
     show, uptime = "GET os-hypervisors/{id}", "GET os-hypervisors/{id}/uptime"
     unique = picks.unique("compute_nodes")
     for node in (picks.visible_nodes()[0], *unique[:1]):

@@ -150,7 +150,7 @@ def actions(picks: Picks) -> Iterator[Request]:
 
 
 def updates(picks: Picks) -> Iterator[Request]:
-    """PUT by uuid, from 2.53."""
+    """PUT by uuid, since 2.53."""
     endpoint = "PUT os-services/{uuid}"
     uuid = picks.plain()["uuid"]
     path = f"/v2.1/os-services/{uuid}"
@@ -266,7 +266,7 @@ def _named(service: Row) -> dict[str, Any]:
 
 
 def _targets(picks: Picks) -> list[Row]:
-    """Services for which writes are special."""
+    """Services for which writes are special cases."""
     targets = [
         picks.disabled_with_reason(),
         picks.disabled_without_reason(),

@@ -78,7 +78,7 @@ def with_servers_in_order(answer: Answer) -> Answer:
     return replace(answer, body=ordered(answer.body))
 
 
-# --- requests and answers ---------------------------------------------------------------------
+# --- requests and answers -------------------------------------------------------------------------
 
 
 def _path(request: Request) -> str:
@@ -90,13 +90,13 @@ def _params(request: Request) -> dict[str, list[str]]:
 
 
 def _identifiers(request: Request) -> Iterator[str]:
-    """The last parts of the path, and markers."""
+    """The last segments of the path, and markers."""
     yield from (unquote(part) for part in _path(request).split("/")[2:])
     yield from _params(request).get("marker", ())
 
 
 def _pattern(request: Request) -> str | None:
-    """The pattern that names are searched for."""
+    """The hostname pattern of a request."""
     found = re.search(r"/os-hypervisors/([^/]+)/(?:search|servers)$", _path(request))
     if found:
         return unquote(found[1])
@@ -113,7 +113,7 @@ def _message(answer: Answer) -> str:
 
 
 def _hypervisors(answer: Answer) -> list[Any] | None:
-    """The hypervisors of a list; none when nothing was found."""
+    """The hypervisors of a list; empty if nothing was found."""
     if answer.status == 404 and _message(answer).startswith("No hypervisor matching"):
         return []
     if answer.status == 200 and isinstance(answer.body, dict):
@@ -122,7 +122,7 @@ def _hypervisors(answer: Answer) -> list[Any] | None:
     return None
 
 
-# --- the differences --------------------------------------------------------------------------
+# --- the differences ------------------------------------------------------------------------------
 
 
 def _same_on_both(request: Request, nova: Answer, ours: Answer) -> bool:

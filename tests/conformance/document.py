@@ -20,7 +20,7 @@ def deliberate_differences() -> str:
 
 
 def part(text: str, name: str) -> str:
-    """The text between the markers of that part."""
+    """The text between the markers of a part."""
     found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
     if found is None:
         raise LookupError(f"docs/conformance.md has no part {name!r}")

@@ -43,9 +43,9 @@ Answers = list[tuple[Answer, Answer]]
 
 
 def main() -> int:
-    """The command; returns 1 when anything differs that should not."""
+    """The command; returns 1 if there are unexpected differences."""
     arguments = _arguments()
-    logging.disable(logging.CRITICAL)  # most requests are meant to be refused
+    logging.disable(logging.CRITICAL)  # most requests are refused on purpose
     HOME.mkdir(parents=True, exist_ok=True)
     if arguments.new_fleet:
         fleet.save(fleet.build())
@@ -111,7 +111,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _recorded() -> dict[tuple[str, str], Recorded]:
-    """What has been recorded."""
+    """The recorded answers by the key of the request."""
     return {
         entry.request.key: entry for path in recording.files() for entry in recording.read(path)
     }
@@ -177,7 +177,7 @@ class _Both:
             state()
         with self.nova.running(PORT) as address:
             if state is None:
-                self.world.fill()  # again: Nova has added a row for itself
+                self.world.fill()  # again, because Nova has added a row for itself
             nova = self._answers("nova-api", OverHTTP(address), requests, threads=4)
         return list(zip(nova, self._answers("portal", portal(), requests, 1), strict=True))
 

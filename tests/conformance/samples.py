@@ -1,6 +1,6 @@
 """Samples of answers for the API reference: ``tests/samples/<resource>/v<version>/<name>.json``.
 
-Cut from recorded answers, so each is what the real Nova gave: of lists the first entries.
+Extracted from recorded answers of the real Nova, with lists truncated.
 """
 
 import json
@@ -20,7 +20,7 @@ ENTRIES = 2
 
 
 def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
-    """The path of each sample below the directory, and the request that it answers."""
+    """The path of each sample below the directory, and its request."""
     picks = Picks(rows)
     service = picks.plain()
     node = picks.node_of(service)
@@ -77,7 +77,7 @@ def by_request(recorded: Iterable[Recorded]) -> dict[tuple[str, str], Answer]:
 
 
 def sample(answer: Answer) -> str:
-    """An answer as a sample: its body, lists cut short, indented."""
+    """An answer as a sample: its indented body, with lists truncated."""
     body = answer.body
     if isinstance(body, dict):
         body = {
@@ -91,7 +91,7 @@ def sample(answer: Answer) -> str:
 
 
 def write(rows: Rows, recorded: Iterable[Recorded]) -> None:
-    """Replace all samples; raises ``KeyError`` where the catalogue lacks a request."""
+    """Replace all samples; raises ``KeyError`` if the catalogue lacks a request."""
     answers = by_request(recorded)
     for old in DIRECTORY.rglob("*.json"):
         old.unlink()

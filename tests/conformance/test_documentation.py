@@ -1,4 +1,4 @@
-"""The documentation says what the data says."""
+"""The documentation agrees with the data."""
 
 from tests.conformance import document, fleet, recording, samples
 from tests.conformance.differences import DIFFERENCES

@@ -1,4 +1,4 @@
-"""The portal answers what the real Nova answered."""
+"""The portal's answers equal those of the real Nova."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_responses_equal_novas(cloud: Cloud, settings: Settings, path: Path) -> 
 
 
 def test_the_catalogue_is_recorded() -> None:
-    """Whoever changes the catalogue records it again (``make conformance``)."""
+    """After a change of the catalogue it must be recorded again (``make conformance``)."""
     recorded = [entry.request for path in FILES for entry in recording.read(path)]
     assert _by_name(recorded) == _by_name(catalogue(fleet.load()))
 
