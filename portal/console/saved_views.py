@@ -81,7 +81,7 @@ def save(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> HttpResponse:
         messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
     else:
         for error in form.errors["name"]:
-            messages.warning(request, error)
+            messages.warning(request, str(error))
     return HttpResponseRedirect(f"{list_url(model_admin)}?{query}")
 
 
