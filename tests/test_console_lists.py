@@ -331,9 +331,9 @@ def test_confirmation_counts_only_unblocked_services(cloud: Cloud, console: Clie
 def test_number_of_search_words_is_limited(cloud: Cloud, console: Client) -> None:
     cloud.host("cell1", "host-1")
     html = page(console, f"{SERVICES}?q={'+'.join(['host'] * 20)}")
-    assert "words of the search are used" not in html
+    assert "words are searched for" not in html
     html = page(console, f"{SERVICES}?q={'+'.join(['host'] * 500)}")
-    assert "Only the first 20 words of the search are used." in html
+    assert "Only the first 20 words are searched for." in html
     assert len(keys(html)) == 1
 
 

@@ -141,7 +141,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         words = list(smart_split(search_term))
         if len(words) > MAX_WORDS:
             messages.warning(
-                request, _("Only the first %(n)d words of the search are used.") % {"n": MAX_WORDS}
+                request, _("Only the first %(n)d words are searched for.") % {"n": MAX_WORDS}
             )
             search_term = " ".join(words[:MAX_WORDS])
         return super().get_search_results(request, queryset, search_term)
