@@ -1,4 +1,4 @@
-"""Whole authenticated HTTP requests of the portal against the floor, in one run.
+"""Full authenticated HTTP requests of the portal against the floor, in a single run.
 
 ``python -m bench [--cells 20] [--hosts-per-cell 1000] [--rounds 15] [--port 8779]``
 """
@@ -32,10 +32,10 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def same(one: bytes, other: bytes, key: str) -> int:
-    """How many rows both have; ends the program when the two answers are not the same."""
+def same(first: bytes, other: bytes, key: str) -> int:
+    """The number of rows in both; exits if the two answers differ."""
     rows, others = (
-        sorted(json.loads(body)[key], key=lambda row: row["id"]) for body in (one, other)
+        sorted(json.loads(body)[key], key=lambda row: row["id"]) for body in (first, other)
     )
     if rows != others:
         raise SystemExit(f"the floor and the portal differ in {key}")

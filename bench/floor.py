@@ -1,6 +1,6 @@
-"""The floor: what the same answers cost without Django and HTTP.
+"""The floor: the cost of the same answers without Django and HTTP.
 
-A plain script over the same databases: psycopg2, one thread and one kept connection per cell,
+A plain script over the same databases: psycopg2, one thread and persistent connection per cell,
 rows into dicts, orjson.  Nothing that lists these rows over these cells can be much faster.
 """
 
@@ -35,7 +35,7 @@ DETAILS = """
 
 
 class Floor:
-    """The cells of one API database, each with a connection and a thread of its own."""
+    """The cells of an API database, each with its own connection and thread."""
 
     def __init__(self, api_url: str, down_time: float) -> None:
         self.down_time = down_time

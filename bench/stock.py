@@ -20,7 +20,7 @@ ONE = "cell-one"
 
 
 def copy_rows(url: str) -> int:
-    """Copy the services and compute nodes of all cells; how many of the latter there are."""
+    """Copy the services and compute nodes of all cells; returns the number of nodes."""
     register(ONE, database_settings(url, connect_timeout=10))
     for model in (Service, ComputeNode):
         model.with_deleted.using(ONE).all().delete()
@@ -69,7 +69,7 @@ ORDER_BY = {
 
 
 def stock_site() -> str:
-    """Serve it; returns where."""
+    """Add the stock admin to the URLs; returns the path of its list."""
     cell = compute_cells()[0]
     names = []
     for column in HypervisorAdmin(ComputeNode, console).columns.values():

@@ -62,7 +62,7 @@ class HostZoneFilter(ListFilter):
     title = _("Zone")
     parameter_name = "zone"
     grouped = False
-    varies = True
+    varies_by_cell = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -75,18 +75,18 @@ class HostZoneFilter(ListFilter):
             return Q(host=None) | ~Q(host__among=frozenset(zones.of_hosts) - hosts)
         return Q(host__among=hosts) if hosts else None
 
-    def tally_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
+    def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
         return rows.values_list("host")
 
-    def tally(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
+    def count_values(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
         zones = Zones(zones_in(cell))
         return Counter(availability_zone(COMPUTE_TOPIC, host, zones) for (host,) in rows)
 
     def lookups(self, counts: Counts) -> Iterable[tuple[str, str]]:
-        return [(zone, zone) for zone in sorted(counts.tally(self))]
+        return [(zone, zone) for zone in sorted(counts.by_value(self))]
 
     def count(self, value: str, counts: Counts) -> int:
-        return counts.tally(self)[value]
+        return counts.by_value(self)[value]
 
 
 class ServiceZoneFilter(HostZoneFilter):
@@ -100,10 +100,10 @@ class ServiceZoneFilter(HostZoneFilter):
             conditions.append(~compute | Q(topic=None))
         return Q(*conditions, _connector=Q.OR) if conditions else None
 
-    def tally_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
+    def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
         return rows.values_list("topic", "host")
 
-    def tally(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
+    def count_values(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
         zones = Zones(zones_in(cell))
         return Counter(availability_zone(topic, host, zones) for topic, host in rows)
 

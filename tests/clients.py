@@ -12,7 +12,7 @@ from portal.models import ApiToken
 
 @dataclass
 class Answer:
-    """A response: ``body`` is its JSON (``None`` when it is none), ``text`` as it was sent."""
+    """A response: ``body`` is its JSON (``None`` if it is not JSON), ``text`` its raw text."""
 
     status: int
     headers: Any
@@ -24,7 +24,7 @@ class Answer:
 
 
 def fault(answer: Answer) -> tuple[int, str]:
-    """Status and message of a refusal."""
+    """Status and message of an error."""
     [body] = answer.body.values()
     assert body["code"] == answer.status
     return answer.status, body["message"]
@@ -33,13 +33,13 @@ def fault(answer: Answer) -> tuple[int, str]:
 def names(answer: Answer) -> list[str]:
     """The names in a list of hypervisors."""
     assert answer.status == 200, answer.text
-    return [one["hypervisor_hostname"] for one in answer["hypervisors"]]
+    return [hypervisor["hypervisor_hostname"] for hypervisor in answer["hypervisors"]]
 
 
 class ApiClient:
-    """Requests with a token.  Paths are below ``/v2.1`` unless they begin with ``/v2``.
+    """Requests with a token.  Paths are below ``/v2.1`` unless they start with ``/v2``.
 
-    ``version`` is the microversion to ask for; other keyword arguments are headers, with
+    ``version`` is the requested microversion; other keyword arguments are headers, with
     underscores for hyphens (``Accept="text/html"``).
     """
 
@@ -68,7 +68,7 @@ class ApiClient:
         *,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send a request; ``body`` is sent as JSON, or as it is if it is bytes."""
+        """Send a request; ``body`` is sent as JSON, or unchanged if it is bytes."""
         all_headers = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
         if self.token is not None:
             all_headers.setdefault("X-Auth-Token", self.token)
@@ -93,11 +93,11 @@ class ApiClient:
         )
 
     def as_user(self, name: str, *roles: str) -> "ApiClient":
-        """The same with the token of another user, who has these roles (groups)."""
+        """A client with the token of another user, who has these roles (groups)."""
         user, _ = User.objects.get_or_create(username=name)
         user.groups.set([Group.objects.get_or_create(name=role)[0] for role in roles])
         return ApiClient(ApiToken.objects.issue(user)[1])
 
     def anonymous(self) -> "ApiClient":
-        """The same without a token."""
+        """A client without a token."""
         return ApiClient(None)

@@ -1,4 +1,4 @@
-"""Filling the cells of a test."""
+"""Filling cells with rows for a test."""
 
 import uuid
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ CellOrName = Cell | str
 class Cloud:
     """Nova's databases of one engine: cell0 to cell3, empty at first.
 
-    Wherever a cell is wanted its name does too.  Rows are numbered from 1 in every cell, so ids
+    Cells can be given by name.  Rows are numbered from 1 in every cell, so ids
     collide as they do in a real cloud; any column can be given by its name.
     """
 
@@ -71,13 +71,13 @@ class Cloud:
 
     @contextmanager
     def proxy(self, name: str) -> Iterator[Proxy]:
-        """Put a proxy in front of a cell's server; the mapping points at it meanwhile."""
+        """Put a proxy in front of a cell's server, with the mapping pointing at it meanwhile."""
         target, url = self._engine.proxied(name)
         with Proxy(target) as proxy:
             self.point(name, url.format(port=proxy.port))
             yield proxy
 
-    # --- one row each ---------------------------------------------------------------------
+    # --- single rows ---------------------------------------------------------------------
 
     def add_service(self, cell: CellOrName, host: str, **columns: Any) -> Service:
         """A service: a nova-compute that is up and enabled, unless columns say otherwise."""
@@ -120,7 +120,7 @@ class Cloud:
         return self._add(Instance, cell, host=host, **(defaults | columns))
 
     def add_migration(self, cell: CellOrName, source: str | None, **columns: Any) -> Migration:
-        """A server's move away from ``source``, still going on."""
+        """A migration in progress away from ``source``."""
         defaults = {
             "uuid": str(uuid.uuid4()),
             "status": "migrating",
@@ -130,7 +130,7 @@ class Cloud:
         return self._add(Migration, cell, source_compute=source, **(defaults | columns))
 
     def map_host(self, host: str, cell: CellOrName) -> HostMapping:
-        """Say in the API database that the host is in that cell."""
+        """Map the host to that cell in the API database."""
         return HostMapping.objects.create(host=host, cell_id=self.cell(cell).id)
 
     def add_aggregate(
@@ -146,7 +146,7 @@ class Cloud:
             )
         return aggregate
 
-    # --- the usual --------------------------------------------------------------------------
+    # --- combinations --------------------------------------------------------------------------
 
     def host(
         self,
@@ -164,7 +164,7 @@ class Cloud:
         )
 
     def point(self, cell: CellOrName, url: str) -> Cell:
-        """Let the mapping of a cell name another database, as of now."""
+        """Point the mapping of a cell to another database from now on."""
         CellMapping.objects.filter(uuid=self.cell(cell).uuid).update(database_connection=url)
         forget_cells()
         forget_connection(self.cell(cell).alias)
@@ -195,7 +195,7 @@ def fill_with(fleet: Fleet) -> None:
 
 
 def fresh_cloud(engine: Engine) -> Cloud:
-    """The engine's databases without a row but the four cells' mappings."""
+    """The engine's databases, empty except for the mappings of the four cells."""
     engine.activate()
     empty("api")
     for number, (name, cell_uuid) in enumerate(CELLS.items(), 1):
@@ -208,5 +208,5 @@ def fresh_cloud(engine: Engine) -> Cloud:
             database_connection=engine.urls[name],
         )
     forget_cells()
-    all_cells()  # so that no test counts the reading of the mappings
+    all_cells()  # so that no test counts the query for the mappings
     return Cloud(engine)

@@ -1,4 +1,4 @@
-"""``manage.py`` as a person calls it: in a process of its own."""
+"""Running ``manage.py`` in a separate process."""
 
 import os
 import subprocess
@@ -9,13 +9,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """What a process needs of the machine's environment, and these settings."""
+    """The required part of this process's environment, and these settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return kept | settings
 
 
 def manage(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end; ``stdout``, ``stderr`` and ``returncode`` are in the result."""
+    """Run a command to completion; its ``stdout``, ``stderr`` and ``returncode``."""
     return subprocess.run(
         [sys.executable, ROOT / "manage.py", *arguments],
         env=environment(**settings),

@@ -1,4 +1,4 @@
-"""Counting the statements that each database gets, on whatever thread."""
+"""Counting the statements sent to each database, on all threads."""
 
 import threading
 import time
@@ -17,22 +17,22 @@ from cells.registry import all_cells
 
 @dataclass
 class Queries:
-    """Statements with the alias that each went to."""
+    """Statements, each with its database alias."""
 
     sent: list[tuple[str, str]] = field(default_factory=list)
 
     def on(self, alias: str) -> list[str]:
-        """The statements that ``default``, ``api`` or a cell (by name or alias) got."""
+        """The statements sent to ``default``, ``api`` or a cell (by name or alias)."""
         aliases = {cell.name: cell.alias for cell in all_cells()}
         return [sql for to, sql in self.sent if to == aliases.get(alias, alias)]
 
     def counts(self) -> dict[str, int]:
-        """How many each got: ``default``, ``api`` and the cells' names; none is left out."""
+        """The number of statements by database: ``default``, ``api`` and the cells' names."""
         names = {cell.alias: cell.name for cell in all_cells()}
         return dict(Counter(names.get(to, to) for to, _ in self.sent))
 
     def per_cell(self) -> dict[str, int]:
-        """How many each cell got, those that got none included."""
+        """The number of statements by cell, including cells with none."""
         return {cell.name: len(self.on(cell.alias)) for cell in all_cells()}
 
     def __len__(self) -> int:
@@ -59,14 +59,14 @@ def _install(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) 
 
 
 def watch_connections() -> None:
-    """From now on every new connection, on any thread, can be counted."""
+    """Make every new connection, on any thread, countable from now on."""
     connection_created.connect(_install, dispatch_uid="tests.counting")
 
 
 def settle(seconds: float = 5) -> None:
-    """Wait until no cell is being asked any more.
+    """Wait until no cell is being queried any more.
 
-    A search that has found its row leaves cells that are still answering.  Those that have failed
+    A search that has found its row abandons cells that are still responding.  Failed cells
     may hang, so they are not waited for.
     """
     until = time.monotonic() + seconds
@@ -81,7 +81,7 @@ def settle(seconds: float = 5) -> None:
 
 @contextmanager
 def counting() -> Iterator[Queries]:
-    """What is sent, on all threads, because of the block."""
+    """The statements sent within the block, on all threads."""
     settle()
     queries = Queries()
     with _lock:

@@ -1,11 +1,11 @@
-"""Databases as Nova's own migrations leave them, as far as the portal can tell the difference."""
+"""Databases as left by Nova's migrations, as far as the portal can detect."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.db import connections
 
-#: What Nova's tables have and the portal's models leave out: columns and their types.
+#: Columns of Nova's tables that the portal's models omit, with their types.
 MORE_COLUMNS = {
     "instances": {"hidden": "boolean", "locked": "boolean", "cleaned": "integer"},
     "migrations": {"hidden": "boolean", "cross_cell_move": "boolean"},
@@ -21,10 +21,10 @@ def schema_of(alias: str) -> dict[str, list[str]]:
         return {
             table: sorted(
                 [
-                    *(str(one) for one in introspection.get_table_description(cursor, table)),
+                    *(str(column) for column in introspection.get_table_description(cursor, table)),
                     *(
-                        f"{name} {one['columns']}"
-                        for name, one in introspection.get_constraints(cursor, table).items()
+                        f"{name} {constraint['columns']}"
+                        for name, constraint in introspection.get_constraints(cursor, table).items()
                     ),
                 ]
             )
@@ -34,7 +34,7 @@ def schema_of(alias: str) -> dict[str, list[str]]:
 
 @contextmanager
 def made_by_nova(aliases: Iterable[str]) -> Iterator[None]:
-    """Give these databases Nova's version table instead of Django's, for a while."""
+    """Temporarily give these databases Nova's version table instead of Django's."""
     aliases = list(aliases)
     for alias in aliases:
         with connections[alias].cursor() as cursor:
@@ -53,7 +53,7 @@ def made_by_nova(aliases: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def more_columns(alias: str) -> Iterator[None]:
-    """Give a cell's tables, for a while, columns of Nova's that the portal does not know."""
+    """Temporarily add columns of Nova to a cell's tables that the portal does not know."""
     columns = [(t, c, kind) for t, added in MORE_COLUMNS.items() for c, kind in added.items()]
     with connections[alias].cursor() as cursor:
         for table, column, kind in columns:

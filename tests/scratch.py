@@ -1,4 +1,4 @@
-"""More databases beside those that every test has, on the same server."""
+"""Additional databases on the server that every test uses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tests.engines import forget_connections
 class Scratch:
     """Databases that are removed at the end.
 
-    ``template`` is their URL, with ``{name}``; ``prefix`` is how their names begin.
+    ``template`` is their URL with ``{name}``; ``prefix`` is the start of their names.
     """
 
     template: str
@@ -25,7 +25,7 @@ class Scratch:
     engine: str
 
     def create(self, name: str) -> str:
-        """Make an empty database; its URL."""
+        """Create an empty database; returns its URL."""
         if self.engine == "sqlite":
             Path(f"{self.prefix}{name}.sqlite3").touch()
         else:
@@ -58,7 +58,7 @@ class Scratch:
 
 @contextmanager
 def scratch_databases(cloud: Cloud, folder: Path) -> Iterator[Scratch]:
-    """A place for databases of the engine that the cloud is on."""
+    """Additional databases on the cloud's engine."""
     parts = urlsplit(cloud.url("cell0"))
     if cloud.engine == "sqlite":
         scratch = Scratch(f"sqlite:///{folder}/{{name}}.sqlite3", f"{folder}/", cloud.engine)

@@ -1,7 +1,7 @@
-"""For every action and every state of a service, the console offers what the API would do.
+"""For every action and every state of a service, the console offers what the API allows.
 
-The states are generated.  Each is written into a cell, the console's page is asked what it would
-do, and then the API is asked to do it.
+The states are generated.  Each is written into a cell, the console's preview is read, and then
+the API is called.
 """
 
 import datetime
@@ -85,7 +85,7 @@ MIGRATIONS = tuple(
     MigrationState(*values)
     for values in itertools.product(STATUSES, TYPES, (False, True), ("the host's", "another", None))
 )
-#: All that can be said of a service itself, of its servers and of how it can be named.
+#: The properties of a service, of its servers and of its identifiers.
 FLAGS = ("compute", "disabled", "forced_down", "up", "server", "mapped", "uuid")
 ROWS = tuple(
     State(**dict[str, Any](zip(FLAGS, values, strict=True)))
@@ -108,7 +108,7 @@ def cases() -> Iterator[tuple[ServiceAction, State]]:
 
 @dataclass
 class Case:
-    """A service of its own for one action, in some state, and what came of it."""
+    """A separate service for an action, in some state, and the outcome."""
 
     action: ServiceAction
     state: State
@@ -164,7 +164,7 @@ def write(cloud: Cloud, cases: list[Case]) -> None:
 
 
 def preview(cloud: Cloud, console: Client, cases: list[Case]) -> None:
-    """Note what the console says to be in the way of each case, all of one action."""
+    """Note the console's blockers for each of the cases, which share an action."""
     keys = {case.service.uuid or f"{cloud.cell(CELL).uuid}:{case.id}": case for case in cases}
     form = {"action": cases[0].action.name, "key": list(keys)}
     page = console.post(ACT, form).content.decode()
@@ -179,7 +179,7 @@ def preview(cloud: Cloud, console: Client, cases: list[Case]) -> None:
 
 
 def ask_api(api: ApiClient, case: Case) -> Answer | None:
-    """Have the API do it; ``None`` when the API has no name for the service."""
+    """Call the API; ``None`` if the API cannot identify the service."""
     bodies: dict[str, dict[str, Any]] = {
         "enable": {"status": "enabled"},
         "disable": {"status": "disabled"},
@@ -204,7 +204,7 @@ def ask_api(api: ApiClient, case: Case) -> Answer | None:
 
 
 def carry_out(cloud: Cloud, api: ApiClient, case: Case) -> str:
-    """Have it done; returns the message of the refusal, empty when it was done."""
+    """Apply the action; returns the message of the refusal, or an empty text."""
     answer = ask_api(api, case)
     if answer is None:
         try:
@@ -219,7 +219,7 @@ def carry_out(cloud: Cloud, api: ApiClient, case: Case) -> str:
     return str(fault["message"])
 
 
-def test_the_console_offers_exactly_what_the_api_would_do(cloud: Cloud, api: ApiClient) -> None:
+def test_the_console_offers_exactly_what_the_api_allows(cloud: Cloud, api: ApiClient) -> None:
     user = User.objects.create_superuser("ann")
     console = Client()
     console.force_login(user)
@@ -243,7 +243,7 @@ def test_the_console_offers_exactly_what_the_api_would_do(cloud: Cloud, api: Api
         changes = (
             done is None
             or state_of(done) != state_of(case.service)
-            or case.action is DISABLE  # it sets the reason, if nothing else
+            or case.action is DISABLE  # it sets at least the reason
         )
         assert (button and not case.blockers) == (not message and changes), case_
         counts["refused" if message else "offered" if changes else "no effect"] += 1
@@ -261,7 +261,7 @@ def test_a_migration_within_a_host_is_one(cloud: Cloud) -> None:
 
 
 class Drain(ServiceAction):
-    """An action as somebody would add it to ``services/actions.py``, complete."""
+    """A complete action, as it would be added to ``services/actions.py``."""
 
     name = "drain"
     label = "Drain"
@@ -283,7 +283,7 @@ class Drain(ServiceAction):
 
 
 def test_an_action_is_added_in_one_place(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Buttons, pages, rules, audit: nothing else has to be told of it."""
+    """Buttons, pages, rules and audit need no further change."""
     drain = Drain()
     monkeypatch.setitem(actions.ACTIONS, drain.name, drain)
     console = Client()

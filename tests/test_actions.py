@@ -1,4 +1,4 @@
-"""The actions as every face calls them: refusals, races, and what an interruption leaves."""
+"""The actions as called by all channels: refusals, races, and interruptions."""
 
 import datetime
 import threading
@@ -66,7 +66,7 @@ def test_reasons_that_cannot_be_stored(service: Service, reason: str) -> None:
 
 
 def test_no_action_within_a_transaction_of_the_portal(cloud: Cloud, service: Service) -> None:
-    """The intent must be committed before the cell is; else a crash could lose the record."""
+    """The intent must be committed before the cell, or a crash could lose the record."""
     with pytest.raises(RuntimeError), transaction.atomic():
         actions.disable(ServiceRef(uuid=service.uuid or ""), ACTOR)
     assert now(cloud, service).disabled is False
@@ -74,7 +74,7 @@ def test_no_action_within_a_transaction_of_the_portal(cloud: Cloud, service: Ser
 
 @contextmanager
 def failing(cloud: Cloud, cell: str, statement: str) -> Iterator[None]:
-    """Let the cell's database fail at statements that begin like this."""
+    """Make the cell's database fail at statements that start with this."""
 
     def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith(statement):
@@ -93,7 +93,7 @@ def failing(cloud: Cloud, cell: str, statement: str) -> Iterator[None]:
         ("api", "DELETE"),
     ],
 )
-def test_a_delete_that_fails_on_the_way_leaves_all_as_it_was(
+def test_a_failed_delete_changes_nothing(
     cloud: Cloud, service: Service, where: str, statement: str
 ) -> None:
     with failing(cloud, where, statement), pytest.raises(actions.Unavailable, match="disk is full"):
@@ -109,7 +109,7 @@ def test_a_delete_that_fails_on_the_way_leaves_all_as_it_was(
 
 
 def interrupted(cloud: Cloud, service: Service, action: str, after: Any) -> Intent:
-    """What a process leaves behind that died in the middle of an action."""
+    """What is left by a process that died in the middle of an action."""
     cell = cloud.cell("cell2")
     entry = journal.draft(ACTOR, action, service_uuid=service.uuid or "", host="cmp")
     entry.cell_uuid, entry.cell_name, entry.service_id = cell.uuid, cell.name, service.id
@@ -159,7 +159,7 @@ def test_an_interrupted_update(
     assert entry.after == (after if outcome == "done" else None)
 
 
-def test_running_actions_are_not_taken_for_interrupted_ones(cloud: Cloud, service: Service) -> None:
+def test_running_actions_are_not_settled_as_interrupted(cloud: Cloud, service: Service) -> None:
     interrupted(cloud, service, "disable", {})
     assert journal.settle_interrupted() == 0
     assert Intent.objects.count() == 1
@@ -173,8 +173,8 @@ def test_an_interrupted_action_in_a_dead_cell_waits(
     assert Intent.objects.count() == 1
 
 
-def test_a_delete_that_loses_the_race_is_missing(cloud: Cloud, service: Service) -> None:
-    """Both found the service; only one of them may say that it deleted it."""
+def test_a_delete_that_loses_the_race_is_a_404(cloud: Cloud, service: Service) -> None:
+    """Both found the service; only one of them may report its deletion."""
     ref = ServiceRef(uuid=service.uuid or "")
     barrier = threading.Barrier(2)
     ends: list[str] = []

@@ -1,4 +1,4 @@
-"""What all resources of the API have in common: authentication, versions and refusals."""
+"""What all resources of the API have in common: authentication, versions and errors."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ def frame(api: ApiClient, cloud: Cloud) -> ApiClient:
 
 
 def message(answer: Any) -> str:
-    """The message of a fault, whose name must fit its status."""
+    """The message of a fault, whose name must match its status."""
     [(kind, fault)] = answer.body.items()
     assert fault["code"] == answer.status
     kinds = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 406: "computeFault"}
@@ -47,7 +47,7 @@ def message(answer: Any) -> str:
 # --- authentication -------------------------------------------------------------------------------
 
 
-def test_nobody_gets_nothing(frame: ApiClient) -> None:
+def test_anonymous_requests_get_401(frame: ApiClient) -> None:
     for path in ("/os-services", "/os-hypervisors", "/os-hypervisors/1", "/servers", "/x/y/z"):
         for method in ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"):
             answer = frame.anonymous().send(method, path)
@@ -73,36 +73,34 @@ def test_nobody_gets_nothing(frame: ApiClient) -> None:
         {"Authorization": "Bearer abc"},
     ],
 )
-def test_wrong_credentials_are_no_credentials(frame: ApiClient, headers: dict[str, str]) -> None:
+def test_invalid_credentials_get_401(frame: ApiClient, headers: dict[str, str]) -> None:
     assert frame.anonymous().get("/os-services", **headers).status == 401
 
 
-def test_a_wrong_token_is_not_outweighed_by_a_right_password(frame: ApiClient) -> None:
+def test_an_invalid_token_is_refused_despite_a_valid_password(frame: ApiClient) -> None:
     headers = basic("alice", "her secret", superuser=True)
     assert frame.anonymous().get("/os-services", **headers).status == 200
     assert frame.anonymous().get("/os-services", **headers, X_Auth_Token="x").status == 401
 
 
 def basic(name: str, password: str, *, superuser: bool = False) -> dict[str, str]:
-    """Create a user; the header by which the user logs in."""
+    """Create a user; returns the header for HTTP Basic."""
     User.objects.create_user(name, password=password, is_superuser=superuser)
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
 
-def test_basic_works_as_a_token_does(frame: ApiClient) -> None:
+def test_basic_authentication_is_accepted(frame: ApiClient) -> None:
     headers = basic("alice", "her: sécret", superuser=True)
     for _ in range(2):
         answer = frame.anonymous().get("/os-services", **headers)
         assert [service["host"] for service in answer["services"]] == ["compute-1"]
 
 
-def test_the_consoles_session_works_too(frame: ApiClient, admin_client: Client) -> None:
+def test_a_console_session_is_accepted(frame: ApiClient, admin_client: Client) -> None:
     assert admin_client.get("/v2.1/os-services").status_code == 200
 
 
-def test_a_session_changes_nothing_without_the_csrf_token(
-    frame: ApiClient, admin_user: User
-) -> None:
+def test_a_session_cannot_write_without_the_csrf_token(frame: ApiClient, admin_user: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
     assert client.get("/v2.1/os-services").status_code == 200
@@ -112,7 +110,7 @@ def test_a_session_changes_nothing_without_the_csrf_token(
     assert frame.get("/os-services")["services"][0]["status"] == "enabled"
 
 
-def test_inactive_users_are_nobody(frame: ApiClient) -> None:
+def test_inactive_users_get_401(frame: ApiClient) -> None:
     headers = basic("alice", "secret", superuser=True)
     token = ApiToken.objects.issue(User.objects.get(username="alice"))[1]
     assert ApiClient(token).get("/os-services").status == 200
@@ -158,7 +156,7 @@ def test_who_may_read(
             assert answer.status != 403, path
 
 
-def test_a_reader_changes_nothing(frame: ApiClient, settings: Settings) -> None:
+def test_a_reader_cannot_write(frame: ApiClient, settings: Settings) -> None:
     settings.API_READER_ROLE = "reader"
     client = frame.as_user("bob", "reader")
     body = {"host": "compute-1", "binary": "nova-compute"}
@@ -190,7 +188,7 @@ def test_a_reader_changes_nothing(frame: ApiClient, settings: Settings) -> None:
         ({**BOTH, "OpenStack_API_Version": ""}, "2.11"),
     ],
 )
-def test_the_version_asked_for_is_the_version_served(
+def test_the_requested_version_is_served(
     frame: ApiClient, headers: dict[str, str], version: str
 ) -> None:
     answer = frame.get("/os-services", **headers)
@@ -227,7 +225,7 @@ def test_a_version_out_of_range_is_a_406_that_repeats_it(frame: ApiClient, text:
     assert answer.headers["X-OpenStack-Nova-API-Version"] == text
 
 
-# --- the order of refusals ------------------------------------------------------------------------
+# --- the order of checks --------------------------------------------------------------------------
 
 
 def test_each_refusal_comes_before_the_next(frame: ApiClient) -> None:
@@ -253,14 +251,14 @@ def test_each_refusal_comes_before_the_next(frame: ApiClient) -> None:
     assert put(frame, f"/os-services/{uuid}", {"status": "enabled"}, "2.53").status == 404
 
 
-def test_bodies_that_are_too_much(frame: ApiClient) -> None:
+def test_oversized_and_deeply_nested_bodies_are_refused(frame: ApiClient) -> None:
     deep = b"[" * 50_000 + b"]" * 50_000
     assert message(frame.put("/os-services/enable", deep, "2.1")) == "Malformed request body"
     large = frame.put("/os-services/enable", b'"' + b"x" * 200_000 + b'"', "2.1")
     assert (large.status, list(large.body)) == (413, ["overLimit"])
 
 
-def test_half_of_a_surrogate_pair_is_refused(frame: ApiClient) -> None:
+def test_a_lone_surrogate_is_refused(frame: ApiClient) -> None:
     body = rb'{"host": "\ud800", "binary": "nova-compute"}'
     assert "\ud800" in message(frame.put("/os-services/enable", body, "2.1"))
 
@@ -293,7 +291,7 @@ def test_an_action_that_a_version_lacks_is_a_404_before_the_policy(frame: ApiCli
         ("/os-hypervisors/1", "DELETE"),
     ],
 )
-def test_what_has_no_route_is_a_plain_404(frame: ApiClient, path: str, method: str) -> None:
+def test_an_unknown_route_is_a_plain_404(frame: ApiClient, path: str, method: str) -> None:
     answer = frame.send(method, path, "2.53", {})
     assert (answer.status, answer.body) == (404, None)
     assert answer.headers["Content-Type"] == "text/plain; charset=UTF-8"
@@ -316,7 +314,7 @@ def test_an_unexpected_error_is_a_500_that_reveals_nothing(
     assert "$3cret detail" in caplog.text
 
 
-# --- answers --------------------------------------------------------------------------------------
+# --- responses ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/os-services", "/os-hypervisors", "/os-hypervisors/detail"])
@@ -327,7 +325,7 @@ def test_head_is_get_without_the_body(frame: ApiClient, path: str) -> None:
         assert headed.headers[name] == got.headers[name]
 
 
-def test_every_answer_has_a_request_id(frame: ApiClient) -> None:
+def test_every_response_has_a_request_id(frame: ApiClient) -> None:
     seen = set()
     for answer in (
         frame.get("/os-services"),
@@ -343,7 +341,7 @@ def test_every_answer_has_a_request_id(frame: ApiClient) -> None:
     assert len(seen) == 5
 
 
-def test_json_whatever_is_accepted_from_a_client_with_a_token(frame: ApiClient) -> None:
+def test_clients_with_a_token_get_json_whatever_they_accept(frame: ApiClient) -> None:
     for accepted in ("application/xml", "text/html", "*/*", "text/html,application/xhtml+xml"):
         answer = frame.get("/os-services", Accept=accepted)
         assert answer.headers["Content-Type"] == "application/json"
@@ -354,7 +352,7 @@ def test_json_whatever_is_accepted_from_a_client_with_a_token(frame: ApiClient) 
 PROJECT = "0123456789abcdef0123456789abcdef"
 
 
-def test_a_project_may_stand_in_the_url(frame: ApiClient) -> None:
+def test_the_url_may_contain_a_project(frame: ApiClient) -> None:
     assert len(frame.get(f"/{PROJECT}/os-services")["services"]) == 1
     assert frame.get(f"/{PROJECT}/os-hypervisors/1").status == 200
     assert frame.get("/not-hexadecimal/os-services").status == 404
@@ -412,12 +410,12 @@ def test_the_version_documents_need_no_login(db: None, client: Client) -> None:
         assert (document["id"], document["version"]) == ("v2.0", "")
 
 
-def test_a_browser_at_the_root_is_sent_to_the_console(db: None, client: Client) -> None:
+def test_a_browser_at_the_root_is_redirected_to_the_console(db: None, client: Client) -> None:
     response = client.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
     assert (response.status_code, response.headers["Location"]) == (302, "/admin/")
 
 
-def test_the_document_of_the_current_version_minds_the_version_header(
+def test_the_document_of_the_current_version_honours_the_version_header(
     db: None, client: Client
 ) -> None:
     headers = {"OpenStack-API-Version": "compute 2.999"}
@@ -469,7 +467,7 @@ def test_only_a_page_takes_the_version_from_the_query(
     assert frame.get("/os-hypervisors?microversion=2.53", "2.75").status == 400
 
 
-def test_a_page_says_what_is_wrong_as_json_does(frame: ApiClient, admin_client: Client) -> None:
+def test_a_page_reports_errors_as_json_does(frame: ApiClient, admin_client: Client) -> None:
     for url, status in (
         ("/v2.1/os-hypervisors/7?microversion=2.53", 400),
         ("/v2.1/os-hypervisors?microversion=2.999", 406),
@@ -507,7 +505,7 @@ def test_ids_of_services_lead_to_the_console(frame: ApiClient, admin_client: Cli
             assert f'href="{url}"' in page.content.decode()
 
 
-def test_a_page_may_be_a_refusal(frame: ApiClient, client: Client) -> None:
+def test_an_error_may_be_a_page(frame: ApiClient, client: Client) -> None:
     client.force_login(User.objects.create_user("carol"))
     body = json.dumps({"host": "compute-1", "binary": "nova-compute"})
     for method, path, data in (
@@ -522,7 +520,7 @@ def test_a_page_may_be_a_refusal(frame: ApiClient, client: Client) -> None:
     assert Entry.objects.count() == 2
 
 
-def test_what_is_in_the_rows_cannot_break_the_page(cloud: Cloud, admin_client: Client) -> None:
+def test_values_are_escaped_in_pages(cloud: Cloud, admin_client: Client) -> None:
     cloud.host("cell1", "<script>alert(1)</script>", service={"disabled_reason": '"><img src=x>'})
     for path in ("os-services", "os-hypervisors/detail"):
         page = admin_client.get(f"/v2.1/{path}", headers=BROWSER).content.decode()
@@ -531,8 +529,8 @@ def test_what_is_in_the_rows_cannot_break_the_page(cloud: Cloud, admin_client: C
         assert "<img src=x>" not in page
 
 
-def test_reading_changes_nothing(frame: ApiClient, cloud: Cloud) -> None:
-    """Not even a uuid is given to a service that has none."""
+def test_reads_write_nothing(frame: ApiClient, cloud: Cloud) -> None:
+    """Not even a uuid for a service that has none."""
     cloud.add_service("cell2", "old", uuid=None)
     rows = [Service.with_deleted.using(cell.alias).order_by("id").values() for cell in cloud.cells]
     before = [list(some) for some in rows]

@@ -1,4 +1,4 @@
-"""What it takes to add a read-only resource: its own classes, and one registration."""
+"""Adding a read-only resource takes its own classes and a registration."""
 
 import importlib
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def aggregate(cloud: Cloud) -> Iterator[Aggregate]:
     load_routes()
 
 
-def test_it_is_served_as_the_others_are(aggregate: Aggregate, api: ApiClient) -> None:
+def test_it_is_served_like_other_resources(aggregate: Aggregate, api: ApiClient) -> None:
     shown = {"id": aggregate.id, "name": "north"}
     assert api.get("/os-aggregates", "2.52").body == {"aggregates": [shown]}
     shown["uuid"] = aggregate.uuid
@@ -88,7 +88,9 @@ def test_it_is_served_as_the_others_are(aggregate: Aggregate, api: ApiClient) ->
     assert "os_compute_api:os-aggregates:index" in refusal.text
 
 
-def test_a_browser_gets_to_it(aggregate: Aggregate, api: ApiClient, admin_client: Client) -> None:
+def test_it_is_in_the_browsable_api(
+    aggregate: Aggregate, api: ApiClient, admin_client: Client
+) -> None:
     url = "/v2.1/os-aggregates?microversion=2.53"
     page = admin_client.get(url, headers={"Accept": "text/html"}).content.decode()
     assert f'href="{url}"' in page

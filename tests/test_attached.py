@@ -1,4 +1,4 @@
-"""The portal attached to databases that Nova's migrations manage."""
+"""The portal attached to databases managed by Nova's migrations."""
 
 import json
 import time
@@ -61,7 +61,7 @@ def nova(cloud: Cloud, fleet: Fleet, settings: Settings) -> Iterator[list[str]]:
 
 
 def attached(cloud: Cloud, tmp_path: Path) -> dict[str, str]:
-    """The settings of a portal in another process that is attached to the cloud."""
+    """The settings of a portal in another process, attached to the cloud."""
     return {
         "NOVA_API_DATABASE_URL": cloud.api_url,
         "DATABASE_URL": cloud.portal_url,
@@ -69,7 +69,7 @@ def attached(cloud: Cloud, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_attaching_leaves_novas_schema_and_rows_as_they_are(
+def test_attaching_changes_neither_schema_nor_rows_of_nova(
     cloud: Cloud, nova: list[str], api: ApiClient, tmp_path: Path
 ) -> None:
     schemas = {alias: schema_of(alias) for alias in nova}
@@ -89,7 +89,7 @@ def test_attaching_leaves_novas_schema_and_rows_as_they_are(
     assert rows_of(cloud) == rows
 
 
-def test_flush_does_not_empty_what_is_novas(cloud: Cloud, nova: list[str]) -> None:
+def test_flush_does_not_empty_novas_databases(cloud: Cloud, nova: list[str]) -> None:
     rows = rows_of(cloud)
     for alias in nova:
         call_command("flush", database=alias, interactive=False, verbosity=0)
@@ -97,12 +97,12 @@ def test_flush_does_not_empty_what_is_novas(cloud: Cloud, nova: list[str]) -> No
     assert CellMapping.objects.count() == 4
 
 
-# --- URLs ----------------------------------------------------------------------------------
+# --- URLs -----------------------------------------------------------------------------------------
 
 DRIVERS = {"mysql": "mysql+pymysql", "postgresql": "postgresql+psycopg2", "sqlite": "sqlite"}
 
 
-def test_urls_as_they_stand_in_nova_conf(cloud: Cloud, tmp_path: Path) -> None:
+def test_urls_in_the_form_of_nova_conf(cloud: Cloud, tmp_path: Path) -> None:
     cloud.host("cell1", "one")
 
     def as_in_nova_conf(url: str) -> str:
@@ -119,7 +119,7 @@ def test_urls_as_they_stand_in_nova_conf(cloud: Cloud, tmp_path: Path) -> None:
     environment["NOVA_API_DATABASE_URL"] = as_in_nova_conf(cloud.api_url)
     done = manage("cells", "--json", **environment)
     assert done.returncode == 0, done.stderr
-    assert [one["rows"]["services"] for one in json.loads(done.stdout)] == [0, 1, 0, 0]
+    assert [cell["rows"]["services"] for cell in json.loads(done.stdout)] == [0, 1, 0, 0]
 
 
 @pytest.mark.server
@@ -139,11 +139,11 @@ def test_urls_of_cells_that_are_templates(cloud: Cloud, settings: Settings) -> N
         assert check.rows["services"] == 1
 
 
-# --- what changes while the portal runs ------------------------------------------------------
+# --- changes at run time --------------------------------------------------------------------------
 
 
 def soon(found: Any, seconds: float = 20) -> Any:
-    """Call ``found`` until it gives something true."""
+    """Call ``found`` until it returns something true."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if result := found():
@@ -152,7 +152,7 @@ def soon(found: Any, seconds: float = 20) -> Any:
     return found()
 
 
-def test_cells_that_come_change_and_go(
+def test_cells_are_added_changed_and_removed_at_run_time(
     cloud: Cloud, portal_server: PortalServer, admin_token: str, tmp_path: Path
 ) -> None:
     def hosts() -> set[str]:
@@ -189,10 +189,10 @@ def test_cells_that_come_change_and_go(
         assert portal_server.process.poll() is None
 
 
-# --- cells that cannot be read ---------------------------------------------------------------
+# --- unreadable cells -----------------------------------------------------------------------------
 
 
-def test_cells_that_cannot_be_read_do_not_stop_the_others(
+def test_unreadable_cells_do_not_affect_the_others(
     cloud: Cloud, api: ApiClient, tmp_path: Path
 ) -> None:
     cloud.host("cell1", "well")
@@ -212,7 +212,7 @@ def test_cells_that_cannot_be_read_do_not_stop_the_others(
 
         answer = api.get("/os-services", version="2.53")
         assert answer.status == 200
-        assert [one["host"] for one in answer["services"]] == ["well"]
+        assert [service["host"] for service in answer["services"]] == ["well"]
         for name in ("cell0", "cell2", "cell3"):
             assert f"cell {name} did not answer" in answer.headers["Warning"]
         assert "cell1" not in answer.headers["Warning"]
@@ -231,7 +231,7 @@ def test_cells_that_cannot_be_read_do_not_stop_the_others(
         assert "hidden" not in answer.text + answer.headers["Warning"] + repr(checks)
 
 
-def test_a_portal_of_its_own_for_every_user(cloud: Cloud, nova: list[str]) -> None:
-    """Users of the portal are in its own database, never in Nova's."""
+def test_users_are_in_the_portals_own_database(cloud: Cloud, nova: list[str]) -> None:
+    """The users of the portal are in its own database, never in Nova's."""
     User.objects.create_user("somebody")
     assert not any("auth_user" in schema_of(alias) for alias in nova)

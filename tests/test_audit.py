@@ -1,4 +1,4 @@
-"""The audit: what it holds, that nothing in it can be changed, and how it is exported."""
+"""The audit log: its entries, their immutability, and their export."""
 
 import datetime
 import json
@@ -29,7 +29,7 @@ def service(cloud: Cloud) -> Service:
     return cloud.host("cell2", "cmp")[0]
 
 
-def test_an_entry_says_who_did_what(cloud: Cloud, api: ApiClient, service: Service) -> None:
+def test_an_entry_records_who_did_what(cloud: Cloud, api: ApiClient, service: Service) -> None:
     body = {"status": "disabled", "disabled_reason": "fan"}
     answer = api.put(f"/os-services/{service.uuid}", body, "2.53")
     entry = Entry.objects.get()
@@ -58,7 +58,7 @@ def test_an_entry_says_who_did_what(cloud: Cloud, api: ApiClient, service: Servi
     assert not Intent.objects.exists()
 
 
-def test_refusals_are_on_record(cloud: Cloud, api: ApiClient, service: Service) -> None:
+def test_refusals_are_recorded(cloud: Cloud, api: ApiClient, service: Service) -> None:
     cloud.add_instance("cell2", "cmp")
     member = api.as_user("bob", "member")
     member.put(f"/os-services/{service.uuid}", {"status": "enabled"}, "2.53")
@@ -105,13 +105,13 @@ def forbidden(rule: str) -> str:
     return f"Policy doesn't allow os_compute_api:os-services:{rule} to be performed."
 
 
-def test_reads_are_not_on_record(api: ApiClient, service: Service) -> None:
+def test_reads_are_not_recorded(api: ApiClient, service: Service) -> None:
     api.get("/os-services", "2.53")
     api.as_user("bob", "member").get("/os-services", "2.53")
     assert not Entry.objects.exists()
 
 
-def test_it_survives_the_service_and_the_user(
+def test_entries_survive_the_service_and_the_user(
     cloud: Cloud, api: ApiClient, service: Service
 ) -> None:
     api.delete(f"/os-services/{service.uuid}", "2.53")
@@ -122,35 +122,35 @@ def test_it_survives_the_service_and_the_user(
 
 
 def entry(**columns: Any) -> Entry:
-    one = journal.draft(ACTOR, "disable", host="cmp")
+    drafted = journal.draft(ACTOR, "disable", host="cmp")
     for name, value in columns.items():
-        setattr(one, name, value)
-    journal.refuse(one, "no")
-    return one
+        setattr(drafted, name, value)
+    journal.refuse(drafted, "no")
+    return drafted
 
 
 @pytest.mark.usefixtures("db")
-def test_nothing_of_it_can_be_changed() -> None:
-    one = entry()
-    one.message = "yes"
+def test_entries_cannot_be_changed() -> None:
+    recorded = entry()
+    recorded.message = "yes"
     read = Entry.objects.get()
     read.message = "yes"
     for change in (
-        one.save,
+        recorded.save,
         read.save,
-        one.delete,
+        recorded.delete,
         lambda: Entry.objects.update(message="yes"),
-        lambda: Entry.objects.filter(id=one.id).delete(),
+        lambda: Entry.objects.filter(id=recorded.id).delete(),
         lambda: Entry.objects.all().delete(),
         lambda: Entry.objects.bulk_update([read], ["message"]),
-        lambda: Entry.objects.update_or_create({"message": "yes"}, id=one.id),
+        lambda: Entry.objects.update_or_create({"message": "yes"}, id=recorded.id),
     ):
         with pytest.raises(AppendOnly):
             change()
     assert Entry.objects.get().message == "no"
 
 
-def test_no_token_and_no_password_gets_into_it(
+def test_entries_contain_no_tokens_or_passwords(
     cloud: Cloud, api: ApiClient, service: Service
 ) -> None:
     user = User.objects.create_superuser("carl", password="pa55-word")
@@ -193,8 +193,8 @@ def test_export(monkeypatch: pytest.MonkeyPatch) -> None:
             export("--since", nonsense)
 
 
-def test_what_is_waiting_survives_the_upgrade(cloud: Cloud) -> None:
-    """Intents and notifications of the portal before ``audit.0002``."""
+def test_pending_intents_and_messages_survive_the_upgrade(cloud: Cloud) -> None:
+    """Intents and notifications from before ``audit.0002``."""
     notification = {"context": {}, "body": {"event_type": "service.update"}}
     latest = MigrationExecutor(connections["default"]).loader.graph.leaf_nodes("audit")
     state = MigrationExecutor(connections["default"]).migrate([("audit", "0001_initial")])

@@ -1,4 +1,4 @@
-"""Values and hints that a process keeps in memory."""
+"""In-process caches."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from cells.cache import CachedValue, Hints
 
 
 def numbers() -> CachedValue[int]:
-    """Counts how often it was loaded."""
+    """A cached value that counts how often it was loaded."""
     loads = iter(range(1, 100))
     return CachedValue(lambda: next(loads), ttl=600)
 
@@ -21,7 +21,7 @@ def test_a_value_is_loaded_once() -> None:
     assert [cached.get(), cached.get(), cached.last] == [1, 1, 1]
 
 
-def test_a_value_is_loaded_again_when_it_is_too_old() -> None:
+def test_an_old_value_is_reloaded() -> None:
     age = 600.0
     loads = iter(range(1, 100))
     cached = CachedValue(lambda: next(loads), ttl=lambda: age)
@@ -34,7 +34,7 @@ def test_a_value_is_loaded_again_when_it_is_too_old() -> None:
     assert cached.get(max_age=0.001) == 3
 
 
-def test_an_expired_value_is_loaded_again_and_known_until_then() -> None:
+def test_an_expired_value_is_served_until_it_is_reloaded() -> None:
     cached = numbers()
     cached.get()
     cached.expire()
@@ -42,7 +42,7 @@ def test_an_expired_value_is_loaded_again_and_known_until_then() -> None:
     assert cached.get() == 2
 
 
-def test_a_value_that_expires_while_it_is_loaded_is_loaded_again() -> None:
+def test_a_value_that_expires_during_loading_is_reloaded() -> None:
     loads = 0
 
     def load() -> int:
@@ -56,7 +56,7 @@ def test_a_value_that_expires_while_it_is_loaded_is_loaded_again() -> None:
     assert [cached.get(), cached.get(), cached.get()] == [1, 2, 2]
 
 
-def test_nothing_is_left_of_a_cleared_value() -> None:
+def test_clearing_removes_the_value() -> None:
     cached = numbers()
     cached.get()
     cached.clear()
@@ -64,7 +64,7 @@ def test_nothing_is_left_of_a_cleared_value() -> None:
     assert cached.get() == 2
 
 
-def test_an_error_leaves_the_last_value() -> None:
+def test_an_error_keeps_the_last_value() -> None:
     results: Iterator[int | OSError] = iter([1, OSError("away"), 3])
 
     def load() -> int:
@@ -105,7 +105,7 @@ def test_one_thread_loads_for_all() -> None:
     assert (seen, len(loads)) == (["value"] * 8, 1)
 
 
-def test_hints_have_a_limit() -> None:
+def test_the_number_of_hints_is_limited() -> None:
     hints = Hints[str, int](max_length=10)
     hints.note(["a", "b"], 1)
     hints.note(["b", "c"], 2)

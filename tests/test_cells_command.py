@@ -23,7 +23,7 @@ ENGINE = {"sqlite": "sqlite3"}
 
 
 def as_json(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The exit code of ``cells --json``, and what it says about each cell, by name."""
+    """The exit code of ``cells --json``, and its report on each cell, by name."""
     code = 0
     try:
         call_command("cells", "--json")
@@ -104,7 +104,7 @@ def test_a_dead_cell(cloud: Cloud, dead_cell: Cell, capsys: pytest.CaptureFixtur
     assert "secret" not in "".join(lines) + json.dumps(cells)
 
 
-def test_a_hung_cell_costs_one_deadline(
+def test_a_hung_cell_delays_by_one_deadline(
     cloud: Cloud, hung_cell: Cell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, cells = as_json(capsys)
@@ -118,13 +118,13 @@ def test_a_hung_cell_costs_one_deadline(
 
 
 @pytest.mark.server
-def test_a_login_that_is_refused(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_login(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     login = {"mysql": "root", "postgresql": "nobody"}[cloud.engine]
     scheme, _, rest = cloud.url("cell2").partition("://")
     cloud.point("cell2", f"{scheme}://{login}:not-the-password@{rest.rpartition('@')[2]}")
     code, cells = as_json(capsys)
     assert code == 1
-    # The suite's own PostgreSQL trusts every user it has.
+    # The suite's own PostgreSQL trusts every existing user.
     expected = {"mysql": "Access denied", "postgresql": 'role "nobody" does not exist'}[
         cloud.engine
     ]
@@ -141,7 +141,7 @@ def test_a_login_that_is_refused(cloud: Cloud, capsys: pytest.CaptureFixture[str
         ("", "not a database URL"),
     ],
 )
-def test_a_url_that_cannot_be_read(
+def test_an_invalid_url(
     cloud: Cloud, capsys: pytest.CaptureFixture[str], url: str, problem: str
 ) -> None:
     CellMapping.objects.filter(name="cell2").update(database_connection=url)
@@ -167,7 +167,7 @@ def old_cell(cloud: Cloud, tmp_path: Path) -> Iterator[Cell]:
         yield cell
 
 
-def test_a_cell_that_is_too_old(
+def test_a_cell_with_an_outdated_schema(
     cloud: Cloud, old_cell: Cell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.host("cell3", "one")
@@ -181,7 +181,7 @@ def test_a_cell_that_is_too_old(
     assert as_text(capsys)[3].endswith("unusable")
 
 
-def test_nova_migrates_what_is_novas(
+def test_novas_cells_are_to_be_migrated_by_nova(
     cloud: Cloud, old_cell: Cell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with made_by_nova([old_cell.alias]):
@@ -199,14 +199,14 @@ def test_a_database_without_tables(cloud: Cloud, tmp_path: Path) -> None:
     assert probe.rows == {}
 
 
-def test_a_database_file_that_is_gone(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_missing_database_file(cloud: Cloud, tmp_path: Path) -> None:
     cloud.point("cell2", f"sqlite:///{tmp_path}/gone.sqlite3")
     (probe,) = probe_cells([cloud.cell("cell2")])
     assert (probe.reachable, probe.problem) == (False, "its database file is gone")
     assert not (tmp_path / "gone.sqlite3").exists()
 
 
-def test_the_api_database_is_away(tmp_path: Path) -> None:
+def test_an_unreachable_api_database(tmp_path: Path) -> None:
     url = f"mysql+pymysql://nova:secret@127.0.0.1:{free_port()}/nova_api"
     done = manage("cells", NOVA_API_DATABASE_URL=url, VAR_DIR=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")

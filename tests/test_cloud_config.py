@@ -1,4 +1,4 @@
-"""Settings from nova.conf: what is read, what overrides it, and what is said when it cannot be."""
+"""Settings from nova.conf: what is read, what overrides it, and the errors."""
 
 import subprocess
 import sys
@@ -76,7 +76,7 @@ def test_every_setting_that_nova_conf_has(write: Write) -> None:
         "DEFAULT_AVAILABILITY_ZONE": "az1",
         "INTERNAL_AVAILABILITY_ZONE": "hidden",
         "API_MAX_LIMIT": 500,
-        # Notifications go where RPC goes, unless they have a URL of their own.
+        # Notifications use the RPC transport, unless they have a URL of their own.
         "NOTIFICATION_TRANSPORT_URL": "rabbit://nova:s3cret@mq1:5672,nova:s3cret@mq2:5672/",
         "NOTIFICATION_TOPICS": ["one", "two"],
         "POLICY_FILE": "/etc/nova/own.yaml",
@@ -85,7 +85,7 @@ def test_every_setting_that_nova_conf_has(write: Write) -> None:
     assert config.has_placement
 
 
-def test_an_empty_file_says_nothing(write: Write) -> None:
+def test_an_empty_file_sets_nothing(write: Write) -> None:
     config = load([write("")])
     assert all(config.setting(name) is None for name in OPTION_OF)
     assert not config.has_keystone
@@ -153,7 +153,7 @@ def test_a_malformed_file_is_one_line_without_secrets(write: Write, text: str, l
     assert "hush" not in str(error.value)
 
 
-def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_binary(tmp_path: Path) -> None:
     missing = tmp_path / "missing.conf"
     with pytest.raises(ConfigError, match=r"missing.conf: No such file or directory$"):
         load([str(missing)])
@@ -163,8 +163,8 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
         load([str(binary)])
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
-    """As another user, for root may read everything."""
+def test_a_file_without_read_permission(tmp_path: Path) -> None:
+    """As another user, because root may read everything."""
     file = tmp_path / "nova.conf"
     file.touch(mode=0)
     script = (
@@ -200,7 +200,7 @@ def test_libraries_get_the_same_files_for_options_of_their_own(write: Write) -> 
     assert conf.mine.value == 5
 
 
-# --- where a setting comes from ---------------------------------------------------------------
+# --- precedence -----------------------------------------------------------------------------------
 
 
 def test_the_environment_overrides_the_file_and_the_file_the_default(write: Write) -> None:
@@ -224,7 +224,7 @@ def test_values_have_the_type_that_is_asked_for(write: Write) -> None:
     assert topics == ["one", "two"]
 
 
-def test_what_cannot_be_read_names_its_source(write: Write) -> None:
+def test_an_invalid_value_names_its_source(write: Write) -> None:
     with pytest.raises(SettingError, match=r"^SERVICE_DOWN_TIME: 'soon' cannot be read: could not"):
         sources(write(""), SERVICE_DOWN_TIME="soon").get("SERVICE_DOWN_TIME", float, 60.0)
     file = write("[DEFAULT]\ndefault_availability_zone = 5\n")

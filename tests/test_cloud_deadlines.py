@@ -1,4 +1,4 @@
-"""Calls to a service that hangs or fails."""
+"""Calls to a service that does not respond or fails."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from cloud.deadlines import BoundedExecutor, ServiceUnavailable
 
 
 class Away(ServiceUnavailable):
-    """The service of these tests is away."""
+    """The service of these tests is unavailable."""
 
 
 def executor(**options: float) -> BoundedExecutor:
@@ -17,7 +17,7 @@ def executor(**options: float) -> BoundedExecutor:
     return BoundedExecutor("thing", Away, **{**defaults, **options}, max_workers=2)
 
 
-def test_results_and_errors_come_through() -> None:
+def test_results_and_errors_are_passed_on() -> None:
     thing = executor()
     assert thing.call(lambda: 5) == 5
     with pytest.raises(ZeroDivisionError):
@@ -33,7 +33,7 @@ def test_a_timeout_of_the_function_is_its_own() -> None:
         executor().call(fail)
 
 
-def test_it_is_given_up_at_the_deadline_and_left_alone_for_a_while() -> None:
+def test_a_call_is_abandoned_at_the_deadline_and_the_service_skipped_for_a_while() -> None:
     thing = executor()
     release = threading.Event()
     began = time.monotonic()
@@ -54,7 +54,7 @@ def test_a_longer_deadline_for_one_call() -> None:
     executor().call(lambda: time.sleep(0.4), deadline=5)
 
 
-def test_when_all_threads_hang_others_do_not_wait_longer() -> None:
+def test_hung_threads_do_not_delay_other_calls_beyond_the_deadline() -> None:
     thing = executor(retry_after=0)
     release = threading.Event()
     outcomes: list[str] = []

@@ -1,4 +1,4 @@
-"""Tokens and logins of Keystone, against one that answers as recorded."""
+"""Tokens and logins of Keystone, against a server with recorded answers."""
 
 import datetime
 import os
@@ -55,7 +55,7 @@ def keystone(conf: Path) -> Keystone:
     return keystone_of(conf)
 
 
-def test_a_token_says_who_it_is(keystone: Keystone) -> None:
+def test_a_token_identifies_its_user(keystone: Keystone) -> None:
     identity = keystone.identify("token-of-admin")
     assert identity is not None
     assert (identity.user_name, identity.user_domain_name) == ("admin", "Default")
@@ -77,11 +77,11 @@ def test_a_system_scoped_token_has_no_project(
     assert identity.project_id is None
 
 
-def test_an_unknown_token_is_nobodys(keystone: Keystone) -> None:
+def test_an_unknown_token_is_invalid(keystone: Keystone) -> None:
     assert keystone.identify("nonsense") is None
 
 
-def test_an_expired_token_is_nobodys(server: cloud_servers.Keystone, keystone: Keystone) -> None:
+def test_an_expired_token_is_invalid(server: cloud_servers.Keystone, keystone: Keystone) -> None:
     server.lifetime = datetime.timedelta(seconds=-1)
     assert keystone.identify("token-of-admin") is None
 
@@ -116,7 +116,7 @@ def test_a_service_token_must_be_of_a_service(keystone: Keystone) -> None:
 def test_a_service_may_pass_on_a_token_that_has_expired(
     server: cloud_servers.Keystone, keystone: Keystone
 ) -> None:
-    keystone.identify("token-of-nova")  # remembered while it is valid
+    keystone.identify("token-of-nova")  # cached while it is valid
     server.lifetime = datetime.timedelta(seconds=-1)
     assert keystone.identify("token-of-admin", service_token="token-of-nova") is not None
 
@@ -147,17 +147,17 @@ def test_a_broken_keystone_is_not_an_invalid_token(
     assert keystone.identify("token-of-admin") is not None
 
 
-def test_one_that_breaks_later_is_not_an_invalid_token_either(
+def test_a_keystone_that_breaks_later_is_not_an_invalid_token(
     server: cloud_servers.Keystone, keystone: Keystone
 ) -> None:
-    assert keystone.identify("token-of-nova") is not None  # everything is discovered
+    assert keystone.identify("token-of-nova") is not None  # discovery is complete
     server.broken = 500
     with pytest.raises(KeystoneUnavailable):
         keystone.identify("token-of-admin")
     assert keystone.identify("token-of-nova") is not None, "a remembered token needs no Keystone"
 
 
-def test_a_keystone_that_does_not_answer_costs_one_deadline_and_then_nothing(
+def test_an_unresponsive_keystone_delays_by_one_deadline_and_is_then_skipped(
     server: cloud_servers.Keystone, conf: Path
 ) -> None:
     keystone = keystone_of(conf, retry_after=60)
@@ -200,7 +200,7 @@ def test_threads_share_it(conf: Path) -> None:
     assert found == ["admin"] * 40
 
 
-def test_a_password_opens_the_console(keystone: Keystone) -> None:
+def test_a_password_logs_in_to_the_console(keystone: Keystone) -> None:
     identity = keystone.login(
         "admin", "oracle", user_domain="Default", project="admin", project_domain="Default"
     )
@@ -217,7 +217,7 @@ def test_a_wrong_password_does_not(keystone: Keystone) -> None:
     assert "guess-42" not in str(refused.value)
 
 
-def test_no_login_while_keystone_is_away(
+def test_no_login_while_keystone_is_down(
     server: cloud_servers.Keystone, keystone: Keystone
 ) -> None:
     server.awake.clear()
@@ -238,9 +238,9 @@ def test_a_section_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 
 
 def test_memcached_is_used_without_a_warning_or_a_patched_thread(conf: Path) -> None:
-    """In a process of its own: importing the pool of clients imports eventlet."""
+    """In a separate process: importing the pool of clients imports eventlet."""
     with conf.open("a") as file:
-        file.write("memcached_servers = 127.0.0.1:1\n")  # none answers, so nothing is remembered
+        file.write("memcached_servers = 127.0.0.1:1\n")  # none is reachable, so nothing is cached
     script = f"""
 from cloud.config import load
 from cloud.keystone import Keystone

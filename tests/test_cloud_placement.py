@@ -1,4 +1,4 @@
-"""What placement says, and what is asked of it, against one that answers as recorded."""
+"""Reading and changing placement, against a server with recorded answers."""
 
 import time
 import uuid
@@ -37,7 +37,7 @@ def server() -> Iterator[cloud_servers.Placement]:
 
 @pytest.fixture
 def conf(tmp_path: Path, server: cloud_servers.Placement) -> Path:
-    """As for a placement without Keystone."""
+    """The configuration for a placement without Keystone."""
     path = tmp_path / "nova.conf"
     path.write_text(
         f"[placement]\nauth_type = admin_token\nendpoint = {server.url}\ntoken = admin\n"
@@ -59,7 +59,9 @@ def names(providers: list[Provider]) -> list[str]:
     return [provider.name for provider in providers]
 
 
-def test_providers_come_all_at_once(server: cloud_servers.Placement, placement: Placement) -> None:
+def test_all_providers_in_one_request(
+    server: cloud_servers.Placement, placement: Placement
+) -> None:
     found = placement.providers()
     assert names(found) == ["node", "numa0", "gpu0", "other"]
     assert found[2] == Provider(GPU, "gpu0", generation=1, parent=NUMA, root=NODE)
@@ -93,7 +95,7 @@ def test_a_provider_in_detail(server: cloud_servers.Placement, placement: Placem
     assert numa.allocations == {}
 
 
-def test_what_is_missing_is_said_to_be(placement: Placement) -> None:
+def test_missing_providers_are_reported(placement: Placement) -> None:
     for ask in (placement.inventories, placement.usages, placement.traits, placement.aggregates):
         with pytest.raises(ProviderNotFound, match="404 The resource could not be found"):
             ask(SERVER)
@@ -107,7 +109,7 @@ def test_allocations_of_many(server: cloud_servers.Placement, placement: Placeme
     assert list(missing) == [SERVER]
 
 
-def test_allocations_of_many_while_placement_is_away(
+def test_allocations_of_many_while_placement_is_down(
     server: cloud_servers.Placement, placement: Placement
 ) -> None:
     server.awake.clear()
@@ -118,7 +120,7 @@ def test_allocations_of_many_while_placement_is_away(
     assert len(missing) == 50
 
 
-# --- deleting a compute service's providers ---------------------------------------------------
+# --- deleting a compute service's providers -------------------------------------------------------
 
 
 def test_a_tree_is_deleted_from_the_leaves_up(
@@ -153,7 +155,7 @@ def test_of_evacuated_servers_only_what_they_have_here(
     assert server.allocations == {SERVER: {OTHER: {"VCPU": 1}}}
 
 
-def test_what_others_still_use_is_left_and_said(
+def test_providers_still_in_use_are_kept_and_reported(
     server: cloud_servers.Placement, placement: Placement
 ) -> None:
     server.allocations = {SERVER: {NUMA: {"VCPU": 1}}}
@@ -208,7 +210,7 @@ def test_leaving_an_aggregate_while_someone_else_changes_it(
         placement.remove_from_aggregate("node", AGGREGATE)
 
 
-# --- when it is away --------------------------------------------------------------------------
+# --- outages --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [500, 503, 401])
@@ -222,7 +224,7 @@ def test_a_broken_placement(
     assert placement.providers()
 
 
-def test_one_that_does_not_answer_costs_one_deadline_and_then_nothing(
+def test_an_unresponsive_placement_delays_by_one_deadline_and_is_then_skipped(
     server: cloud_servers.Placement, conf: Path
 ) -> None:
     placement = placement_of(conf, retry_after=60)
@@ -237,7 +239,7 @@ def test_one_that_does_not_answer_costs_one_deadline_and_then_nothing(
     assert time.monotonic() - began < 0.1
 
 
-def test_something_else_answers_there(
+def test_a_different_service_at_the_endpoint(
     server: cloud_servers.Placement, placement: Placement
 ) -> None:
     server.intercept = lambda call: (200, None, {})

@@ -1,4 +1,4 @@
-"""Policy decides as Nova's does, which ``tests/conformance/nova_policy.py`` wrote down."""
+"""Policy decisions equal Nova's, as dumped by ``tests/conformance/nova_policy.py``."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Files:
-    """A nova.conf with its policy.yaml; every write is newer than the one before."""
+    """A nova.conf with its policy.yaml; every write has a newer modification time."""
 
     def __init__(self, directory: Path) -> None:
         self.conf = directory / "nova.conf"
@@ -104,7 +104,7 @@ def test_a_changed_file_is_read_again(files: Files) -> None:
     assert policy.authorize(LIST, ADMIN)
 
 
-def test_a_directory_of_policy_files_counts_too(files: Files) -> None:
+def test_policy_directories_are_read(files: Files) -> None:
     files.write({LIST: "role:nobody"}, {"policy_dirs": "policy.d"})
     (files.policy.parent / "policy.d").mkdir()
     (files.policy.parent / "policy.d" / "10-readers.yaml").write_text(f'"{LIST}": "role:reader"\n')
@@ -120,14 +120,14 @@ def test_a_malformed_file_is_one_line(files: Files, text: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_rule_that_cannot_be_read_allows_nobody(files: Files) -> None:
+def test_an_invalid_rule_denies_everyone(files: Files) -> None:
     files.write({LIST: "this is (not a rule"})
     policy = files.read()
     assert not policy.authorize(LIST, ADMIN)
     assert policy.authorize("os_compute_api:os-services:update", ADMIN)
 
 
-def test_a_file_that_becomes_malformed_leaves_the_rules_as_they_were(
+def test_a_file_that_becomes_malformed_keeps_the_previous_rules(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
     files.write({LIST: "role:reader"})

@@ -1,4 +1,4 @@
-"""Many operators and a heartbeat on one service at the same time, with real threads.
+"""Many operators and a heartbeat acting on one service concurrently, with real threads.
 
 Nova-compute's heartbeat and the actions write to the same row: neither may lose what the other
 wrote, and of two actions one must have happened after the other.
@@ -31,7 +31,7 @@ SECONDS = float(os.environ.get("CONCURRENCY_TEST_SECONDS", "4"))
 
 
 def together(*functions: Callable[[], None]) -> None:
-    """Run each on a thread of its own; an error in any of them fails the test."""
+    """Run each function in its own thread; an error in any of them fails the test."""
     errors: list[BaseException] = []
 
     def guarded(function: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ def together(*functions: Callable[[], None]) -> None:
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=guarded, args=(one,)) for one in functions]
+    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -52,7 +52,7 @@ def together(*functions: Callable[[], None]) -> None:
 
 
 def act(ref: ServiceRef, actor: Actor, number: int) -> str:
-    """One of the actions; a disabled service carries the name of who disabled it last."""
+    """Apply a random action; a disabled service has the name of its last operator as reason."""
     choice = random.randrange(3)
     if choice == 0:
         actions.disable(ref, actor, f"{actor.username}:{number}")
@@ -102,7 +102,7 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
     assert sorted(entry.username for entry in entries) == sorted(done)
     assert {entry.outcome for entry in entries} == {"done"}
     assert not Intent.objects.exists()
-    # One after the other: each began from what the one before it had left.
+    # Serialized: each started from the result of the previous one.
     state: Any = {"status": "enabled", "disabled_reason": None, "forced_down": False}
     for entry in entries:
         assert entry.before == state
@@ -111,7 +111,7 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
     assert state_of(row) == state
 
 
-def test_two_operators_leave_one_of_their_outcomes(cloud: Cloud) -> None:
+def test_two_operators_result_in_one_of_their_outcomes(cloud: Cloud) -> None:
     service = cloud.host("cell2", "cmp")[0]
     rows = Service.objects.using(cloud.cell("cell2").alias).filter(id=service.id)
     ref = ServiceRef(uuid=service.uuid or "")
@@ -134,7 +134,7 @@ def test_two_operators_leave_one_of_their_outcomes(cloud: Cloud) -> None:
 
 
 def test_a_delete_against_updates(cloud: Cloud) -> None:
-    """Whoever comes after the delete is told that the service is gone."""
+    """Updates after the delete find no service."""
     for number in range(10):
         service = cloud.host("cell2", f"cmp-{number}")[0]
         ref = ServiceRef(uuid=service.uuid or "")
@@ -164,7 +164,7 @@ def test_a_delete_against_updates(cloud: Cloud) -> None:
         assert row.disabled is (len(missing) < 2)
 
 
-def test_an_action_waits_for_who_holds_the_row(cloud: Cloud) -> None:
+def test_an_action_waits_for_the_row_lock(cloud: Cloud) -> None:
     """A heartbeat in the middle of its transaction is neither lost nor overwritten."""
     service = cloud.host("cell2", "cmp", service={"report_count": 5})[0]
     alias = cloud.cell("cell2").alias

@@ -1,4 +1,4 @@
-"""What the console's frame does for any list: columns, filters, saved views, navigation."""
+"""The console's frame, for any list: columns, filters, saved views, navigation."""
 
 import re
 
@@ -47,7 +47,7 @@ def test_each_column_declares_what_it_reads(cloud: Cloud, console: Client) -> No
 
 
 class Careless(ServiceAdmin):
-    """Two columns that read what they do not declare."""
+    """Two columns that read undeclared fields."""
 
     list_display = (*ServiceAdmin.list_display, "reports", "kinship")  # type: ignore[assignment]
 
@@ -61,7 +61,7 @@ class Careless(ServiceAdmin):
 
 
 @pytest.mark.parametrize("name", ["reports", "kinship"])
-def test_what_a_column_does_not_declare_cannot_be_read(
+def test_a_column_cannot_read_undeclared_fields(
     name: str, cloud: Cloud, rf: RequestFactory
 ) -> None:
     cloud.host("cell1", "a")
@@ -72,7 +72,7 @@ def test_what_a_column_does_not_declare_cannot_be_read(
         changelist.table()
 
 
-def test_half_a_column_is_an_error_at_start() -> None:
+def test_incomplete_columns_are_errors_at_startup() -> None:
     class Unlisted(HypervisorAdmin):
         @column(description="Stats", reads=["stats"])
         def stats(self, node: ComputeNode) -> str | None:
@@ -120,9 +120,13 @@ def test_views_are_saved_for_their_list_and_user(cloud: Cloud, console: Client) 
     assert "Delete down" in page(console, NODES)
     assert "Delete down" not in page(console, SERVICES)
     assert (
-        "A name is needed"
+        "A name is required"
         in console.post(f"{NODES}views/", {"name": " "}, follow=True).content.decode()
     )
+    for name, error in (("a\0b", "Null characters are not allowed"), ("x" * 101, "at most 100")):
+        response = console.post(f"{NODES}views/", {"name": name}, follow=True)
+        assert error in response.content.decode()
+    assert SavedView.objects.count() == 1
     assert console.get(f"{NODES}views/").status_code == 405
     other = Client()
     other.force_login(User.objects.create_superuser("other"))
@@ -134,7 +138,7 @@ def test_views_are_saved_for_their_list_and_user(cloud: Cloud, console: Client) 
     assert not SavedView.objects.exists()
 
 
-def test_navigation_is_what_apps_register(
+def test_navigation_has_the_pages_that_apps_register(
     cloud: Cloud, console: Client, rf: RequestFactory
 ) -> None:
     entries = re.findall(r'<li>\s*<a href="(/admin/[^"?]*)"', page(console, "/admin/"))

@@ -11,6 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from audit.models import Entry
+from cells.models import CellMapping
 from cells.registry import Cell
 from hypervisors.problems import unmapped_hosts
 from hypervisors.report import latest_report
@@ -24,7 +25,7 @@ Counting = Callable[[], AbstractContextManager[Queries]]
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    """Nothing is remembered from the test before."""
+    """No cached values from the previous test."""
     settings.CELL_MAPPINGS_TTL = 1e-9
     monkeypatch.setattr(unmapped_hosts, "ttl", 0)
     monkeypatch.setattr(latest_report, "ttl", 0)
@@ -39,7 +40,7 @@ def console(cloud: Cloud) -> Client:
 
 
 def keys(html: str) -> list[str]:
-    """What the rows' checkboxes say."""
+    """The values of the rows' checkboxes."""
     return re.findall(r'name="key" value="([^"]+)"', html)
 
 
@@ -49,7 +50,7 @@ def page(client: Client, url: str) -> str:
     return response.content.decode()
 
 
-def test_rows_of_colliding_ids_have_keys_of_their_own(cloud: Cloud, console: Client) -> None:
+def test_rows_with_colliding_ids_have_distinct_keys(cloud: Cloud, console: Client) -> None:
     for number in range(1, 31):
         for cell in ("cell1", "cell2"):
             named = number % 3
@@ -88,12 +89,12 @@ def test_queries_of_a_list_do_not_grow_with_its_rows(
             cloud.host(cell, f"{cell}-{number}")
     many = count()
     assert many == few
-    # Groups, keys, hosts for the zones, hosts without a mapping, and whole rows.
+    # Groups, keys, hosts for the zones, hosts without a mapping, and full rows.
     assert few["cell1"] == few["cell2"] == 5
     assert few["cell3"] == 4
 
 
-def test_only_the_page_is_fetched_whole(
+def test_full_rows_are_fetched_for_the_page_only(
     cloud: Cloud, console: Client, count_queries: Counting
 ) -> None:
     for number in range(80):
@@ -104,7 +105,7 @@ def test_only_the_page_is_fetched_whole(
     assert whole.count("%s") <= 25 + 4  # the ids, and what the join compares with
 
 
-def test_csv_says_which_cell_is_missing(cloud: Cloud, console: Client, dead_cell: Cell) -> None:
+def test_csv_reports_missing_cells(cloud: Cloud, console: Client, dead_cell: Cell) -> None:
     cloud.host("cell1", "=danger", node={"hypervisor_hostname": "=cmd()"})
     response = console.get(f"{NODES}export.csv")
     assert response.status_code == 200
@@ -117,7 +118,9 @@ def test_csv_says_which_cell_is_missing(cloud: Cloud, console: Client, dead_cell
     assert "secret" not in text
 
 
-def test_row_that_may_be_in_a_dead_cell(cloud: Cloud, console: Client, dead_cell: Cell) -> None:
+def test_row_that_may_be_in_a_dead_cell_is_a_503(
+    cloud: Cloud, console: Client, dead_cell: Cell
+) -> None:
     service, node = cloud.host("cell1", "alive")
     assert console.get(f"{NODES}{node.uuid}/").status_code == 200
     response = console.get(f"{SERVICES}11111111-1111-1111-1111-111111111111/")
@@ -126,21 +129,46 @@ def test_row_that_may_be_in_a_dead_cell(cloud: Cloud, console: Client, dead_cell
     assert console.get(f"{SERVICES}{service.uuid}/").status_code == 200
 
 
-def test_row_that_is_nowhere_leads_back_to_the_list(cloud: Cloud, console: Client) -> None:
+def test_unknown_row_redirects_to_the_list(cloud: Cloud, console: Client) -> None:
     response = console.get(f"{NODES}11111111-1111-1111-1111-111111111111/", follow=True)
     assert response.redirect_chain[-1][0] == NODES
-    assert "There is no hypervisor" in response.content.decode()
+    assert "No such hypervisor" in response.content.decode()
 
 
-def test_odd_parameters_are_borne(cloud: Cloud, console: Client) -> None:
+def test_invalid_parameters_are_tolerated(cloud: Cloud, console: Client) -> None:
     cloud.host("cell1", "a")
     for query in (
         "p=0", "p=-3", "p=999", "p=x", "per_page=x", "per_page=9999", "o=nothing", "o=-",
         "columns=nothing", "cell=nowhere", "zone=nowhere", "state=sideways", "problem=nothing",
-        "q=%00", "q=%25_", "unknown=1", "e=1",
+        "q=%00", "q=%25_", "unknown=1", "e=1", "binary=%00", "type=%00", "zone=%00", "cell=%00",
+        "state=%00", "problem=%00",
     ):  # fmt: skip
         for path in (NODES, SERVICES):
             assert console.get(f"{path}?{query}").status_code in (200, 302), (path, query)
+
+
+def test_filter_with_a_nul_matches_nothing(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a")
+    assert keys(page(console, SERVICES))
+    assert not keys(page(console, f"{SERVICES}?binary=nova-compute%00"))
+    assert not keys(page(console, f"{NODES}?type=QEMU%00"))
+
+
+def test_list_of_a_cloud_without_cells_is_sorted_by_cell(cloud: Cloud, console: Client) -> None:
+    CellMapping.objects.all().delete()
+    for order in ("cell", "-cell", "name"):
+        assert "No results" in page(console, f"{NODES}?o={order}")
+        assert "No results" in page(console, f"{SERVICES}?o={order}")
+
+
+def test_overview_counts_services_that_are_forced_down(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a")
+    cloud.add_service("cell1", "b", binary="nova-conductor", forced_down=True)
+    html = re.sub(r"\s+", " ", page(console, "/admin/overview/"))
+    (hypervisors,) = re.findall(r"Hypervisors</a></h2>.*?</section>", html)
+    (services,) = re.findall(r"Services</a></h2>.*?</section>", html)
+    assert "forced down</span> 1" in services
+    assert "forced down" not in hypervisors
 
 
 def test_reader_sees_everything_and_changes_nothing(cloud: Cloud) -> None:
@@ -181,7 +209,7 @@ def grant_views(group: Group) -> None:
     group.refresh_from_db()
 
 
-def test_nobody_else_gets_in(cloud: Cloud) -> None:
+def test_other_users_are_denied(cloud: Cloud) -> None:
     User.objects.create_user("somebody", password="password of somebody")
     client = Client()
     for path in ("/admin/", NODES, f"{NODES}export.csv", "/admin/problems/", "/admin/overview/"):
@@ -192,7 +220,7 @@ def test_nobody_else_gets_in(cloud: Cloud) -> None:
     assert client.get(NODES).status_code == 302
 
 
-def test_actions_in_bulk_go_on_after_a_failure(cloud: Cloud, console: Client) -> None:
+def test_bulk_actions_continue_after_a_failure(cloud: Cloud, console: Client) -> None:
     free, _ = cloud.host("cell1", "free")
     busy, _ = cloud.host("cell2", "busy")
     nameless, _ = cloud.host("cell3", "nameless", service={"uuid": None})
@@ -226,9 +254,7 @@ def test_reason_is_at_most_255_characters(cloud: Cloud, console: Client) -> None
     assert row.disabled_reason == "ä" * 255
 
 
-def test_looking_first_takes_few_queries(
-    cloud: Cloud, console: Client, count_queries: Counting
-) -> None:
+def test_preview_takes_few_queries(cloud: Cloud, console: Client, count_queries: Counting) -> None:
     chosen = []
     for number in range(20):
         for cell in ("cell1", "cell2"):
@@ -239,7 +265,7 @@ def test_looking_first_takes_few_queries(
     assert queries.per_cell() == {"cell0": 1, "cell1": 5, "cell2": 5, "cell3": 1}
 
 
-def test_results_lead_back_only_to_the_console(cloud: Cloud, console: Client) -> None:
+def test_results_link_back_only_to_the_console(cloud: Cloud, console: Client) -> None:
     service, _ = cloud.host("cell1", "a")
     for elsewhere in ("https://elsewhere.example/", "//elsewhere.example/", "javascript:alert(1)"):
         data = {"action": "disable", "key": service.uuid or "", "back": elsewhere}
@@ -263,13 +289,13 @@ def test_a_mistyped_host_can_be_typed_again(cloud: Cloud, console: Client) -> No
     assert row.forced_down
 
 
-def test_odd_filters_of_the_audit_are_borne(cloud: Cloud, console: Client) -> None:
+def test_invalid_filters_of_the_audit_are_refused(cloud: Cloud, console: Client) -> None:
     for query in ("nothing=1", "at__year=x"):
         assert console.get(f"/admin/audit/entry/?{query}").status_code == 302
         assert console.get(f"/admin/audit/entry/export.csv?{query}").status_code == 400
 
 
-def test_an_audit_entry_is_in_words(cloud: Cloud, console: Client) -> None:
+def test_an_audit_entry_is_readable(cloud: Cloud, console: Client) -> None:
     service, _ = cloud.host("cell1", "a")
     data = {"action": "disable", "key": service.uuid or "", "confirm": "1", "reason": "fan"}
     console.post(f"{SERVICES}act/", data)
@@ -277,7 +303,7 @@ def test_an_audit_entry_is_in_words(cloud: Cloud, console: Client) -> None:
     assert "disabled_reason: fan, forced_down: false, status: disabled" in html
 
 
-def test_results_are_each_tabs_own(cloud: Cloud, console: Client) -> None:
+def test_results_are_kept_per_tab(cloud: Cloud, console: Client) -> None:
     shown = []
     for host in ("a", "b"):
         service, _ = cloud.host("cell1", host)
@@ -289,20 +315,20 @@ def test_results_are_each_tabs_own(cloud: Cloud, console: Client) -> None:
     assert console.get(f"{SERVICES}results/?of=nothing").status_code == 302
 
 
-def test_an_action_on_nothing_says_so(cloud: Cloud, console: Client) -> None:
+def test_an_action_without_a_selection_is_reported(cloud: Cloud, console: Client) -> None:
     cloud.host("cell1", "a")
     answer = console.post(f"{SERVICES}act/", {"action": "delete"}, follow=True)
     assert "No service was selected." in answer.content.decode()
 
 
-def test_confirming_counts_only_what_can_be_done(cloud: Cloud, console: Client) -> None:
+def test_confirmation_counts_only_unblocked_services(cloud: Cloud, console: Client) -> None:
     keys_of = [cloud.host("cell1", host)[0].uuid for host in ("free", "busy")]
     cloud.add_instance("cell1", "busy")
     html = console.post(f"{SERVICES}act/", {"action": "delete", "key": keys_of}).content.decode()
     assert "Delete 1 of 2 services</button>" in html
 
 
-def test_words_of_a_search_are_limited(cloud: Cloud, console: Client) -> None:
+def test_number_of_search_words_is_limited(cloud: Cloud, console: Client) -> None:
     cloud.host("cell1", "host-1")
     html = page(console, f"{SERVICES}?q={'+'.join(['host'] * 20)}")
     assert "words are searched for" not in html
@@ -311,17 +337,15 @@ def test_words_of_a_search_are_limited(cloud: Cloud, console: Client) -> None:
     assert len(keys(html)) == 1
 
 
-def test_filters_do_not_count_what_a_dead_cell_has(
-    cloud: Cloud, console: Client, dead_cell: Cell
-) -> None:
+def test_filters_do_not_count_dead_cells(cloud: Cloud, console: Client, dead_cell: Cell) -> None:
     cloud.host("cell1", "a")
     counts = re.findall(
         r'choice">(?:cell\d)</span>\s*<span class="count">([^<]*)', page(console, NODES)
     )
-    assert counts == ["0", "1", "does not answer", "0"]
+    assert counts == ["0", "1", "not responding", "0"]
 
 
-def test_pages_carry_the_policy(cloud: Cloud, console: Client) -> None:
+def test_pages_have_the_content_security_policy(cloud: Cloud, console: Client) -> None:
     for path in ("/admin/", NODES, "/v2.1/os-services"):
         response = console.get(path, headers={"accept": "text/html"})
         policy = response["Content-Security-Policy"]

@@ -52,7 +52,7 @@ def everything(fleet: Fleet) -> list[object]:
     ]
 
 
-# --- the rows -----------------------------------------------------------------------------
+# --- the rows -------------------------------------------------------------------------------------
 
 
 def test_the_same_seed_gives_the_same_fleet() -> None:
@@ -61,8 +61,8 @@ def test_the_same_seed_gives_the_same_fleet() -> None:
 
 
 def test_a_cell_does_not_depend_on_how_many_there_are() -> None:
-    one, other = Fleet(cells=3, now=NOW).cell(1), Fleet(cells=9, now=NOW).cell(1)
-    assert [values(row) for row in one.nodes] == [values(row) for row in other.nodes]
+    small, other = Fleet(cells=3, now=NOW).cell(1), Fleet(cells=9, now=NOW).cell(1)
+    assert [values(row) for row in small.nodes] == [values(row) for row in other.nodes]
 
 
 def test_uuids_are_unique_and_ids_repeat() -> None:
@@ -75,7 +75,7 @@ def test_uuids_are_unique_and_ids_repeat() -> None:
     assert ids[7001] == 1
 
 
-def test_every_state_that_services_are_in() -> None:
+def test_services_are_in_every_state() -> None:
     fleet = Fleet(now=NOW)
     since = NOW - datetime.timedelta(seconds=60)
     found = {
@@ -110,7 +110,7 @@ def test_every_state_that_services_are_in() -> None:
     assert {service.binary for service in never} >= {NOVA_COMPUTE, "nova-metadata"}
 
 
-def test_the_edge_cases_are_what_their_names_say() -> None:
+def test_the_edge_cases_match_their_names() -> None:
     fleet = Fleet(now=NOW)
     cells = list(fleet)
     named = {name: (cell, row) for cell in cells for name, row in cell.named.items()}
@@ -153,7 +153,7 @@ def test_one_cell_has_no_uuids_yet() -> None:
 
 
 @pytest.mark.parametrize("cells", [1, 2, 3])
-def test_few_cells_have_the_edge_cases_too(cells: int) -> None:
+def test_fleets_of_few_cells_have_the_edge_cases(cells: int) -> None:
     names = set[str]()
     for cell in Fleet(cells=cells, hosts_per_cell=0):
         names |= set(cell.named)
@@ -162,7 +162,7 @@ def test_few_cells_have_the_edge_cases_too(cells: int) -> None:
     assert names >= {"ironic_service", "nulls", "wrongcell"}
 
 
-# --- writing it ----------------------------------------------------------------------------
+# --- writing it -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -192,13 +192,13 @@ def test_databases_are_made_and_hold_the_rows(template: str, api: ApiClient) -> 
             ]
     hosts = {host: fleet.uuid_of(number) for rows in fleet for host, number in rows.mappings}
     assert dict(HostMapping.objects.values_list("host", "cell__uuid")) == hosts
-    aggregates = [one for rows in fleet for one in rows.aggregates]
+    aggregates = [aggregate for rows in fleet for aggregate in rows.aggregates]
     assert Aggregate.objects.count() == len(aggregates)
-    assert AggregateHost.objects.count() == sum(len(one.hosts) for one in aggregates)
+    assert AggregateHost.objects.count() == sum(len(aggregate.hosts) for aggregate in aggregates)
     assert len(api.get("/os-services", version="2.53")["services"]) > 20
 
 
-def test_numbering_goes_on_behind_the_rows(template: str) -> None:
+def test_sequences_continue_after_the_rows(template: str) -> None:
     fleet = small()
     create(fleet, urls_from(template, fleet))
     for cell, rows in zip(all_cells(), fleet, strict=True):
@@ -207,7 +207,7 @@ def test_numbering_goes_on_behind_the_rows(template: str) -> None:
     assert HostMapping.objects.create(host="new", cell_id=1).id > 1
 
 
-def test_a_fleet_is_only_replaced_when_asked(template: str) -> None:
+def test_a_fleet_is_only_replaced_on_request(template: str) -> None:
     first, second = small(), small(seed=2)
     create(first, urls_from(template, first))
     with pytest.raises(FleetExists, match="3 cells"):
@@ -219,7 +219,7 @@ def test_a_fleet_is_only_replaced_when_asked(template: str) -> None:
     assert uuids == {service.uuid for service in second.cell(1).services}
 
 
-def test_a_cell_with_rows_is_only_replaced_when_asked(template: str) -> None:
+def test_a_cell_with_rows_is_only_replaced_on_request(template: str) -> None:
     fleet = small()
     create(fleet, urls_from(template, fleet))
     HostMapping.objects.all().delete()
@@ -230,7 +230,7 @@ def test_a_cell_with_rows_is_only_replaced_when_asked(template: str) -> None:
 
 
 @pytest.mark.parametrize("number", [None, 0])
-def test_a_database_of_novas_is_left_alone(cloud: Cloud, number: int | None) -> None:
+def test_a_database_of_nova_is_not_written(cloud: Cloud, number: int | None) -> None:
     fleet = small()
     urls = {cell.name: cloud.url(cell.name) for cell in cloud.cells}
     alias = "api" if number is None else alias_of(CellMapping.CELL0_UUID)
@@ -243,7 +243,7 @@ def test_a_database_of_novas_is_left_alone(cloud: Cloud, number: int | None) -> 
         assert set(connections[alias].introspection.table_names()) == before
 
 
-def test_an_embedded_fleet_that_was_interrupted_is_made_anew(
+def test_an_interrupted_embedded_fleet_is_created_again(
     cloud: Cloud, settings: Settings, tmp_path: Path
 ) -> None:
     settings.VAR_DIR = tmp_path
@@ -265,14 +265,14 @@ def test_an_embedded_fleet_that_was_interrupted_is_made_anew(
     assert files == ["cell0.sqlite3", "cell1.sqlite3"]
 
 
-# --- heartbeats ----------------------------------------------------------------------------
+# --- heartbeats -----------------------------------------------------------------------------------
 
 
 def state_of(cell: Cell) -> dict[str, bool]:
     return {str(s.host): s.is_up() for s in Service.objects.using(cell.alias).exclude(topic=None)}
 
 
-def test_heartbeats_keep_up_what_is_up(cloud: Cloud) -> None:
+def test_heartbeats_keep_services_up(cloud: Cloud) -> None:
     cell = cloud.cell("cell1")
     cloud.add_service(cell, "well")
     cloud.add_service(cell, "dead", last_seen_up=timezone.now() - datetime.timedelta(hours=1))
@@ -319,7 +319,7 @@ def test_no_heartbeats_for_a_real_nova(cloud: Cloud) -> None:
     assert values(Service.objects.using(cell.alias).get()) == before
 
 
-# --- the command ---------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_bad_options_are_refused(cloud: Cloud, options: list[str], said: str) ->
         call_command("demo", *options)
 
 
-def test_attached_it_makes_nothing(cloud: Cloud, settings: Settings) -> None:
+def test_an_attached_portal_creates_no_fleet(cloud: Cloud, settings: Settings) -> None:
     settings.EMBEDDED = False
     with pytest.raises(CommandError, match="attached"):
         call_command("demo")

@@ -1,6 +1,6 @@
-"""The changes that docs/extending.md describes, made as it says.
+"""The changes that docs/extending.md describes.
 
-It names the tests that make those which are not here.
+It names the tests of those that are not here.
 """
 
 from typing import Any

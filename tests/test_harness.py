@@ -1,4 +1,4 @@
-"""The suite's own fixtures do what they say; every other test leans on that."""
+"""The suite's own fixtures, on which every other test relies."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -25,7 +25,7 @@ def test_each_engine_is_the_real_one(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("time", ["first", "second"])
-def test_every_test_begins_with_nothing(cloud: Cloud, api: ApiClient, time: str) -> None:
+def test_every_test_starts_with_empty_databases(cloud: Cloud, api: ApiClient, time: str) -> None:
     assert api.get("/os-services")["services"] == []
     assert User.objects.count() == 1
     assert CellMapping.objects.count() == 4
@@ -46,7 +46,7 @@ def test_a_row_made_by_the_portal_does_not_collide(cloud: Cloud) -> None:
 def test_a_fleet_is_the_same_in_every_engine(cloud: Cloud, fleet: Fleet, api: ApiClient) -> None:
     services = api.get("/os-services", "2.53")["services"]
     known = {service.uuid for rows in fleet for service in rows.services}
-    assert {one["id"] for one in services} <= known
+    assert {service["id"] for service in services} <= known
     assert None in known
     for cell in cloud.cells:
         assert Service.objects.using(cell.alias).filter(id=1).exists()
@@ -66,11 +66,11 @@ def test_queries_are_counted_on_every_thread(
     assert len(queries) == 0
 
 
-def test_a_hung_cell_hangs(cloud: Cloud, api: ApiClient, hung_cell: Cell) -> None:
+def test_a_hung_cell_does_not_respond(cloud: Cloud, api: ApiClient, hung_cell: Cell) -> None:
     assert "no answer within" in api.get("/os-services").headers["Warning"]
 
 
-def test_a_dead_cell_is_dead(cloud: Cloud, api: ApiClient, dead_cell: Cell) -> None:
+def test_a_dead_cell_refuses_connections(cloud: Cloud, api: ApiClient, dead_cell: Cell) -> None:
     assert "refused" in api.get("/os-services").headers["Warning"]
 
 
@@ -79,7 +79,7 @@ def test_the_served_portal_has_the_same_databases(
 ) -> None:
     cloud.host("cell1", "compute-1")
     answer = portal_server.get("/os-services", admin_token)
-    assert [one["host"] for one in answer["services"]] == ["compute-1"]
+    assert [service["host"] for service in answer["services"]] == ["compute-1"]
 
 
 def test_the_portal_alone_runs_on_sqlite(admin_client: Client) -> None:

@@ -24,7 +24,7 @@ def three(cloud: Cloud) -> dict[str, ComputeNode]:
     return {name: cloud.host(name, f"node-{name}")[1] for name in ("cell3", "cell1", "cell2")}
 
 
-# --- what is shown --------------------------------------------------------------------------------
+# --- fields ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.52", "2.53", "2.87", "2.88", "2.104"])
@@ -106,15 +106,15 @@ def test_columns_without_a_value(cloud: Cloud, api: ApiClient) -> None:
 
 
 def test_several_nodes_of_one_host(cloud: Cloud, api: ApiClient) -> None:
-    """As ironic has them: they share the host's service."""
+    """As with ironic: they share the host's service."""
     service, _ = cloud.host("cell1", "ironic-1", node={"hypervisor_hostname": "bare-1"})
     cloud.add_node("cell1", "ironic-1", hypervisor_hostname="bare-2")
     shown = api.get("/os-hypervisors/detail", "2.53")["hypervisors"]
-    assert [one["hypervisor_hostname"] for one in shown] == ["bare-1", "bare-2"]
-    assert {one["service"]["id"] for one in shown} == {service.uuid}
+    assert [hypervisor["hypervisor_hostname"] for hypervisor in shown] == ["bare-1", "bare-2"]
+    assert {hypervisor["service"]["id"] for hypervisor in shown} == {service.uuid}
 
 
-def test_a_warning_tells_of_a_service_without_a_uuid(cloud: Cloud, api: ApiClient) -> None:
+def test_a_service_without_a_uuid_gives_a_warning(cloud: Cloud, api: ApiClient) -> None:
     _, node = cloud.host("cell1", "old", service={"uuid": None})
     for path in ("/os-hypervisors/detail", f"/os-hypervisors/{node.uuid}"):
         answer = api.get(path, "2.53")
@@ -126,11 +126,11 @@ def test_a_warning_tells_of_a_service_without_a_uuid(cloud: Cloud, api: ApiClien
     assert "Warning" not in api.get("/os-hypervisors/detail", "2.52").headers
 
 
-# --- which nodes are visible ----------------------------------------------------------------------
+# --- visibility -----------------------------------------------------------------------------------
 
 
 def add_special_nodes(cloud: Cloud) -> None:
-    """Nodes that need a second look, visible and not."""
+    """Nodes whose visibility is not obvious."""
     cloud.add_service("cell1", "unmapped")
     cloud.add_node("cell1", "unmapped")
     cloud.map_host("orphan", "cell1")
@@ -143,7 +143,7 @@ def add_special_nodes(cloud: Cloud) -> None:
     cloud.add_node("cell1", "not-compute")
     cloud.host("cell1", "node-gone", node={"deleted": 5})
     cloud.add_node("cell1", None, hypervisor_hostname="no-host-no-service")
-    # Mapped to another cell: the service that counts is the one there.
+    # Mapped to another cell: the service in that cell counts.
     cloud.map_host("moved", "cell2")
     cloud.add_service("cell1", "moved", disabled=False)
     cloud.add_service("cell2", "moved", disabled=True)
@@ -171,7 +171,7 @@ def test_only_nodes_with_a_live_service_in_the_mapped_cell(cloud: Cloud, api: Ap
     assert liberty["service"]["host"] == "liberty"
 
 
-def test_a_node_that_is_not_visible_is_not_found_alone_either(cloud: Cloud, api: ApiClient) -> None:
+def test_a_hidden_node_is_not_found_by_id(cloud: Cloud, api: ApiClient) -> None:
     cloud.add_node("cell1", "orphan")
     gone = cloud.add_node("cell1", "gone", deleted=2)
     orphan = ComputeNode.objects.using(cloud.cell("cell1").alias).get(host="orphan")
@@ -181,10 +181,10 @@ def test_a_node_that_is_not_visible_is_not_found_alone_either(cloud: Cloud, api:
         assert api.get(f"/os-hypervisors/{node.id}").status == 404
 
 
-# --- one ------------------------------------------------------------------------------------------
+# --- single hypervisors ---------------------------------------------------------------------------
 
 
-def test_one_by_integer_id(cloud: Cloud, api: ApiClient) -> None:
+def test_show_by_integer_id(cloud: Cloud, api: ApiClient) -> None:
     cloud.host("cell1", "node-1")
     cloud.host("cell2", "node-7001", node={"id": 7001})
     for text in ("7001", "07001", "%207001", "+7001"):
@@ -205,7 +205,7 @@ def test_an_integer_id_of_several_cells_is_a_400(
     assert "2.53" in text
 
 
-def test_hidden_nodes_with_the_id_do_not_count(cloud: Cloud, api: ApiClient) -> None:
+def test_hidden_nodes_do_not_make_an_id_ambiguous(cloud: Cloud, api: ApiClient) -> None:
     _, node = cloud.host("cell2", "shown", node={"id": 30, "stats": '{"uptime": "up"}'})
     cloud.add_node("cell1", "unmapped", id=30)
     cloud.map_host("no-service", "cell3")
@@ -230,7 +230,9 @@ def test_only_cells_with_visible_nodes_are_named(cloud: Cloud, api: ApiClient) -
     )
 
 
-def test_a_node_that_is_visible_by_way_of_another_cell_counts(cloud: Cloud, api: ApiClient) -> None:
+def test_a_node_visible_through_another_cell_makes_an_id_ambiguous(
+    cloud: Cloud, api: ApiClient
+) -> None:
     """Its host is mapped to the cell where the service is; the node is in another one."""
     cloud.map_host("moved", "cell2")
     cloud.add_service("cell2", "moved")
@@ -243,14 +245,14 @@ def test_a_node_that_is_visible_by_way_of_another_cell_counts(cloud: Cloud, api:
     assert "in cells cell1, cell2" in text
 
 
-def test_one_by_uuid(three: dict[str, ComputeNode], api: ApiClient) -> None:
+def test_show_by_uuid(three: dict[str, ComputeNode], api: ApiClient) -> None:
     for name, node in three.items():
         for text in (str(node.uuid), str(node.uuid).upper()):
             answer = api.get(f"/os-hypervisors/{text}", "2.53")
             assert answer["hypervisor"]["hypervisor_hostname"] == f"node-{name}"
 
 
-def test_what_is_no_uuid_is_a_400_from_2_53(three: dict[str, ComputeNode], api: ApiClient) -> None:
+def test_an_invalid_uuid_is_a_400_since_2_53(three: dict[str, ComputeNode], api: ApiClient) -> None:
     for text in ("1", "x", NO_UUID + "0"):
         assert fault(api.get(f"/os-hypervisors/{text}", "2.53")) == (400, f"Invalid uuid {text}")
     assert api.get(f"/os-hypervisors/{NO_UUID}", "2.53").status == 404
@@ -272,7 +274,7 @@ def test_uptime(cloud: Cloud, api: ApiClient) -> None:
     assert api.get(f"/os-hypervisors/{node.uuid}/uptime", "2.88").status == 404
 
 
-def test_uptime_that_is_not_known(cloud: Cloud, api: ApiClient) -> None:
+def test_unknown_uptime(cloud: Cloud, api: ApiClient) -> None:
     cloud.host("cell1", "down", service={"forced_down": True})
     cloud.host("cell1", "silent", node={"stats": "{}"})
     said = "Compute service of down is unavailable at this time."
@@ -301,7 +303,9 @@ def test_servers_of_the_host(cloud: Cloud, api: ApiClient) -> None:
 
     def of_each(answer: Answer) -> dict[str, Any]:
         shown = answer.body.get("hypervisors") or [answer["hypervisor"]]
-        return {one["hypervisor_hostname"]: one.get("servers") for one in shown}
+        return {
+            hypervisor["hypervisor_hostname"]: hypervisor.get("servers") for hypervisor in shown
+        }
 
     assert of_each(api.get("/os-hypervisors/bus/servers", "2.1")) == {"busy": servers}
     for version, none in (("2.53", None), ("2.74", None), ("2.75", []), ("2.104", [])):
@@ -314,7 +318,7 @@ def test_servers_of_the_host(cloud: Cloud, api: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "maybe", "2", "tRue"])
-def test_with_servers_is_yes_or_no(
+def test_with_servers_is_a_boolean(
     three: dict[str, ComputeNode], api: ApiClient, value: str
 ) -> None:
     assert api.get(f"/os-hypervisors?with_servers={value}", "2.53").status == 400
@@ -350,22 +354,22 @@ def test_statistics_are_sums_over_live_enabled_services(cloud: Cloud, api: ApiCl
     assert api.get("/os-hypervisors/statistics", "2.88").status == 404
 
 
-def test_statistics_of_nothing_are_zeros(api: ApiClient) -> None:
+def test_statistics_of_an_empty_cloud_are_zeros(api: ApiClient) -> None:
     statistics = api.get("/os-hypervisors/statistics")["hypervisor_statistics"]
     assert set(statistics.values()) == {0}
 
 
-# --- cells that do not answer ---------------------------------------------------------------------
+# --- unreachable cells ----------------------------------------------------------------------------
 
 
 @pytest.fixture
-def with_cell2_away(three: dict[str, ComputeNode], dead_cell: Cell) -> dict[str, ComputeNode]:
+def cell2_unreachable(three: dict[str, ComputeNode], dead_cell: Cell) -> dict[str, ComputeNode]:
     """A host in each cell, and cell2 refuses connections."""
     return three
 
 
-def test_lists_go_on_without_the_cell_and_say_so(
-    with_cell2_away: dict[str, ComputeNode], api: ApiClient
+def test_lists_report_the_missing_cell(
+    cell2_unreachable: dict[str, ComputeNode], api: ApiClient
 ) -> None:
     for path, version in (
         ("/os-hypervisors", "2.1"),
@@ -385,15 +389,15 @@ def test_lists_go_on_without_the_cell_and_say_so(
     assert "cell2" in answer.headers["Warning"]
 
 
-def test_what_may_be_in_the_cell_is_a_503_and_not_a_404(
-    with_cell2_away: dict[str, ComputeNode], api: ApiClient
+def test_an_object_that_may_be_in_the_cell_is_a_503_and_not_a_404(
+    cell2_unreachable: dict[str, ComputeNode], api: ApiClient
 ) -> None:
     for path, version in (
-        (f"/os-hypervisors/{with_cell2_away['cell2'].uuid}", "2.53"),
+        (f"/os-hypervisors/{cell2_unreachable['cell2'].uuid}", "2.53"),
         (f"/os-hypervisors/{NO_UUID}", "2.53"),
         ("/os-hypervisors/7001", "2.1"),
         ("/os-hypervisors/7001/uptime", "2.1"),
-        (f"/os-hypervisors?marker={with_cell2_away['cell2'].uuid}", "2.53"),
+        (f"/os-hypervisors?marker={cell2_unreachable['cell2'].uuid}", "2.53"),
         ("/os-hypervisors?marker=7001", "2.33"),
         ("/os-hypervisors?hypervisor_hostname_pattern=nothing", "2.53"),
         ("/os-hypervisors/nothing/search", "2.1"),
@@ -405,16 +409,16 @@ def test_what_may_be_in_the_cell_is_a_503_and_not_a_404(
         assert answer.headers["Retry-After"]
 
 
-def test_what_another_cell_has_is_answered(
-    with_cell2_away: dict[str, ComputeNode], api: ApiClient
+def test_an_object_of_another_cell_is_found(
+    cell2_unreachable: dict[str, ComputeNode], api: ApiClient
 ) -> None:
     for name in ("cell1", "cell3"):
-        answer = api.get(f"/os-hypervisors/{with_cell2_away[name].uuid}", "2.53")
+        answer = api.get(f"/os-hypervisors/{cell2_unreachable[name].uuid}", "2.53")
         assert answer["hypervisor"]["hypervisor_hostname"] == f"node-{name}"
     assert api.get("/os-hypervisors/1").status == 400  # ambiguous with the others already
 
 
-def test_a_hung_cell_delays_and_does_not_stop(
+def test_a_hung_cell_delays_lists_but_does_not_fail_them(
     three: dict[str, ComputeNode], api: ApiClient, hung_cell: Cell
 ) -> None:
     assert names(api.get("/os-hypervisors", "2.53")) == ["node-cell1", "node-cell3"]

@@ -1,4 +1,4 @@
-"""Lists of hypervisors: their pages, searches by name, and what they cost."""
+"""Lists of hypervisors: pagination, search by name, and number of queries."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -31,7 +31,7 @@ def three(cloud: Cloud) -> dict[str, ComputeNode]:
 
 
 def follow(api: ApiClient, path: str, version: str = "2.53") -> list[list[str]]:
-    """The names on each page, from the first to the one without a link."""
+    """The names on each page, from the first to the last."""
     pages = []
     while path:
         answer = api.get(path, version)
@@ -94,23 +94,21 @@ def test_markers_are_integers_and_uuids(cloud: Cloud, api: ApiClient) -> None:
 
 @pytest.mark.parametrize("marker", ["7", NO_UUID, "abc", "", "-1", "0", "1.0", "%00", "9" * 30])
 @pytest.mark.parametrize("version", ["2.33", "2.53"])
-def test_a_marker_that_is_not_there_is_a_400(
+def test_an_unknown_marker_is_a_400(
     three: dict[str, ComputeNode], api: ApiClient, version: str, marker: str
 ) -> None:
     answer = api.get(f"/os-hypervisors?limit=1&marker={marker}", version)
     assert fault(answer) == (400, f"marker [{marker.replace('%00', chr(0))}] not found")
 
 
-def test_a_marker_of_several_cells_is_a_400(three: dict[str, ComputeNode], api: ApiClient) -> None:
+def test_an_ambiguous_marker_is_a_400(three: dict[str, ComputeNode], api: ApiClient) -> None:
     status, text = fault(api.get("/os-hypervisors?marker=1", "2.33"))
     assert status == 400
     assert "in cells cell1, cell2, cell3" in text
     assert "2.53" in text
 
 
-def test_of_several_nodes_with_the_id_of_a_marker_the_visible_one_is_meant(
-    cloud: Cloud, api: ApiClient
-) -> None:
+def test_a_marker_means_the_visible_node_with_its_id(cloud: Cloud, api: ApiClient) -> None:
     cloud.add_node("cell1", "hidden", id=30)
     cloud.host("cell1", "first", node={"id": 31})
     cloud.host("cell2", "marked", node={"id": 30})
@@ -122,8 +120,8 @@ def test_of_several_nodes_with_the_id_of_a_marker_the_visible_one_is_meant(
     assert "refers to multiple hypervisors, in cells cell2, cell3" in text
 
 
-def test_a_page_may_begin_after_a_hidden_node(cloud: Cloud, api: ApiClient) -> None:
-    """It may have been visible when a client was given its id as a marker."""
+def test_a_marker_may_be_a_hidden_node(cloud: Cloud, api: ApiClient) -> None:
+    """It may have been visible when a client received its id as a marker."""
     hidden = cloud.add_node("cell1", "hidden", id=30)
     cloud.host("cell1", "before", node={"id": 29})
     cloud.host("cell1", "after", node={"id": 31})
@@ -134,7 +132,7 @@ def test_a_page_may_begin_after_a_hidden_node(cloud: Cloud, api: ApiClient) -> N
 
 
 @pytest.mark.parametrize("limit", ["-1", "x", "1.5", "%20", "1,2"])
-def test_a_limit_that_is_no_number_is_a_400(
+def test_an_invalid_limit_is_a_400(
     three: dict[str, ComputeNode], api: ApiClient, limit: str
 ) -> None:
     for version in ("2.33", "2.53"):
@@ -142,12 +140,12 @@ def test_a_limit_that_is_no_number_is_a_400(
     assert api.get(f"/os-hypervisors?limit={limit}", "2.32").status == 200
 
 
-def test_parameters_given_twice(three: dict[str, ComputeNode], api: ApiClient) -> None:
+def test_repeated_parameters(three: dict[str, ComputeNode], api: ApiClient) -> None:
     assert len(names(api.get("/os-hypervisors?limit=1&limit=2", "2.52"))) == 2
     assert api.get("/os-hypervisors?limit=1&limit=2", "2.53").status == 400
 
 
-def test_unknown_parameters_are_refused_from_2_53(
+def test_unknown_parameters_are_refused_since_2_53(
     three: dict[str, ComputeNode], api: ApiClient
 ) -> None:
     assert api.get("/os-hypervisors?sort=x", "2.52").status == 200
@@ -207,10 +205,10 @@ def test_pages_joined_are_all_visible_nodes(
 
 @on_a_cloud
 @given(nodes=NODES)
-def test_an_id_means_the_only_visible_node_that_has_it(
+def test_an_id_identifies_the_only_visible_node_that_has_it(
     cloud: Cloud, api: ApiClient, nodes: list[list[bool]]
 ) -> None:
-    """Alone and as a marker, whatever hidden nodes have the id too."""
+    """In the path and as a marker, even if hidden nodes have the id too."""
     visible = replace_nodes(cloud, nodes)
     listed = names(api.get("/os-hypervisors", "2.33"))
     for node_id in range(1, max(map(len, nodes), default=0) + 1):
@@ -260,7 +258,7 @@ def test_an_empty_pattern_is_a_400(api: ApiClient) -> None:
 
 
 @pytest.mark.usefixtures("named")
-def test_search_and_servers_are_gone_from_2_53(api: ApiClient) -> None:
+def test_search_and_servers_are_removed_in_2_53(api: ApiClient) -> None:
     for path in ("search", "servers"):
         assert names(api.get(f"/os-hypervisors/alpha/{path}", "2.52")) == ["alpha-1", "Alpha_2"]
         assert names(api.get(f"/os-hypervisors/%25a-1/{path}")) == ["alpha-1", "beta-1"]
@@ -286,7 +284,7 @@ def test_unusual_characters_match_nothing_in_a_search(api: ApiClient, pattern: s
 
 
 @pytest.mark.usefixtures("named")
-def test_a_match_that_is_hidden_is_no_404(api: ApiClient) -> None:
+def test_a_hidden_match_is_not_a_404(api: ApiClient) -> None:
     query = "/os-hypervisors?hypervisor_hostname_pattern=hidden"
     assert api.get(query, "2.53").body == {"hypervisors": []}
 
@@ -299,7 +297,7 @@ def test_before_2_53_one_unmapped_host_is_a_404_for_all(api: ApiClient) -> None:
 
 
 @pytest.mark.usefixtures("named")
-def test_a_pattern_has_no_pages(api: ApiClient) -> None:
+def test_a_search_is_not_paginated(api: ApiClient) -> None:
     for path in ("/os-hypervisors", "/os-hypervisors/detail"):
         query = f"{path}?hypervisor_hostname_pattern=alpha"
         assert api.get(f"{query}&limit=1", "2.53").status == 400
@@ -373,7 +371,7 @@ def test_services_elsewhere_cost_a_query_per_cell_and_not_per_row(
     assert max(costs[0].values()) <= 3
 
 
-def test_a_page_asks_only_the_cells_it_shows(
+def test_a_page_queries_only_the_cells_it_needs(
     cloud: Cloud, api: ApiClient, count_queries: Counting
 ) -> None:
     fill(cloud, 2)
@@ -382,11 +380,11 @@ def test_a_page_asks_only_the_cells_it_shows(
     assert queries.per_cell() == {"cell0": 0, "cell1": 1, "cell2": 0, "cell3": 0}
 
 
-def test_one_by_uuid_costs_no_query_elsewhere_once_it_was_seen(
+def test_a_known_uuid_costs_no_query_in_other_cells(
     cloud: Cloud, api: ApiClient, count_queries: Counting
 ) -> None:
     fill(cloud, 2)
-    uuids = [one["id"] for one in api.get("/os-hypervisors", "2.53")["hypervisors"]]
+    uuids = [hypervisor["id"] for hypervisor in api.get("/os-hypervisors", "2.53")["hypervisors"]]
     for tail, of_cell in (("", 1), ("/uptime", 1), ("?with_servers=true", 2)):
         with count_queries() as queries:
             assert api.get(f"/os-hypervisors/{uuids[-1]}{tail}", "2.53").status == 200
@@ -396,7 +394,7 @@ def test_one_by_uuid_costs_no_query_elsewhere_once_it_was_seen(
     assert queries.counts() == {"default": 1, "api": 1, "cell3": 2}
 
 
-def test_one_by_integer_id_costs_a_query_per_cell(
+def test_an_integer_id_costs_a_query_per_cell(
     cloud: Cloud, api: ApiClient, count_queries: Counting
 ) -> None:
     fill(cloud, 2)

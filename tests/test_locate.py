@@ -36,7 +36,7 @@ def test_a_uuid_is_found_wherever_it_is(cloud: Cloud, uuids: dict[str, str], nam
     assert (found.cell.name, found.row.host) == (name, name)
 
 
-def test_a_uuid_not_seen_before_is_asked_for_once_in_each_cell(
+def test_an_unknown_uuid_costs_a_query_per_cell(
     cloud: Cloud, uuids: dict[str, str], count_queries: Counting
 ) -> None:
     services().count()  # a connection that died with an earlier test costs a query of its own
@@ -67,7 +67,7 @@ def test_a_uuid_seen_in_a_list_is_found_with_one_query(
 def test_where_a_uuid_was_seen_is_only_a_hint(
     cloud: Cloud, uuids: dict[str, str], count_queries: Counting
 ) -> None:
-    """The row has moved to another cell since."""
+    """The row has since moved to another cell."""
     assert by_uuid(services(), uuids["cell1"]).cell.name == "cell1"
     Service.objects.using(cloud.cell("cell1").alias).all().delete()
     cloud.add_service("cell3", "moved", uuid=uuids["cell1"])
@@ -112,7 +112,9 @@ def test_only_these_cells_are_searched(
     assert queries.counts() == {"cell2": 1, "cell3": 1}
 
 
-def test_only_so_many_uuids_are_remembered(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_uuids_is_limited(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(locate.last_seen, "max_length", 100)
     for start in range(0, 1000, 10):
         locate.remember(cloud.cell("cell1"), [f"uuid-{start + more}" for more in range(10)])
@@ -137,7 +139,7 @@ def test_an_id_of_several_cells_is_ambiguous(cloud: Cloud, uuids: dict[str, str]
     assert raised.value.cells == list(cloud.cells)
 
 
-def test_a_deleted_row_makes_no_id_ambiguous(cloud: Cloud) -> None:
+def test_a_deleted_row_does_not_make_an_id_ambiguous(cloud: Cloud) -> None:
     cloud.add_service("cell1", "live")
     cloud.add_service("cell2", "deleted", deleted=1)
     assert by_id(services(), 1).row.host == "live"
@@ -150,7 +152,7 @@ def test_an_id_of_no_cell_is_not_found(cloud: Cloud, uuids: dict[str, str], row_
 
 
 @pytest.mark.parametrize("row_id", [0, -1, 2**31, 2**63, 10**30])
-def test_an_id_that_no_row_can_have_is_not_asked_for(
+def test_an_impossible_id_is_not_queried(
     cloud: Cloud, count_queries: Counting, row_id: int
 ) -> None:
     with count_queries() as queries, pytest.raises(NotFound):
@@ -158,38 +160,38 @@ def test_an_id_that_no_row_can_have_is_not_asked_for(
     assert len(queries) == 0
 
 
-# --- while a cell does not answer -----------------------------------------------------------------
+# --- while a cell is unreachable ------------------------------------------------------------------
 
 
 @pytest.fixture
-def while_cell2_is_away(cloud: Cloud, uuids: dict[str, str], dead_cell: Cell) -> None:
+def cell2_unreachable(cloud: Cloud, uuids: dict[str, str], dead_cell: Cell) -> None:
     """Every cell had a service, and cell2 refuses connections now."""
 
 
-@pytest.mark.usefixtures("while_cell2_is_away")
+@pytest.mark.usefixtures("cell2_unreachable")
 class TestCellAway:
-    def test_what_another_cell_has_is_found(self, uuids: dict[str, str]) -> None:
+    def test_a_row_of_another_cell_is_found(self, uuids: dict[str, str]) -> None:
         assert by_uuid(services(), uuids["cell3"]).cell.name == "cell3"
 
-    def test_what_no_other_cell_has_may_be_there(self, uuids: dict[str, str]) -> None:
+    def test_a_row_of_no_other_cell_may_be_missing(self, uuids: dict[str, str]) -> None:
         with pytest.raises(MayBeMissing, match="cell cell2: ") as raised:
             by_uuid(services(), uuids["cell2"])
         assert [unavailable.cell.name for unavailable in raised.value.missing] == ["cell2"]
 
-    def test_it_may_be_there_when_it_was_seen_there(
+    def test_a_row_last_seen_in_the_cell_may_be_missing(
         self, uuids: dict[str, str], dead_cell: Cell
     ) -> None:
         locate.remember(dead_cell, [uuids["cell2"]])
         with pytest.raises(MayBeMissing):
             by_uuid(services(), uuids["cell2"])
 
-    def test_it_is_found_elsewhere_though_it_was_seen_there(
+    def test_a_row_last_seen_in_the_cell_is_found_elsewhere(
         self, uuids: dict[str, str], dead_cell: Cell
     ) -> None:
         locate.remember(dead_cell, [uuids["cell1"]])
         assert by_uuid(services(), uuids["cell1"]).cell.name == "cell1"
 
-    def test_an_id_found_once_may_be_there_too(self, cloud: Cloud) -> None:
+    def test_an_id_found_once_may_be_in_the_cell_too(self, cloud: Cloud) -> None:
         cloud.add_service("cell3", "special", id=7001)
         with pytest.raises(MayBeMissing):
             by_id(services(), 7001)
@@ -198,7 +200,7 @@ class TestCellAway:
         with pytest.raises(Ambiguous):
             by_id(services(), 1)
 
-    def test_an_id_not_found_may_be_there(self) -> None:
+    def test_an_id_not_found_may_be_in_the_cell(self) -> None:
         with pytest.raises(MayBeMissing):
             by_id(services(), 7001)
 

@@ -1,4 +1,4 @@
-"""The list merged over cells is what one database holding all rows would give."""
+"""The list merged over cells equals the list over one database with all rows."""
 
 import datetime
 import uuid
@@ -28,7 +28,7 @@ from tests.clouds import Cloud
 
 NOW = timezone.now().replace(microsecond=0)
 AGES = (0, 3600, 9 * 86400)
-#: All different even for a collation that ignores case and accents, as MySQL's usual ones do.
+#: All different even in a collation that ignores case and accents, as MySQL's defaults do.
 HOSTS = {
     "cell1": ["a", "B", "a_b", "ö", "zz", "10"],
     "cell2": ["c", "D", "a%b", "日", "€", "9"],
@@ -112,7 +112,7 @@ class Listing(HypervisorAdmin):
 
 
 class OneDatabase:
-    """The rows of cell1 and cell2 together, in the database of cell3, which is no cell now."""
+    """The rows of cell1 and cell2 together, in the database of cell3, which is unmapped."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.alias = cloud.cell("cell3").alias
@@ -156,7 +156,7 @@ class OneDatabase:
         Service.objects.using(alias).bulk_create(services)
 
     def rows(self, query: dict[str, str], order: list[tuple[str, bool]]) -> list[ComputeNode]:
-        """What the query leaves, in that order."""
+        """The rows that match the query, in that order."""
         request = RequestFactory().get("/")
         everything = ComputeNode.objects.using(self.alias)
         found, _ = Listing(ComputeNode, site).get_search_results(
@@ -271,7 +271,7 @@ def change_list(query: dict[str, str]) -> AcrossCellsChangeList:
 
 
 def pages(query: dict[str, str]) -> list[tuple[str, int]]:
-    """Where the rows of all pages are, one page after the other."""
+    """The places of the rows of all pages, page by page."""
     first = change_list(query)
     shown = [
         first,
@@ -291,7 +291,7 @@ def pages(query: dict[str, str]) -> list[tuple[str, int]]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_merged_list_is_that_of_one_database(
+def test_merged_list_equals_that_of_a_single_database(
     rows: dict[str, Any],
     views: list[tuple[dict[str, str], list[tuple[str, bool]]]],
     keys_first: bool,
@@ -299,7 +299,7 @@ def test_merged_list_is_that_of_one_database(
 ) -> None:
     one_database.fill(rows)
     with pytest.MonkeyPatch.context() as patch:
-        if not keys_first:  # every page by counting first, as long lists are
+        if not keys_first:  # every page by counting first, as for long lists
             patch.setattr("portal.console.changelist.MAX_FIRST_KEYS", 0)
         for query, order in views:
             o = ".".join(f"-{name}" if descending else name for name, descending in order)
@@ -316,7 +316,7 @@ def test_merged_list_is_that_of_one_database(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_filters_count_what_they_would_leave(
+def test_filter_counts_match_the_filtered_lists(
     rows: dict[str, Any], query: dict[str, str], one_database: OneDatabase
 ) -> None:
     one_database.fill(rows)

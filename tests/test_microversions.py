@@ -19,7 +19,7 @@ VERSIONS = [version for version, _ in HISTORY]
 minors = st.integers(0, 200)
 
 
-def test_history_is_in_order_without_repeats() -> None:
+def test_history_is_sorted_and_unique() -> None:
     assert sorted(set(VERSIONS)) == VERSIONS
     assert VERSIONS[0] == MIN_VERSION == (2, 1)
     assert VERSIONS[-1] <= MAX_VERSION
@@ -42,7 +42,7 @@ def test_malformed_versions_are_refused(text: str) -> None:
 
 @given(st.dictionaries(minors, st.one_of(st.none(), st.text()), min_size=1), minors)
 def test_a_value_holds_from_its_step_to_the_next(steps: dict[int, str | None], minor: int) -> None:
-    """No gap and no overlap: at any version the last step that is not after it counts."""
+    """No gap and no overlap: at any version, the last step up to it applies."""
     versioned = Versioned({f"2.{step}": steps[step] for step in sorted(steps)})
     reached = [step for step in sorted(steps) if step <= minor]
     assert versioned.at(Version(2, minor)) == (steps[reached[-1]] if reached else None)
@@ -55,17 +55,17 @@ def test_before_a_version_ends_with_the_one_before_it(end: int, minor: int) -> N
 
 
 @given(st.lists(minors, min_size=2, unique=True).filter(lambda them: them != sorted(them)))
-def test_steps_out_of_order_cannot_be_written(unsorted: list[int]) -> None:
+def test_steps_out_of_order_are_refused(unsorted: list[int]) -> None:
     with pytest.raises(ValueError, match="ascending"):
         Versioned({f"2.{step}": "" for step in unsorted})
 
 
-def test_no_steps_at_all_cannot_be_written() -> None:
+def test_empty_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="ascending"):
         Versioned({})
 
 
-# --- what the code declares with them -------------------------------------------------------------
+# --- the declarations in the code -----------------------------------------------------------------
 
 
 def modules() -> Iterator[Any]:
@@ -89,7 +89,7 @@ def values_of(thing: Any) -> Iterator[Any]:
 
 
 def all_versioned() -> dict[str, Versioned[Any]]:
-    """Every ``Versioned``, by its place in a module, a class, a mapping or an endpoint."""
+    """Every ``Versioned``, by its location in a module, a class, a mapping or an endpoint."""
     found: dict[str, Versioned[Any]] = {}
     for module in modules():
         for name, value in vars(module).items():
@@ -102,12 +102,12 @@ def all_versioned() -> dict[str, Versioned[Any]]:
 
 
 def subclasses(parent: type[Any]) -> set[type[Any]]:
-    """``parent`` and what the portal derives from it; tests may have some of their own."""
+    """``parent`` and the portal's subclasses, without those of tests."""
     children = [child for child in parent.__subclasses__() if "tests" not in child.__module__]
     return {parent}.union(*(subclasses(child) for child in children))
 
 
-def test_the_search_finds_what_is_declared() -> None:
+def test_all_declarations_are_found() -> None:
     found = {id(versioned) for versioned in all_versioned().values()}
     serializers = subclasses(VersionedSerializer)
     views = subclasses(NovaViewSet)

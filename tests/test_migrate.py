@@ -93,7 +93,9 @@ def test_an_unknown_cell(cloud: Cloud) -> None:
         call_command("migrate", "--database", "cell77")
 
 
-def test_attached_only_the_portals_own_is_migrated(fresh: Path, settings: Settings) -> None:
+def test_attached_only_the_portals_own_database_is_migrated(
+    fresh: Path, settings: Settings
+) -> None:
     settings.EMBEDDED = False
     call_command("migrate", verbosity=0)
     assert "auth_user" in tables("default")
@@ -111,7 +113,9 @@ def test_a_database_of_nova_is_refused(cloud: Cloud, name: str) -> None:
         assert schema_of(alias) == before
 
 
-def test_the_portals_own_may_not_be_in_a_database_of_nova(cloud: Cloud, own_aliases: None) -> None:
+def test_the_portals_own_tables_are_refused_in_a_database_of_nova(
+    cloud: Cloud, own_aliases: None
+) -> None:
     register("default", database(cloud.api_url))
     forget_connection("default")
     with made_by_nova(["api"]):
@@ -121,7 +125,7 @@ def test_the_portals_own_may_not_be_in_a_database_of_nova(cloud: Cloud, own_alia
         assert schema_of("api") == before
 
 
-def test_a_database_that_is_away(own_aliases: None, tmp_path: Path) -> None:
+def test_an_unreachable_database(own_aliases: None, tmp_path: Path) -> None:
     register("api", database(f"sqlite:///{tmp_path}/no/such/folder/api.sqlite3"))
     with pytest.raises(CommandError, match="api: unable to open database file"):
         call_command("migrate", database="api")

@@ -1,6 +1,6 @@
-"""Nova's own JSON schemas judge answers and requests.
+"""Answers and requests conform to Nova's own JSON schemas.
 
-``tests/conformance/nova_schemas.py`` wrote them down.  Nova validates a response of an action with
+``tests/conformance/nova_schemas.py`` dumped them.  Nova validates a response of an action with
 the schema of the version; errors have none.
 """
 
@@ -26,7 +26,7 @@ Version = tuple[int, int]
 LATEST = (2, 999)
 LEGACY = "/v2/"
 
-#: What a request is refused for before its query and body are looked at.
+#: Errors that are raised before the query and body are validated.
 EARLIER = {401, 404, 406, 415}
 
 
@@ -71,13 +71,13 @@ def _validator(text: str) -> jsonschema.Draft202012Validator:
 
 
 def problems(schema: dict[str, Any], value: Any) -> list[str]:
-    """What is wrong with ``value``; nothing when it is valid."""
+    """The errors of ``value``; empty if it is valid."""
     validator = _validator(json.dumps(schema))
     return [f"{list(e.path)}: {e.message[:200]}" for e in validator.iter_errors(value)]
 
 
 def action_of(request: Request) -> tuple[str, str] | None:
-    """The resource and Nova's name of what is asked for; ``None`` for other paths."""
+    """The resource and Nova's name of the action; ``None`` for other paths."""
     parts = urlsplit(request.path).path.split("/")
     name = next((name for name in NOVA["endpoints"] if name in parts), None)
     if name is None:
@@ -93,7 +93,7 @@ def action_of(request: Request) -> tuple[str, str] | None:
 
 
 def version_of(request: Request, answer: Answer) -> Version:
-    """The version that was answered; 2.1 where no version counts."""
+    """The version of the answer; 2.1 if microversions do not apply."""
     if request.path.startswith(LEGACY):
         return 2, 1
     line = next((x for x in answer.headers if x.startswith("openstack-api-version: compute ")), "")
@@ -101,7 +101,7 @@ def version_of(request: Request, answer: Answer) -> Version:
 
 
 def recorded() -> Iterator[tuple[Request, Answer]]:
-    """Every recorded request and answer, of PostgreSQL and where it differs of MariaDB."""
+    """Every recorded request and answer, on PostgreSQL and, where it differs, on MariaDB."""
     for path in recording.files():
         for each in recording.read(path):
             yield each.request, each.answer
@@ -138,7 +138,7 @@ def test_every_recorded_answer_is_valid() -> None:
 
 
 def test_every_recorded_request_was_judged_by_its_schemas() -> None:
-    """A query or body that Nova's schema refuses was 400, if nothing came before that."""
+    """A query or body that Nova's schema refuses was a 400, unless refused earlier."""
     wrong = []
     refused = 0
     for request, answer in recorded():

@@ -92,7 +92,7 @@ def test_templates_are_filled_from_the_main_database(
 @pytest.mark.parametrize(
     "url", [None, "", "oracle://nova:$3cret@db/nova", "{nothing}", "mysql://nova:$3cret@db"]
 )
-def test_a_url_that_cannot_be_read_is_a_problem_of_its_cell(cloud: Cloud, url: str | None) -> None:
+def test_an_invalid_url_affects_only_its_cell(cloud: Cloud, url: str | None) -> None:
     cell = cloud.point("cell2", url)  # type: ignore[arg-type]
     assert cell.problem.startswith("database URL: ")
     assert "$3cret" not in cell.problem
@@ -103,7 +103,7 @@ def test_a_url_that_cannot_be_read_is_a_problem_of_its_cell(cloud: Cloud, url: s
 # --- changes --------------------------------------------------------------------------------------
 
 
-def test_a_new_cell_shows_up_by_itself(cloud: Cloud, settings: Settings) -> None:
+def test_a_new_cell_is_discovered(cloud: Cloud, settings: Settings) -> None:
     add_mapping(cloud, "cell4", cloud.url("cell3"))
     assert "cell4" not in [cell.name for cell in all_cells()]
     settings.CELL_MAPPINGS_TTL = 0.05
@@ -112,7 +112,7 @@ def test_a_new_cell_shows_up_by_itself(cloud: Cloud, settings: Settings) -> None
     assert Service.objects.using(cloud.cell("cell4").alias).count() == 0
 
 
-def test_a_cell_that_is_unmapped_goes(cloud: Cloud) -> None:
+def test_an_unmapped_cell_is_removed(cloud: Cloud) -> None:
     CellMapping.objects.filter(uuid=CELLS["cell2"]).delete()
     forget_cells()
     assert [cell.name for cell in all_cells()] == ["cell0", "cell1", "cell3"]
@@ -153,14 +153,14 @@ def lose_the_api_database() -> None:
     register("api", database(f"postgresql://nova:secret@127.0.0.1:{free_port()}/nova_api"))
 
 
-def test_when_the_api_database_is_away_the_known_cells_stay(cloud: Cloud) -> None:
+def test_known_cells_are_kept_while_the_api_database_is_down(cloud: Cloud) -> None:
     known = all_cells()
     lose_the_api_database()
     forget_cells()
     assert all_cells() == known
 
 
-def test_when_the_api_database_never_answered_that_is_an_error(cloud: Cloud) -> None:
+def test_an_api_database_that_never_responded_is_an_error(cloud: Cloud) -> None:
     known_cells.clear()
     lose_the_api_database()
     with pytest.raises(DatabaseError):
@@ -203,7 +203,7 @@ def test_mappings_of_hosts_are_complete(
     unmapped: set[str],
     data: st.DataObject,
 ) -> None:
-    """Every mapped host that was asked for is there, with its own cell, whatever its case."""
+    """Every mapped host that was requested is returned with its cell, whatever its case."""
     monkeypatch.setattr("cells.registry.RANGE_MIN_HOSTS", data.draw(st.sampled_from([1, 1000])))
     monkeypatch.setattr("cells.registry.HOSTS_PER_QUERY", data.draw(st.integers(1, 20)))
     if cloud.engine == "mysql":  # its unique index ignores case
@@ -226,7 +226,7 @@ def test_mappings_of_hosts_are_complete(
 
 @pytest.mark.parametrize("every", [1, 2, 5, 50])
 def test_mappings_of_hosts_far_apart(cloud: Cloud, every: int) -> None:
-    """However many others there are between those asked for."""
+    """However many others are between the requested hosts."""
     homes = {f"host-{number:04}": number % 4 + 1 for number in range(3000)}
     HostMapping.objects.bulk_create(
         HostMapping(host=host, cell_id=cell_id) for host, cell_id in homes.items()

@@ -1,4 +1,4 @@
-"""Answers have the fields that serializers declare at each version, with their types and nulls."""
+"""Responses have the declared fields of each version, with their types and nulls."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def schema_of_field(field: Any) -> dict[str, Any]:
 
 
 def check(serializer: type[VersionedSerializer], version: Version, objects: list[Any]) -> None:
-    """Fail unless there are objects and each of them is as declared."""
+    """Fail unless there are objects and each of them matches the declaration."""
     assert objects
     validator = Draft202012Validator(
         schema(serializer.fields_at(version)), format_checker=FormatChecker()
@@ -84,7 +84,7 @@ def test_one_hypervisor(cloud: Cloud, api: ApiClient, version: Version) -> None:
 
 @VERSIONS
 def test_columns_without_a_value(cloud: Cloud, api: ApiClient, version: Version) -> None:
-    """Every column that may be null in Nova's tables, and is not needed to find the node."""
+    """Every column that is nullable in Nova's tables and not needed to find the node."""
     nulls = dict.fromkeys(
         [
             "hypervisor_hostname",

@@ -102,7 +102,7 @@ def schema_of(alias: str) -> dict[str, list[str]]:
         }
 
 
-# --- databases that Nova manages ------------------------------------------------------------------
+# --- databases managed by Nova --------------------------------------------------------------------
 
 
 @pytest.fixture(params=["alembic_version", "migrate_version"])

@@ -1,4 +1,4 @@
-"""State, status and zone of a service: the Python rule and the query's are the same."""
+"""State, status and zone of a service: Python and query expressions agree."""
 
 import datetime
 from typing import Any
@@ -27,7 +27,7 @@ NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 ZONES = Zones({"host-1": "north", "host-2": "south", "host-3": "north"}, "nova", "internal")
 
 FLAG = st.sampled_from([None, False, True])
-#: Around the window's ends, and exactly on them; whole seconds, which is what MySQL keeps.
+#: Around and exactly at the ends of the window, in whole seconds, as MySQL stores.
 TIME = st.one_of(
     st.none(),
     st.integers(-65, 65).map(lambda seconds: NOW + datetime.timedelta(seconds=seconds)),
@@ -50,7 +50,7 @@ ON_EVERY_ENGINE = settings(
 
 @ON_EVERY_ENGINE
 @given(rows=st.lists(ROW, max_size=20))
-def test_the_query_says_what_python_says(cloud: Cloud, rows: list[dict[str, Any]]) -> None:
+def test_query_expressions_agree_with_python(cloud: Cloud, rows: list[dict[str, Any]]) -> None:
     alias = cloud.cell("cell1").alias
     services, nodes = Service.objects.using(alias), ComputeNode.objects.using(alias)
     for written in (services, nodes):
@@ -103,7 +103,7 @@ def _columns(node: ComputeNode) -> dict[str, Any]:
     return {name: getattr(node, name) for name in names}
 
 
-def test_state_is_that_of_this_moment(cloud: Cloud) -> None:
+def test_state_is_evaluated_at_the_current_time(cloud: Cloud) -> None:
     service = cloud.add_service("cell1", "a")
     assert service.state == "up"
     service.last_seen_up = NOW - datetime.timedelta(days=9)

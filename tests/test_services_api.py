@@ -20,7 +20,7 @@ Counting = Callable[[], AbstractContextManager[Queries]]
 
 def hosts(answer: Answer) -> list[str]:
     assert answer.status == 200, answer.text
-    return [one["host"] for one in answer["services"]]
+    return [service["host"] for service in answer["services"]]
 
 
 def the_one(answer: Answer) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def seconds_ago(seconds: float) -> datetime.datetime:
     return timezone.now() - datetime.timedelta(seconds=seconds)
 
 
-# --- what is shown --------------------------------------------------------------------------------
+# --- fields ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_order_is_the_cells_then_the_ids(cloud: Cloud, api: ApiClient) -> No
     ]
 
 
-def test_what_nova_does_not_list(cloud: Cloud, api: ApiClient) -> None:
+def test_services_that_nova_does_not_list(cloud: Cloud, api: ApiClient) -> None:
     cloud.add_service("cell0", "api-1", binary="nova-osapi_compute")
     cloud.add_service("cell0", "api-1", binary="nova-metadata")
     cloud.add_service("cell1", "gone", deleted=1)
@@ -88,7 +88,7 @@ def test_what_nova_does_not_list(cloud: Cloud, api: ApiClient) -> None:
     assert hosts(api.get("/os-services", "2.53")) == ["controller"]
 
 
-def test_nothing_is_an_empty_list(api: ApiClient) -> None:
+def test_no_services_is_an_empty_list(api: ApiClient) -> None:
     answer = api.get("/os-services")
     assert (answer.body, "Warning" in answer.headers) == ({"services": []}, False)
 
@@ -121,9 +121,7 @@ def test_what_is_up(cloud: Cloud, api: ApiClient, columns: dict[str, Any], state
     assert the_one(api.get("/os-services"))["state"] == state
 
 
-def test_how_long_a_service_may_be_silent_is_a_setting(
-    cloud: Cloud, api: ApiClient, settings: Settings
-) -> None:
+def test_service_down_time_is_a_setting(cloud: Cloud, api: ApiClient, settings: Settings) -> None:
     cloud.add_service("cell1", "compute-1", last_seen_up=seconds_ago(300))
     settings.SERVICE_DOWN_TIME = 600
     assert the_one(api.get("/os-services"))["state"] == "up"
@@ -138,7 +136,8 @@ def test_zones_come_from_aggregates(cloud: Cloud, api: ApiClient, settings: Sett
     cloud.add_aggregate("north", ["north-1"], zone="north")
     cloud.add_aggregate("ssd", ["north-1", "ssd-1"])
     zones = [
-        (one["host"], one["binary"], one["zone"]) for one in api.get("/os-services")["services"]
+        (service["host"], service["binary"], service["zone"])
+        for service in api.get("/os-services")["services"]
     ]
     assert zones == [
         ("north-1", "nova-compute", "north"),
@@ -189,7 +188,7 @@ def test_filters(api: ApiClient, query: str, found: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("some")
-def test_unknown_parameters_are_refused_from_2_75(api: ApiClient) -> None:
+def test_unknown_parameters_are_refused_since_2_75(api: ApiClient) -> None:
     for version in ("2.1", "2.53", "2.74"):
         assert len(hosts(api.get("/os-services?hots=host-1&limit=1", version))) == 4
     for version in ("2.75", "2.104"):
@@ -219,11 +218,11 @@ def test_a_service_without_a_uuid_is_listed_with_a_warning(cloud: Cloud, api: Ap
     assert "Warning" not in api.get("/os-services", "2.52").headers
 
 
-# --- cells that do not answer ---------------------------------------------------------------------
+# --- unreachable cells ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("version", "unknown"), [("2.1", False), ("2.68", False), ("2.69", True)])
-def test_hosts_of_a_dead_cell_are_unknown_from_2_69(
+def test_hosts_of_a_dead_cell_are_unknown_since_2_69(
     cloud: Cloud, api: ApiClient, dead_cell: Cell, version: str, unknown: bool
 ) -> None:
     cloud.host("cell1", "host-1")
@@ -260,7 +259,7 @@ def test_unknown_hosts_are_filtered_like_others(
         assert "Warning" in answer.headers
 
 
-def test_a_hung_cell_does_not_stop_the_others(
+def test_a_hung_cell_does_not_affect_the_others(
     cloud: Cloud, api: ApiClient, hung_cell: Cell
 ) -> None:
     cloud.host("cell1", "host-1")

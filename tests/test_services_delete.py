@@ -1,4 +1,4 @@
-"""DELETE os-services/{id}: when it is refused, and what is deleted with the service."""
+"""DELETE os-services/{id}: blockers, and what is deleted with the service."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def nodes(cloud: Cloud, cell: str) -> list[ComputeNode]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_delete_takes_everything_of_the_host(cloud: Cloud, api: ApiClient, version: str) -> None:
+def test_delete_removes_everything_of_the_host(cloud: Cloud, api: ApiClient, version: str) -> None:
     cloud.host("cell1", "stays")
     cloud.map_host("cmp", "cell2")
     cloud.add_service("cell2", "other")
@@ -51,13 +51,13 @@ def test_delete_takes_everything_of_the_host(cloud: Cloud, api: ApiClient, versi
     assert gone.deleted_at is not None
     assert gone.updated_at is None
     after = nodes(cloud, "cell2")
-    assert [(one.hypervisor_hostname, one.deleted, one.mapped) for one in after] == [
+    assert [(node.hypervisor_hostname, node.deleted, node.mapped) for node in after] == [
         ("ironic-1", 1, 0),
         ("ironic-2", 2, 0),
         ("very-old", 3, 0),
         ("other", 0, 1),
     ]
-    assert all((one.deleted_at is None) == (one.deleted == 0) for one in after)
+    assert all((node.deleted_at is None) == (node.deleted == 0) for node in after)
     assert list(AggregateHost.objects.values_list("host", flat=True)) == ["stays"]
     assert list(HostMapping.objects.values_list("host", flat=True)) == ["stays"]
     entry = Entry.objects.get()
@@ -73,7 +73,7 @@ def test_delete_takes_everything_of_the_host(cloud: Cloud, api: ApiClient, versi
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.53"])
-def test_other_services_leave_the_host_alone(cloud: Cloud, api: ApiClient, version: str) -> None:
+def test_deleting_other_services_keeps_the_host(cloud: Cloud, api: ApiClient, version: str) -> None:
     cloud.host("cell1", "ctl")
     cloud.add_instance("cell1", "ctl")
     cloud.add_aggregate("a", ["ctl"])
@@ -94,7 +94,7 @@ def test_services_of_cell0_can_be_deleted(cloud: Cloud, api: ApiClient) -> None:
 def unchanged(cloud: Cloud, service: Service) -> bool:
     return (
         service_of(cloud, "cell2", service).deleted == 0
-        and [one.deleted for one in nodes(cloud, "cell2")] == [0]
+        and [node.deleted for node in nodes(cloud, "cell2")] == [0]
         and HostMapping.objects.filter(host="cmp").exists()
         and AggregateHost.objects.filter(host="cmp").exists()
     )
@@ -109,7 +109,7 @@ def service(cloud: Cloud) -> Service:
 @pytest.mark.parametrize(
     "instance", [{}, {"vm_state": "deleted"}, {"vm_state": "error"}, {"node": "elsewhere"}]
 )
-def test_instances_are_in_the_way(
+def test_instances_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service, instance: dict[str, str]
 ) -> None:
     cloud.add_instance("cell2", "cmp", **instance)
@@ -125,7 +125,7 @@ def test_instances_are_in_the_way(
     assert Entry.objects.get().outcome == "refused"
 
 
-def test_deleted_instances_and_those_elsewhere_are_not(
+def test_deleted_instances_and_those_elsewhere_do_not_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service
 ) -> None:
     cloud.add_instance("cell2", "cmp", id=5, deleted=5)
@@ -143,7 +143,7 @@ def test_deleted_instances_and_those_elsewhere_are_not(
         {"source": "cmp-2", "dest_compute": "cmp", "dest_node": "cmp"},
     ],
 )
-def test_migrations_are_in_the_way(
+def test_migrations_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service, migration: dict[str, str]
 ) -> None:
     cloud.add_migration("cell2", migration.pop("source", "cmp"), **migration)
@@ -161,7 +161,10 @@ def test_migrations_are_in_the_way(
 @pytest.mark.parametrize(
     "migration",
     [
-        *({"status": one} for one in ("confirmed", "reverted", "error", "failed", "completed")),
+        *(
+            {"status": status}
+            for status in ("confirmed", "reverted", "error", "failed", "completed")
+        ),
         {"status": "cancelled"},
         {"status": "done", "migration_type": "evacuation"},
         {"status": None},
@@ -169,7 +172,7 @@ def test_migrations_are_in_the_way(
         {"id": 4, "deleted": 4},
     ],
 )
-def test_migrations_that_are_not(
+def test_finished_and_foreign_migrations_do_not_block_deletion(
     cloud: Cloud, api: ApiClient, service: Service, migration: dict[str, Any]
 ) -> None:
     cloud.add_migration("cell2", "cmp", **migration)

@@ -1,4 +1,4 @@
-"""Answers fit the response schemas of Tempest, which clients are tested with.
+"""Answers conform to the response schemas of Tempest, with which clients are tested.
 
 Tempest has schemas of these resources for 2.1, 2.11, 2.28, 2.33 and 2.53; each is checked on both
 ends of the versions that it holds for.
@@ -33,7 +33,7 @@ HYPERVISORS = {
 def picks(cloud: Cloud, settings: Settings) -> Picks:
     settings.SERVICE_DOWN_TIME = SERVICE_DOWN_TIME
     rows = fleet.load()
-    for place in Picks(rows).cells:  # nulls, which Nova shows too, are not in the schemas
+    for place in Picks(rows).cells:  # Nova also returns nulls, which the schemas do not allow
         rows[place]["compute_nodes"] = [
             row for row in rows[place]["compute_nodes"] if row["running_vms"] is not None
         ]
@@ -46,7 +46,7 @@ def cases(modules: Mapping[str, tuple[str, ...]]) -> list[Any]:
 
 
 def check(module: str, name: str, status: int, body: Any) -> None:
-    """Fail unless the answer fits a schema."""
+    """Fail unless the answer conforms to a schema."""
     schema = getattr(import_module(f"{SCHEMAS}.{module}"), name)
     assert status in schema["status_code"], body
     Draft4Validator(schema["response_body"], format_checker=FORMAT_CHECKER).validate(body)

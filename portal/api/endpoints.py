@@ -1,4 +1,4 @@
-"""What an endpoint of the compute API declares."""
+"""Declaring the endpoints of the compute API."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,17 +34,17 @@ def endpoint(
     serializer: type[VersionedSerializer] | None = None,
     early_id_check: Versioned[Callable[[str], None]] | None = None,
 ) -> Callable[[F], F]:
-    """Declare a method of a ``NovaViewSet`` an endpoint.
+    """Declare a method of a ``NovaViewSet`` to be an endpoint.
 
     ``policy``
         The name of Nova's policy rule, without the resource's ``policy_base``.
     ``versions``
-        The microversions that have the endpoint; it is not found at any other.
+        The microversions that have the endpoint; at any other it responds with 404.
     ``query``, ``body``
-        The JSON schemas of the query string and of the body.  Without one of the query string,
-        all parameters are ignored; without one of the body, the body is.
+        The JSON schemas of the query string and of the body.  Without a schema, the query
+        parameters or the body are ignored.
     ``serializer``
-        What renders the answer, in place of the viewset's ``serializer_class``.
+        The serializer of the response, if not the viewset's ``serializer_class``.
     ``early_id_check``
         Checks the id in the URL before the policy does, and raises a ``Fault``.
     """

@@ -1,4 +1,4 @@
-"""Filtering lists by their query parameters."""
+"""Filtering lists by query parameters."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from django_filters.rest_framework import DjangoFilterBackend
 
 
 class ValidatedQueryFilterBackend(DjangoFilterBackend):
-    """Filters by the view's ``filterset_class`` over the query that passed the endpoint's schema.
+    """Applies the view's ``filterset_class`` to the query, validated by the endpoint's schema.
 
-    A value that the filter cannot read, such as one with a NUL, finds nothing: Nova refuses only
-    what its schemas refuse.
+    A value that is invalid for the filter, such as one with a NUL, matches nothing, because Nova
+    refuses only what its schemas refuse.
     """
 
     def get_filterset_kwargs(

@@ -10,8 +10,9 @@ from portal.api.parsers import JSON_TYPES
 
 
 class NovaNegotiation(BaseContentNegotiation):
-    """Nova answers JSON whatever ``Accept`` says.  A browser, that is a client that prefers HTML
-    and sends no token, gets the browsable API.
+    """JSON whatever ``Accept`` says, as in Nova, except for browsers.
+
+    A client that prefers HTML and sends no token gets the browsable API.
     """
 
     def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:
@@ -22,7 +23,7 @@ class NovaNegotiation(BaseContentNegotiation):
     ) -> Any:
         by_format = {renderer.format: renderer for renderer in renderers}
         first = request.headers.get("Accept", "").partition(",")[0].partition(";")[0].strip()
-        person = first == "text/html" and "X-Auth-Token" not in request.headers
-        if person and "api" in by_format:
+        is_browser = first == "text/html" and "X-Auth-Token" not in request.headers
+        if is_browser and "api" in by_format:
             return by_format["api"], "text/html"
         return by_format["json"], first if first in JSON_TYPES else JSON_TYPES[0]

@@ -1,4 +1,4 @@
-"""Nova's answers to requests that reach no resource."""
+"""Nova's responses to requests that match no resource."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework.request import Request
@@ -26,9 +26,9 @@ JSON = {
 
 
 def no_such_route(request: HttpRequest | Request) -> HttpResponse:
-    """404 as HTML, JSON or text, as the client accepts, without version headers.
+    """404 as HTML, JSON or text, depending on ``Accept``, without version headers.
 
-    An ``Accept`` that names no types at all is taken for anything, as in Nova.
+    An ``Accept`` that contains no media type accepts anything, as in Nova.
     """
     accepted = request.headers.get("Accept", "")
     best = request.get_preferred_type(["text/html", "application/json"]) if accepted else None
@@ -40,7 +40,7 @@ def no_such_route(request: HttpRequest | Request) -> HttpResponse:
 
 
 class Preflight(HttpResponse):
-    """The answer to ``OPTIONS``: an empty 200 without even a type or a request id."""
+    """The response to ``OPTIONS``: an empty 200, without a content type or a request id."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pages by ``limit`` and ``marker``, as in all APIs of OpenStack."""
+"""Pagination by ``limit`` and ``marker``, as in all OpenStack APIs."""
 
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -14,32 +14,31 @@ from portal.api.responses import NovaResponse
 from portal.api.schemas import as_integer
 from portal.api.views import NovaViewSet
 
-#: The place of a row in Nova's order: its cell, then its id.
+#: The position of a row in Nova's order: its cell, then its id.
 Position = tuple[Cell, int]
 
 
-class Page(Protocol):
-    """The rows of a page; ``marker`` is the value of a field of the last one."""
+class MarkerPage(Protocol):
+    """The rows of a page; ``marker`` is the value of a field of the last row."""
 
     def __len__(self) -> int: ...
     def marker(self, field: str) -> object: ...
 
 
 class Pageable(Protocol):
-    """What can be paginated.  The positions raise the errors of ``cells.locate``."""
+    """A list that can be paginated.  The positions raise the errors of ``cells.locate``."""
 
-    def page(self, limit: int, after: Position | None) -> Page: ...
+    def page(self, limit: int, after: Position | None) -> MarkerPage: ...
     def position_of_uuid(self, uuid: str) -> Position: ...
     def position_of_id(self, row_id: int) -> Position: ...
 
 
 class MarkerPagination(BasePagination):
-    """At most ``limit`` objects after the one that ``marker`` names; a full page has a link to the
-    next one.
+    """At most ``limit`` objects after ``marker``; a full page has a link to the next one.
 
-    Lists are paginated from the version on at which the endpoint's query has a ``limit``.
-    ``API_MAX_LIMIT`` is the default of ``limit`` and its maximum.  A marker is an integer id or a
-    uuid at every version, as in Nova; links have the one that the version uses.
+    Lists are paginated at the versions whose query schema has a ``limit``, of which
+    ``API_MAX_LIMIT`` is the default and the maximum.  A marker is an integer id or a uuid at every
+    version, as in Nova; links use the version's kind of id.
     """
 
     limit_query_param = "limit"
@@ -47,10 +46,10 @@ class MarkerPagination(BasePagination):
 
     def paginate_queryset(  # type: ignore[override]
         self, queryset: Pageable, request: Request, view: NovaViewSet
-    ) -> Page | None:
-        """The page that the request asks for; ``None`` when the version has no pages.
+    ) -> MarkerPage | None:
+        """The requested page; ``None`` if the version is not paginated.
 
-        Raises ``BadRequest`` for a marker that names no object, or several; ``MayBeMissing``.
+        Raises ``BadRequest`` for a marker that identifies no object, or several; ``MayBeMissing``.
         """
         if self.limit_query_param not in (view.query_schema or {}).get("properties", {}):
             return None
@@ -68,12 +67,12 @@ class MarkerPagination(BasePagination):
         return page
 
     def get_paginated_response(self, data: list[Any]) -> NovaResponse:
-        """The objects of the page, with the link to the next one."""
-        answer: dict[str, Any] = {self.view.collection_name: data}
+        """The objects of the page, with the link to the next page."""
+        body: dict[str, Any] = {self.view.collection_name: data}
         if self.next_marker is not None:
             link = {"rel": "next", "href": self.get_next_link()}
-            answer[f"{self.view.collection_name}_links"] = [link]
-        return NovaResponse(answer)
+            body[f"{self.view.collection_name}_links"] = [link]
+        return NovaResponse(body)
 
     def get_next_link(self) -> str:
         """The URL of the next page, with the parameters of this one in Nova's order."""

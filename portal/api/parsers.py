@@ -1,4 +1,4 @@
-"""Reading request bodies as Nova does."""
+"""Parsing request bodies as Nova does."""
 
 import json
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from rest_framework.parsers import BaseParser
 
 from portal.api.faults import BadRequest, RequestTooLarge, UnsupportedMediaType
 
-#: Types that Nova takes; ``text/plain`` and none at all mean JSON too.
+#: Content types that Nova accepts; ``text/plain`` and a missing type also mean JSON.
 JSON_TYPES = ("application/json", "application/vnd.openstack.compute+json")
 
 #: In bytes; the default of Nova's ``[oslo_middleware]/max_request_body_size``.
-LARGEST_BODY = 114688
+MAX_BODY_SIZE = 114688
 
 
 def check_content_type(header: str | None) -> None:
@@ -29,7 +29,7 @@ def check_content_type(header: str | None) -> None:
 
 
 class NovaJSONParser(BaseParser):
-    """Reads JSON, whichever of the accepted types it is labelled as."""
+    """Parses JSON, whichever of the accepted content types it has."""
 
     media_type = "*/*"
 
@@ -39,8 +39,8 @@ class NovaJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = stream.read(LARGEST_BODY + 1)
-        if len(body) > LARGEST_BODY:
+        body = stream.read(MAX_BODY_SIZE + 1)
+        if len(body) > MAX_BODY_SIZE:
             raise RequestTooLarge
         try:
             return json.loads(body.decode(settings.DEFAULT_CHARSET))

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 
 class NovaResponse(Response):
-    """A response that writes ``Vary`` as Nova does: one line for each header."""
+    """A response that sends ``Vary`` as Nova does: one line per header name."""
 
     def items(self) -> Iterator[tuple[str, Any]]:
         for name, value in super().items():
@@ -20,7 +20,7 @@ class NovaResponse(Response):
 
 
 class NoContent(NovaResponse):
-    """204, which Nova labels as JSON although there is no body."""
+    """204, with Nova's content type of JSON although there is no body."""
 
     def __init__(self) -> None:
         super().__init__(status=HTTPStatus.NO_CONTENT)

@@ -13,7 +13,7 @@ from portal.microversions import Version
 class NovaRouter(SimpleRouter):
     """DRF's routes of a viewset, without trailing slashes.
 
-    A browser's links to the resource follow from its registration too.
+    The links of the browsable API are also derived from the registered viewsets.
     """
 
     registry: list[tuple[str, type[NovaViewSet], str]]  # type: ignore[assignment]
@@ -26,7 +26,7 @@ class NovaRouter(SimpleRouter):
     ) -> None:
         """Serve ``viewset`` below ``prefix``, which is its name in Nova (``os-services``).
 
-        Raises ``ImproperlyConfigured`` when a method that is routed to is no ``endpoint``.
+        Raises ``ImproperlyConfigured`` if a routed method is not an ``endpoint``.
         """
         for route in self.get_routes(viewset):
             for action in self.get_method_map(viewset, route.mapping).values():
@@ -35,7 +35,7 @@ class NovaRouter(SimpleRouter):
         super().register(prefix, viewset, basename or prefix)
 
     def list_paths(self, version: Version) -> list[str]:
-        """The paths that ``version`` has and that need no id: where a browser begins."""
+        """Paths without an id at ``version``: entry points of the browsable API."""
         paths = ["/v2.1/"]
         for prefix, viewset, _ in self.registry:
             for route in self.get_routes(viewset):
@@ -47,8 +47,9 @@ class NovaRouter(SimpleRouter):
         return paths
 
     def object_url(self, name: str, id: str, microversion: str) -> str:
-        """Where a browser finds the object with that id in a list, or as an object, called
-        ``name``: at its own URL if the API has one, else in the console.  Empty if nowhere.
+        """The page for the object with this id, found under the collection or member ``name``.
+
+        Its URL in the API if it has one, else in the console; empty if it has neither.
         """
         for prefix, viewset, _ in self.registry:
             if name in (viewset.collection_name, viewset.member_name):

@@ -1,4 +1,4 @@
-"""Checking bodies, query strings and ids, with Nova's messages."""
+"""Validating bodies, query strings and ids, with Nova's messages."""
 
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from portal.api.faults import BadRequest
 #: A JSON schema.
 Schema: TypeAlias = dict[str, Any]
 
-#: The spellings of a boolean that Nova takes; numbers are not among them.
+#: The spellings of a boolean that Nova accepts; numbers are not among them.
 TRUE = ("True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes")
 FALSE = ("False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no")
 BOOLEAN = {"type": ["boolean", "string"], "enum": [True, *TRUE, False, *FALSE]}
@@ -32,13 +32,14 @@ HOST_NAME = {
 
 
 def as_bool(value: bool | str) -> bool:
-    """A value that passed ``BOOLEAN`` as a bool."""
+    """A value that is valid for ``BOOLEAN``, as a bool."""
     return value if isinstance(value, bool) else value in TRUE
 
 
 def as_integer(text: str) -> int | None:
-    """The integer that Nova would read from ``text``: blanks, a sign and zeros are allowed, digits
-    outside ASCII are not.  ``None`` when there is none.
+    """``text`` as an integer, by Nova's rules; ``None`` if it is not one.
+
+    Whitespace, a sign and leading zeros are allowed, digits outside ASCII are not.
     """
     try:
         return int(text) if text.isascii() else None
@@ -47,18 +48,18 @@ def as_integer(text: str) -> int | None:
 
 
 def check_uuid(text: str) -> None:
-    """Raise ``BadRequest`` unless ``text`` looks like a uuid to Nova."""
+    """Raise ``BadRequest`` unless Nova accepts ``text`` as a uuid."""
     if not is_uuid_like(text):
         raise BadRequest(f"Invalid uuid {text}")
 
 
 def once(schema: Schema) -> Schema:
-    """A query parameter that may be given once."""
+    """The schema of a query parameter that may be given at most once."""
     return {"type": "array", "items": schema, "maxItems": 1}
 
 
 def repeatable(schema: Schema) -> Schema:
-    """A query parameter that may be given several times; the last one counts."""
+    """The schema of a query parameter that may be repeated; the last value is used."""
     return {"type": "array", "items": schema}
 
 
@@ -78,9 +79,9 @@ def body(properties: Schema, *required: str) -> Schema:
 
 
 def validate(schema: Schema, value: Any, *, is_body: bool) -> None:
-    """Raise ``BadRequest`` with Nova's message when ``value`` does not fit ``schema``.
+    """Raise ``BadRequest`` with Nova's message if ``value`` is invalid for ``schema``.
 
-    Draft 2020-12, as Nova uses.
+    Draft 2020-12, as in Nova.
     """
     validator: Validator = jsonschema.Draft202012Validator(schema)
     error: ValidationError | None = next(iter(validator.iter_errors(value)), None)
@@ -89,5 +90,5 @@ def validate(schema: Schema, value: Any, *, is_body: bool) -> None:
     if not error.path:
         raise BadRequest(error.message)
     kind = "field/attribute" if is_body else "query parameters"
-    where = error.path[-1] if is_body else error.path[0]
-    raise BadRequest(f"Invalid input for {kind} {where}. Value: {error.instance}. {error.message}")
+    name = error.path[-1] if is_body else error.path[0]
+    raise BadRequest(f"Invalid input for {kind} {name}. Value: {error.instance}. {error.message}")

@@ -1,9 +1,9 @@
 """Serializers whose fields change with the microversion, compiled for rendering lists.
 
-A serializer says once from which version each field holds (``Versioned``).  For each version it is
-compiled, as dataclasses compile ``__init__``, into a function from the row tuples of
-``values_list()`` to dicts: for 1,000 rows, DRF's walk over the fields of every row costs more than
-the rest of the request.
+A serializer declares the versions of each field (``Versioned``).  For each version it is compiled,
+as dataclasses compile ``__init__``, into a function from the row tuples of ``values_list()`` to
+dicts: for 1,000 rows, DRF's walk over the fields of every row costs more than the rest of the
+request.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +21,8 @@ AnyField: TypeAlias = "serializers.Field[Any, Any, Any, Any]"
 class Computed(serializers.ReadOnlyField):
     """A value computed from columns of the row and from the context of the request.
 
-    ``compute`` is called with the values of ``inputs``.  An input that begins with ``@`` is taken
-    from the context given to ``Plan.render`` (``@up_window``); any other is a column.
+    ``compute`` is called with the values of ``inputs``.  An input that starts with ``@`` is taken
+    from the context passed to ``Plan.render`` (``@up_window``); any other is a column.
     ``shown_as`` is the DRF field that describes the result: its type, and whether it may be null.
     """
 
@@ -36,9 +36,9 @@ class Computed(serializers.ReadOnlyField):
 
 
 class Plan:
-    """How rows become dicts at one version.
+    """A compiled serializer for one version.
 
-    ``columns`` are what ``values_list()`` must fetch, in this order.
+    ``columns`` are the arguments for ``values_list()``, in this order.
     """
 
     def __init__(self, fields: dict[str, Any], first: Sequence[str] = ()) -> None:
@@ -52,11 +52,11 @@ class Plan:
         self._render: Callable[..., list[dict[str, Any]]] = eval(  # noqa: S307
             source, dict(self._functions)
         )
-        self._wanted = [name.removeprefix("context_") for name in self._context]
+        self._context_keys = [name.removeprefix("context_") for name in self._context]
 
     def render(self, rows: Iterable[Row], context: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows as dicts, ready for JSON."""
-        return self._render(rows, *(context[name] for name in self._wanted))
+        return self._render(rows, *(context[key] for key in self._context_keys))
 
     def _dict(self, fields: dict[str, Any]) -> str:
         items = [f"{name!r}: {self._value(name, field)}" for name, field in fields.items()]
@@ -85,7 +85,7 @@ class Plan:
 class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
     """A read-only serializer whose attributes may be DRF fields or ``Versioned`` DRF fields.
 
-    A nested serializer is an object in the answer; its columns are those of the same row.
+    A nested serializer is a nested object in the response, with columns of the same row.
     """
 
     versioned: ClassVar[dict[str, Versioned[Any]]] = {}
@@ -106,9 +106,9 @@ class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
     @classmethod
     def declared_at(cls, version: Version) -> dict[str, Any]:
-        """The fields that there are at ``version``, as declared and in that order.
+        """The fields at ``version``, in the order of their declaration.
 
-        Those of a nested serializer are a dict of their own.
+        A nested serializer is a nested dict.
         """
         fields: dict[str, Any] = {}
         for name, steps in cls.versioned.items():
@@ -121,26 +121,27 @@ class VersionedSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
     @classmethod
     def fields_at(cls, version: Version) -> dict[str, Any]:
-        """The fields that there are at ``version``, each as the DRF field that describes it.
+        """The fields at ``version``, each as the DRF field that describes it in the API schema.
 
-        This is what the schema of the API is made of: a ``Computed`` is described by its
-        ``shown_as``.
+        A ``Computed`` is described by its ``shown_as``.
         """
         return _as_shown(cls.declared_at(version))
 
     @classmethod
     def plan(cls, version: Version, first: tuple[str, ...] = ()) -> Plan:
-        """How to render rows at ``version``; compiled once.
+        """The compiled serializer for ``version``; compiled once.
 
-        ``first`` are columns to be fetched before all others, shown or not.
+        ``first`` are columns to fetch before all others, whether rendered or not.
         """
         return _plan(cls, version, first)
 
 
 def _declared_at(item: tuple[str, Versioned[Any]]) -> int:
-    """The position of a field in its class: DRF numbers fields as they are made."""
-    made: list[int] = [field._creation_counter for _, field in item[1].steps() if field is not None]
-    return min(made)
+    """The position of a field in its class: DRF numbers fields as they are created."""
+    counters: list[int] = [
+        field._creation_counter for _, field in item[1].steps() if field is not None
+    ]
+    return min(counters)
 
 
 def _as_shown(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The version documents, by which clients discover the API: ``/``, ``/v2`` and ``/v2.1``."""
+"""The version documents, with which clients discover the API: ``/``, ``/v2`` and ``/v2.1``."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def _media_types(number: str) -> list[dict[str, str]]:
     ]
 
 
-#: Nova's two endpoints: path, and what their documents say (the dates are Nova's own).
+#: Nova's two endpoints: path, document, media types.  The dates are Nova's.
 ENDPOINTS: list[tuple[str, dict[str, Any], list[dict[str, str]]]] = [
     (
         "v2",
@@ -63,7 +63,7 @@ def _json(data: Any, status: int = 200) -> HttpResponse:
 
 @csrf_exempt
 def root(request: HttpRequest) -> HttpResponse:
-    """``/``: all versions; a browser is sent to the console."""
+    """``/``: all versions; browsers are redirected to the console."""
     if request.headers.get("Accept", "").startswith("text/html"):
         return HttpResponseRedirect("/admin/")
     versions = [
@@ -74,7 +74,7 @@ def root(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def choices(request: HttpRequest) -> HttpResponse:
-    """Any other path outside the API: Nova answers 300 with the endpoints to choose from."""
+    """Any other path outside the API: 300 with the available endpoints, as in Nova."""
     if request.headers.get("Accept", "").startswith("text/html"):
         return no_such_route(request)
     return _json(
@@ -94,13 +94,13 @@ def choices(request: HttpRequest) -> HttpResponse:
 
 
 class VersionViewSet(NovaViewSet):
-    """``/v2.1`` and ``/v2``: the document of one version, which needs no authentication."""
+    """``/v2.1`` and ``/v2``: the document of a single version, without authentication."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
     def perform_authentication(self, request: Request) -> None:
-        """Nobody needs to be authenticated."""
+        """No authentication is required."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(

@@ -1,4 +1,4 @@
-"""The microversion that a request asks for."""
+"""The microversion of a request."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from portal.microversions import MAX_VERSION, MIN_VERSION, Version
 HEADER = "OpenStack-API-Version"
 LEGACY_HEADER = "X-OpenStack-Nova-API-Version"
 
-#: The query parameter that picks the version of a page; ignored for JSON.
+#: The query parameter for the version in the browsable API; ignored for JSON.
 PICKER = "microversion"
 
 
 class MicroversionVersioning(BaseVersioning):
-    """Read the version from either header, as Nova does; without one it is 2.1.
+    """Takes the version from either header, as Nova does; the default is 2.1.
 
-    ``request.version`` is a ``Version``; it stays ``None`` when the header is malformed.
+    ``request.version`` is a ``Version``; it stays ``None`` if the header is malformed.
     """
 
     def determine_version(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("legacy"):  # /v2 knows no microversions
+        if kwargs.get("legacy"):  # /v2 has no microversions
             return MIN_VERSION
         text = microversion_parse.get_version(
             dict(request.headers), service_type="compute", legacy_headers=[LEGACY_HEADER]
@@ -42,7 +42,7 @@ class MicroversionVersioning(BaseVersioning):
                 "Must be of format MajorNum.MinorNum."
             ) from None
         if not MIN_VERSION <= version <= MAX_VERSION:
-            request.version = version  # type: ignore[assignment]  # the headers say what was asked for
+            request.version = version  # type: ignore[assignment]  # echoed in the headers
             raise NotAcceptable(
                 f"Version {version} is not supported by the API. "
                 f"Minimum is {MIN_VERSION} and maximum is {MAX_VERSION}."

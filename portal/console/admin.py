@@ -1,4 +1,4 @@
-"""Lists over all cells in the admin, and the read-only pages of one row of one cell."""
+"""Admin of models that live in cells: lists over all cells, and read-only pages of single rows."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -27,9 +27,9 @@ from portal.headers import missing_cells_warnings, warning_header
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-#: How many words a search has at most; a few hundred keep a cell busy beyond its deadline.
+#: The maximum number of words in a search; a few hundred keep a cell busy beyond its deadline.
 MAX_WORDS = 20
-#: Options of Django's lists that a list over all cells refuses, since it could not follow them.
+#: ``ModelAdmin`` options that a list over all cells cannot support, and refuses.
 UNSUPPORTED = (
     "date_hierarchy",
     "list_display_links",
@@ -41,7 +41,7 @@ UNSUPPORTED = (
 
 
 class ReadOnlyAdminMixin:
-    """Pages that only show: nothing is added, changed or deleted in Django's forms."""
+    """Read-only admin: no add, change or delete."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -54,7 +54,7 @@ class ReadOnlyAdminMixin:
 
 
 class RowAction(Protocol):
-    """Something that can be done to rows of a list: a button below it."""
+    """An action on rows of a list: a button below it."""
 
     @property
     def name(self) -> str: ...
@@ -65,19 +65,19 @@ class RowAction(Protocol):
 
 
 class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
-    """The console's pages of a model that every cell has: a list, its CSV file, and one row.
+    """The console's pages of a model that lives in cells: a list, its CSV file, a detail page.
 
-    A subclass declares them as any ``ModelAdmin``:
+    A subclass declares them like any ``ModelAdmin``:
 
     * ``list_display``: names of methods decorated with ``portal.console.columns.column``;
     * ``list_filter``: subclasses of ``portal.console.filters.ListFilter``;
-    * ``ordering``: the fields of the columns that the list is sorted by at first;
-    * ``search_fields``, ``search_help_text``, ``list_per_page``: as Django's;
-    * ``row_reads``: the fields that every row of the list reads, whatever columns it shows: those
-      of its key and of ``str()``, and those that ``annotate_rows`` reads;
-    * ``detail_template`` and ``get_detail_context``: the page of one row;
-    * ``get_row_actions``: the buttons below the list.  They post the keys of the chosen rows and
-      the action's name to ``act/`` below the list's URL, for which ``get_urls`` has a view.
+    * ``ordering``: the fields of the columns that the list is sorted by initially;
+    * ``search_fields``, ``search_help_text``, ``list_per_page``: as in Django;
+    * ``row_reads``: the fields that every row needs whatever columns are shown: those of its key
+      and of ``str()``, and those that ``annotate_rows`` reads;
+    * ``detail_template`` and ``get_detail_context``: the detail page of a row;
+    * ``get_row_actions``: the buttons below the list.  They post the keys of the selected rows and
+      the action's name to ``act/`` below the list's URL; ``get_urls`` must route it to a view.
     """
 
     list_filter: ClassVar[Sequence[type[ListFilter]]] = ()  # type: ignore[assignment]
@@ -91,15 +91,15 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         super().__init__(model, admin_site)
         for option in UNSUPPORTED:
             if getattr(self, option) != getattr(admin.ModelAdmin, option):
-                raise self._error(f"{option} has no meaning in a list over all cells")
+                raise self._error(f"{option} is not supported in a list over all cells")
         self.columns = {name: Column(self, name) for name in map(str, self.list_display)}
         for name in dir(type(self)):
             if hasattr(getattr(type(self), name), "column_options") and name not in self.columns:
-                raise self._error(f"list_display lacks the column {name}")
+                raise self._error(f"column {name} is missing from list_display")
         self.default_order = [self._sorting_by(str(name)) for name in self.ordering or ()]
 
     def _sorting_by(self, name: str) -> tuple[Column, bool]:
-        """The column that sorts by a field of ``ordering``, and whether it descends."""
+        """The column for an entry of ``ordering``, and whether it is descending."""
         field = name.removeprefix("-")
         for candidate in self.columns.values():
             if candidate.options.ordering == field:
@@ -119,25 +119,25 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         return name
 
     def annotate_rows(self, rows: Sequence[Any]) -> None:
-        """Set attributes of a page's rows, for columns that show what is in other databases."""
+        """Set attributes on the rows of a page, for columns with data from other databases."""
 
     def get_row_actions(self, request: HttpRequest) -> Sequence[RowAction]:
-        """What the user may do to rows of the list."""
+        """The actions that the user may perform on rows of the list."""
         return ()
 
     def get_detail_context(self, request: HttpRequest, cell: Cell, row: Any) -> dict[str, Any]:
-        """What the page of one row shows besides the row."""
+        """Additional context for the detail page of a row."""
         return {}
 
     @property
     def media(self) -> forms.Media:
-        """Nothing: Django's scripts are for its own tables and forms."""
+        """Empty: Django's scripts are for its own tables and forms."""
         return forms.Media()
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[Any, bool]:
-        """Django's, with a limit: every word costs each cell a scan for each field."""
+        """Django's search with a limit: every word costs each cell a scan of each field."""
         words = list(smart_split(search_term))
         if len(words) > MAX_WORDS:
             messages.warning(
@@ -176,7 +176,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         return super().changelist_view(request, context | (extra_context or {}))
 
     def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-        """The whole filtered list as CSV."""
+        """The full filtered list as CSV."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         changelist = self.get_changelist_instance(request)
@@ -197,7 +197,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         return response
 
     def detail_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """The page of one row."""
+        """The detail page of a row."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
@@ -205,7 +205,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         except NotFound:
             messages.warning(
                 request,
-                _("There is no %(name)s %(key)s.") % {"name": self.opts.verbose_name, "key": key},
+                _("No such %(name)s: %(key)s.") % {"name": self.opts.verbose_name, "key": key},
             )
             return HttpResponseRedirect(list_url(self))
         except MayBeMissing as error:
@@ -228,7 +228,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _("Not found, but not every cell answered"),
+            "title": _("Not found in the responding cells"),
             "key": key,
             "missing": error.missing,
         }

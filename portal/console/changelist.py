@@ -1,7 +1,7 @@
 """A change list whose rows are merged from all cells.
 
-It is Django's own, but its rows come from all cells (``cells.merge``), its filters are counted in
-all of them together (``portal.console.filters``), and a row goes by its uuid.
+It extends Django's change list: rows come from all cells (``cells.merge``), filters count over all
+of them (``portal.console.filters``), and rows are identified by uuid.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +24,13 @@ from portal.console.columns import Column, detach, load
 from portal.console.filtered_rows import FilteredRows
 from portal.console.filters import CellCounts, Choice, Counts, ListFilter
 
-#: Parameters of a list's URL besides Django's.
+#: Query parameters of a list in addition to Django's.
 PER_PAGE_VAR, COLUMNS_VAR = "per_page", "columns"
 PER_PAGE_CHOICES = (25, 50, 100, 250, 500)
 
 
 class ListAdmin(Protocol):
-    """What a list needs of its admin: see ``AcrossCellsAdmin``."""
+    """What a list requires of its admin: see ``AcrossCellsAdmin``."""
 
     columns: Mapping[str, Column]
     default_order: Sequence[tuple[Column, bool]]
@@ -40,7 +40,7 @@ class ListAdmin(Protocol):
 
 
 class Heading(NamedTuple):
-    """The head of a column; ``sort`` is its ``aria-sort``, ``link`` sorts by it."""
+    """A column heading; ``sort`` is its ``aria-sort``, ``link`` sorts the list by it."""
 
     column: Column
     sort: str
@@ -48,7 +48,7 @@ class Heading(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """A row as it is shown: its key and name, and each column's HTML attributes and content."""
+    """A row of the table: its key and name, and each column's HTML attributes and content."""
 
     key: str
     name: str
@@ -71,12 +71,12 @@ class AcrossCellsChangeList(ChangeList):
         super().__init__(request, *args, **kwargs)
         self.title = capfirst(str(self.opts.verbose_name_plural))
 
-    # --- what is asked for ---
+    # --- request ---
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: Any = None
     ) -> "QuerySet[Any, Any]":
-        """The rows that the search leaves, of no cell in particular and in no order."""
+        """The rows that match the search, not bound to a cell, unordered."""
         if PER_PAGE_VAR in request.GET:
             self.list_per_page = _per_page(request.GET[PER_PAGE_VAR], self.list_per_page)
         self.filter_specs = [
@@ -110,29 +110,34 @@ class AcrossCellsChangeList(ChangeList):
 
     @cached_property
     def columns(self) -> list[Column]:
-        """The columns that are shown."""
+        """The visible columns."""
         names = ",".join(self.request.GET.getlist(COLUMNS_VAR)).split(",")
         chosen = [column for column in self.all_columns if column.name in names]
         return chosen or [column for column in self.all_columns if column.options.default]
 
     @cached_property
     def sorted_by(self) -> list[tuple[Column, bool]]:
-        """The columns that the list is sorted by, each with whether it descends.
+        """The columns that the list is sorted by, each with whether it is descending.
 
-        In the URL they are names joined by dots, as ``cell.-memory``.
+        In the URL they are names joined by dots: ``cell.-memory``.
         """
         columns = {column.name: column for column in self.all_columns}
         names = self.request.GET.get(ORDER_VAR, "").split(".")
-        asked = [(columns.get(name.removeprefix("-")), name.startswith("-")) for name in names]
-        by = [(column, down) for column, down in asked if column is not None and column.sortable]
-        return by or list(self.list_admin.default_order)
+        requested = [(columns.get(name.removeprefix("-")), name.startswith("-")) for name in names]
+        order = [
+            (column, descending)
+            for column, descending in requested
+            if column is not None and column.sortable
+        ]
+        return order or list(self.list_admin.default_order)
 
-    # --- what is answered ---
+    # --- results ---
 
     def get_results(self, request: HttpRequest) -> None:
-        """Ask all cells how many rows they have, for the keys of the first ones, and for a page.
+        """Query all cells for their counts and the keys of their first rows, and fetch a page.
 
-        Where so many first keys would be too many, they are asked for when the counts are known.
+        For a page so far into the list that these would be too many keys, the keys are queried
+        once the counts are known.
         """
         stop = max(1, self.page_num) * self.list_per_page
         limit = stop if stop <= MAX_FIRST_KEYS else None
@@ -163,7 +168,7 @@ class AcrossCellsChangeList(ChangeList):
         return counts, [] if limit is None else self.merged.keys_in(cell, limit)
 
     def rows_at(self, places: Sequence[Place], columns: Iterable[Column]) -> list[Any]:
-        """The rows at these places, with what these columns read, and no more: see ``detach``."""
+        """The rows at these places, with only the fields that the columns read: see ``detach``."""
         paths = set(self.list_admin.row_reads).union(*(column.reads for column in columns))
         found = whole_rows(places, load(self.root_queryset.order_by(), paths))
         self._add_missing(found.missing)
@@ -174,7 +179,7 @@ class AcrossCellsChangeList(ChangeList):
         return rows
 
     def all_places(self) -> list[Place]:
-        """Where each row of the whole list is, in order."""
+        """The places of all rows of the list, in order."""
         answers = ask_cells(self.counts.by_cell, self.merged.keys_in)
         self._add_missing(answers.missing)
         return self.merged.merge(answers.by_cell)
@@ -183,10 +188,10 @@ class AcrossCellsChangeList(ChangeList):
         known = {unavailable.cell for unavailable in self.missing}
         self.missing += [unavailable for unavailable in missing if unavailable.cell not in known]
 
-    # --- what is shown ---
+    # --- display ---
 
     def headings(self) -> list[Heading]:
-        """The heads of the columns; clicking that of the first one sorted by turns it around."""
+        """The column headings; clicking the primary sort column reverses it."""
         first, descending = self.sorted_by[0] if self.sorted_by else (None, False)
         headings = []
         for column in self.columns:
@@ -199,7 +204,7 @@ class AcrossCellsChangeList(ChangeList):
         return headings
 
     def table(self) -> list[TableRow]:
-        """The rows as they are shown; the first column is the head of its row."""
+        """The rows of the table; the first column is the row heading."""
         first, *others = self.columns
         attributes = [column.attributes for column in others]
         return [
@@ -224,11 +229,11 @@ class AcrossCellsChangeList(ChangeList):
         return [(spec, list(spec.choices(self))) for spec in self.filter_specs]
 
     def column_choices(self) -> list[tuple[Column, bool]]:
-        """All columns, each with whether it is shown."""
+        """All columns, each with whether it is visible."""
         return [(column, column in self.columns) for column in self.all_columns]
 
     def page_links(self) -> list[tuple[int | str, str]]:
-        """Numbers of pages with their links; an ellipsis has none."""
+        """Page numbers with their links; an ellipsis has no link."""
         return [
             (number, self.get_query_string({PAGE_VAR: number}) if isinstance(number, int) else "")
             for number in self.paginator.get_elided_page_range(self.page_num)
@@ -239,8 +244,8 @@ class AcrossCellsChangeList(ChangeList):
         return self.get_query_string({SEARCH_VAR: None})
 
 
-def _per_page(asked: str, default: int) -> int:
+def _per_page(requested: str, default: int) -> int:
     try:
-        return min(max(int(asked), PER_PAGE_CHOICES[0]), PER_PAGE_CHOICES[-1])
+        return min(max(int(requested), PER_PAGE_CHOICES[0]), PER_PAGE_CHOICES[-1])
     except ValueError:
         return default

@@ -1,8 +1,7 @@
-"""Columns of lists over all cells: methods of the admin, decorated as with ``admin.display``.
+"""Columns of lists over all cells: admin methods with a decorator that extends ``admin.display``.
 
-A column says which fields it reads, and a list loads the fields of the columns that it shows and
-no others.  A field that is read without being declared raises ``UndeclaredRead``: it could only
-be had with a query for each row.
+A column declares the fields that it reads, and a list loads only the fields of its visible columns.
+Reading an undeclared field raises ``UndeclaredRead``, as it would cost a query per row.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,17 +26,17 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-#: A path of attributes (``service__host``), or a function of the row.
+#: A lookup path (``service__host``), or a function of the row.
 Value = str | Callable[[Any], Any]
 
 
 class UndeclaredRead(ImproperlyConfigured):
-    """A column reads a field that it does not declare."""
+    """A column reads a field that it does not declare in ``reads``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnOptions:
-    """What ``column`` was given; see there."""
+    """The arguments of ``column``."""
 
     description: "StrOrPromise"
     ordering: str | Combinable | Callable[[], Combinable] | None
@@ -62,19 +61,19 @@ def column(
 ) -> Callable[[Method], Method]:
     """Make a method of an ``AcrossCellsAdmin`` a column for its ``list_display``.
 
-    As with ``django.contrib.admin.display``, the method gets a row and returns text or safe HTML,
-    ``description`` heads the column, ``empty_value`` stands for ``None`` and for empty text, and
-    ``ordering`` sorts: a field's name or an expression, here also a function that makes one (for
-    expressions that depend on the time).  Further:
+    As with ``django.contrib.admin.display``, the method takes a row and returns text or safe HTML,
+    ``description`` is the heading, ``empty_value`` replaces ``None`` and empty text, and
+    ``ordering`` is what to sort by: a field name or an expression, here also a function that
+    returns one (for expressions that depend on the time).  In addition:
 
-    * ``ordering_in`` in place of ``ordering``: a function that makes an expression for each cell,
-      or returns the one value that all rows of the cell have;
+    * ``ordering_in``, instead of ``ordering``: a function that returns an expression for a cell,
+      or the value that all rows of the cell share;
     * ``reads``: the fields that the method reads, with relations as in lookups
-      (``service__disabled``).  Those that ``ordering`` and ``export`` name need not be repeated;
-    * ``export``: its columns in the CSV file.  Names of fields, or a mapping of headings to paths
-      of attributes or functions of the row;
-    * ``numeric``: digits are set to the same width;
-    * ``default``: whether it is shown unless the viewer chooses columns.
+      (``service__disabled``).  Those named in ``ordering`` and ``export`` need not be repeated;
+    * ``export``: its columns in the CSV file: field names, or a mapping of headings to lookup
+      paths or functions of the row;
+    * ``numeric``: whether it is set in tabular figures;
+    * ``default``: whether it is visible unless the user chooses columns.
     """
     if not isinstance(export, Mapping):
         export = {path.rpartition(LOOKUP_SEP)[2]: path for path in export}
@@ -103,10 +102,9 @@ def column(
 def usage_column(
     description: "StrOrPromise", used: str, total: str, unit: str = ""
 ) -> Callable[[Any, Any], SafeString]:
-    """A column with a bar: how much of field ``total`` field ``used`` takes.
+    """A column with a bar that shows the usage: the fields ``used`` and ``total``.
 
-    ``unit`` is empty for things that are counted, ``MiB`` or ``GiB`` for sizes.  Sorts by
-    ``used``.
+    ``unit`` is empty for counts, ``MiB`` or ``GiB`` for sizes.  Sorts by ``used``.
     """
 
     @column(description=description, ordering=used, export=(used, total), numeric=True)
@@ -117,14 +115,14 @@ def usage_column(
 
 
 class Column:
-    """A column of one list: the method of that name, and its options."""
+    """A column of a list: the admin method of that name, and its options."""
 
     def __init__(self, model_admin: "admin.ModelAdmin[Any]", name: str) -> None:
         method = getattr(model_admin, name, None)
         options = getattr(method, "column_options", None)
         if method is None or options is None:
             raise ImproperlyConfigured(
-                f"{type(model_admin).__name__}.list_display: {name} is no method with @column"
+                f"{type(model_admin).__name__}.list_display: {name} is not a method with @column"
             )
         self.name = name
         self.model = model_admin.model
@@ -140,30 +138,30 @@ class Column:
 
     @cached_property
     def reads(self) -> frozenset[str]:
-        """The paths of the fields that must be loaded to show and to export it."""
+        """The lookup paths of the fields needed to display and export it."""
         named = [self.options.ordering, *self.options.export.values()]
         return frozenset(self.options.reads) | {
             path for path in named if isinstance(path, str) and _is_field(self.model, path)
         }
 
     def show(self, row: Any) -> Any:
-        """What is in its cell of the table: text, or safe HTML."""
+        """The content of its table cell: text or safe HTML."""
         shown = self._read(self.method, row)
         return self.options.empty_value if shown is None or shown == "" else shown
 
     def exported(self, row: Any) -> list[Any]:
-        """What is in its columns of the CSV file."""
+        """The values of its columns in the CSV file."""
         return [self._read(value, row) for value in self._exported]
 
     def _read(self, value: Callable[[Any], Any], row: Any) -> Any:
         try:
             return value(row)
         except CellNotNamed as error:
-            raise UndeclaredRead(f"{self!r} reads a field that is not in its reads=") from error
+            raise UndeclaredRead(f"{self!r} reads a field missing from its reads=") from error
 
     @property
     def attributes(self) -> SafeString:
-        """The HTML attributes of its cells in the table."""
+        """The HTML attributes of its table cells."""
         numeric = " numeric" if self.options.numeric else ""
         return format_html(' class="column-{}{}" data-label="{}"', self.name, numeric, self.label)
 
@@ -171,37 +169,40 @@ class Column:
 
     @property
     def sortable(self) -> bool:
-        """Whether the list can be sorted by it."""
+        """Whether lists can be sorted by it."""
         return self.options.ordering is not None or self.options.ordering_in is not None
 
     def sort_key(self, descending: bool) -> SortKey:
-        """What sorts the list by it; it must be ``sortable``."""
-        by = self.options.ordering_in or _made(self.options.ordering)
-        return SortKey(by, descending, self._sorts_text)
+        """The key to sort the list by; the column must be ``sortable``."""
+        if self.options.ordering_in is None:
+            return SortKey(_resolve(self.options.ordering), descending, self._sorts_text)
+        # The type of the key follows from any cell; without cells there is nothing to sort.
+        sorts_text = bool(all_cells()) and self._sorts_text
+        return SortKey(self.options.ordering_in, descending, sorts_text)
 
     @cached_property
     def _sorts_text(self) -> bool:
-        """Whether it sorts by text, of which each database has an order of its own."""
+        """Whether it sorts by text, whose order depends on the database."""
         if self.options.ordering_in is not None:
             by = self.options.ordering_in(all_cells()[0])
             if isinstance(by, str):
                 return True
         else:
-            by = _made(self.options.ordering)
+            by = _resolve(self.options.ordering)
         expression = cast(Any, F(by) if isinstance(by, str) else by)
         query = cast(Any, self.model)._base_manager.all().query
         output = expression.resolve_expression(query).output_field
         return isinstance(output, CharField | TextField)
 
 
-def _made(ordering: str | Combinable | Callable[[], Combinable] | None) -> str | Combinable:
+def _resolve(ordering: str | Combinable | Callable[[], Combinable] | None) -> str | Combinable:
     if ordering is None:
-        raise ImproperlyConfigured("the column does not say how to sort by it")
+        raise ImproperlyConfigured("the column declares no ordering")
     return ordering if isinstance(ordering, str | Combinable) else ordering()
 
 
 def _getter(value: Value) -> Callable[[Any], Any]:
-    """A function that gets the value from a row; ``None`` where a relation leads nowhere."""
+    """A function that gets the value from a row; ``None`` if a relation on the path is null."""
     if not isinstance(value, str):
         return value
     names = value.split(LOOKUP_SEP)
@@ -220,7 +221,7 @@ def _field(model: type[Model], path: str) -> "Field[Any, Any]":
     for relation in relations:
         related = model._meta.get_field(relation).related_model
         if related is None or isinstance(related, str):
-            raise FieldDoesNotExist(f"{model.__name__}.{relation} is no relation")
+            raise FieldDoesNotExist(f"{model.__name__}.{relation} is not a relation")
         model = related
     return cast("Field[Any, Any]", model._meta.get_field(name))
 
@@ -234,7 +235,7 @@ def _is_field(model: type[Model], path: str) -> bool:
 
 
 def load(queryset: "QuerySet[Any, Any]", paths: Iterable[str]) -> "QuerySet[Any, Any]":
-    """``queryset`` with these fields of its rows and of the rows they are related to, no others."""
+    """``queryset`` limited to these fields of its rows and of their related rows."""
     paths = set(paths)
     relations = {path.rpartition(LOOKUP_SEP)[0] for path in paths if LOOKUP_SEP in path}
     if relations:
@@ -243,10 +244,9 @@ def load(queryset: "QuerySet[Any, Any]", paths: Iterable[str]) -> "QuerySet[Any,
 
 
 def detach(row: Any, cell: Cell) -> None:
-    """Make sure that nobody asks the database for more of a row that a list has loaded.
+    """Prevent further queries for a row that a list has loaded, and set its ``cell``.
 
-    It no longer knows its database, so a field or a relation that was not loaded raises
-    ``CellNotNamed``.  What it does know is its ``cell``.
+    The row no longer has a database, so a deferred field or relation raises ``CellNotNamed``.
     """
     row.cell = cell
     row._state.db = None

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from cells.executors import CellUnavailable
 
-#: How many rows are read from the databases at a time while a file is being sent.
+#: Rows read from the databases at a time while a file is streamed.
 CHUNK_SIZE = 1_000
 
 
@@ -23,7 +23,7 @@ class _Line:
 def csv_response(
     filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> StreamingHttpResponse:
-    """A CSV file that is sent row by row as it is read, so that memory stays flat."""
+    """A CSV file streamed row by row, in constant memory."""
     response = StreamingHttpResponse(_lines(header, rows), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{filename}"'
     return response
@@ -37,7 +37,7 @@ def _lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str
 
 
 def _safe(value: Any) -> Any:
-    """``value`` in such a form that a spreadsheet does not take it for a formula."""
+    """``value``, escaped so that a spreadsheet does not interpret it as a formula."""
     if value is None:
         return ""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
@@ -46,7 +46,7 @@ def _safe(value: Any) -> Any:
 
 
 def incomplete_note(missing: Sequence[CellUnavailable]) -> str:
-    """One line that names the cells which a file lacks."""
+    """One line that names the cells missing from a file."""
     cells = "; ".join(
         f"{unavailable.cell.name} did not answer ({unavailable.cause})" for unavailable in missing
     )

@@ -1,4 +1,4 @@
-"""The rows that a list's filters leave in each cell, and counting them there."""
+"""The rows of each cell that match a list's filters, and their counts."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ Rows = QuerySet[Any, Any]
 
 
 class FilteredRows:
-    """The rows of ``queryset``, which names no database, that the filters leave in each cell.
+    """The rows of ``queryset``, not bound to a cell, that match the filters in each cell.
 
-    The methods that get a cell are called in its executor.
+    Methods that take a cell are called in its executor.
     """
 
     def __init__(self, queryset: Rows, filters: Sequence[ListFilter]) -> None:
@@ -30,27 +30,27 @@ class FilteredRows:
         self._shared: dict[tuple[ListFilter, ...], Rows] = {}
         self._queries: dict[tuple[int, str], tuple[Rows, CompiledQuery]] = {}
 
-    def in_cell(self, cell: Cell, but: ListFilter | None = None) -> Rows:
-        """The rows that all filters (``but`` one) leave in the cell; it is not named yet.
+    def in_cell(self, cell: Cell, exclude: ListFilter | None = None) -> Rows:
+        """The cell's rows that match all filters except ``exclude``, not yet bound to the cell.
 
-        The same queryset for all cells in which the filters mean the same, so that they can share
-        its SQL.
+        Cells for which the filters have the same conditions get the same queryset, so that its SQL
+        is compiled once.
         """
         active = tuple(
             list_filter
             for list_filter in self.filters
-            if list_filter is not but and list_filter.value() is not None
+            if list_filter is not exclude and list_filter.value() is not None
         )
-        return self._left_by(active, cell)
+        return self._matching(active, cell)
 
-    def _left_by(self, filters: tuple[ListFilter, ...], cell: Cell) -> Rows:
+    def _matching(self, filters: tuple[ListFilter, ...], cell: Cell) -> Rows:
         conditions = []
         for list_filter in filters:
             condition = list_filter.condition(cell)
             if condition is None:
                 return self.annotated.none()
             conditions.append(condition)
-        if any(list_filter.varies for list_filter in filters):
+        if any(list_filter.varies_by_cell for list_filter in filters):
             return self.annotated.filter(*conditions)
         with self._lock:
             if filters not in self._shared:
@@ -59,23 +59,23 @@ class FilteredRows:
 
     def count_in(self, cell: Cell) -> CellCounts:
         """Count the cell's rows for all filters."""
-        tallies = {
-            list_filter: list_filter.tally(
-                cell, self._fetch(cell, self.in_cell(cell, list_filter), list_filter.tally_query)
+        by_value = {
+            list_filter: list_filter.count_values(
+                cell, self._fetch(cell, self.in_cell(cell, list_filter), list_filter.values_query)
             )
             for list_filter in self.filters
             if not list_filter.grouped
         }
-        return CellCounts(self._groups_in(cell), tallies)
+        return CellCounts(self._groups_in(cell), by_value)
 
     def _groups_in(self, cell: Cell) -> list[Group]:
-        """How many rows the cell has of each kind, before any filter that goes by the kind."""
+        """The cell's rows counted by group, before the filters that select by group."""
         ungrouped = tuple(
             list_filter
             for list_filter in self.filters
             if not list_filter.grouped and list_filter.value() is not None
         )
-        rows = self._fetch(cell, self._left_by(ungrouped, cell), self._count_groups)
+        rows = self._fetch(cell, self._matching(ungrouped, cell), self._count_groups)
         return [
             {**dict(zip(self.names, values, strict=True)), "cell": cell, "n": number}
             for *values, number in rows
@@ -86,11 +86,11 @@ class FilteredRows:
         return counted
 
     def _fetch(self, cell: Cell, rows: Rows, query: Callable[[Rows], Rows]) -> list[Row]:
-        """What ``query`` makes of ``rows``, from the cell."""
+        """The result of ``query(rows)`` in the cell."""
         with self._lock:
             key = (id(rows), query.__qualname__)
             if key not in self._queries:
-                # With the queryset, so that no other gets its id.
+                # Keep the queryset, so that its id is not reused.
                 self._queries[key] = (rows, CompiledQuery(query(rows)))
             compiled = self._queries[key][1]
         return compiled.rows_in(cell)

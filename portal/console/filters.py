@@ -1,24 +1,24 @@
 """Filters of lists over all cells, each choice with the number of rows that it would leave.
 
-They are listed in an admin's ``list_filter``, and are written like Django's
-``SimpleListFilter``; but a list's rows are in many databases, so a filter has no ``queryset()``.
-Instead it says three things about a row, which must agree:
+They are listed in an admin's ``list_filter`` and written like Django's ``SimpleListFilter``; but
+because the rows of a list are in many databases, a filter has no ``queryset()``.  Instead it
+provides three consistent views of a row:
 
 ``annotations()``
-    What a row is like, as expressions, the same in every cell.  Each cell groups its rows by the
-    annotations of all filters and counts the groups: one query for all filters together.
+    Expressions that describe a row, the same in every cell.  Each cell groups its rows by the
+    annotations of all filters and counts the groups: a single query for all filters.
 ``condition(cell)``
-    The rows of a cell that the chosen value leaves, as a ``Q``; it may use the annotations.
+    The rows of a cell that match the selected value, as a ``Q``; it may use the annotations.
 ``matches(value, group)``
-    Whether a value would leave the rows of such a group.
+    Whether the rows of such a group match a value.
 
-From the groups that the other filters leave, ``choices()`` counts what each value would leave.
+From the groups that match the other filters, ``choices()`` counts the rows that match each value.
 A new filter usually is a subclass of ``ChoicesFilter`` (a row has one value) or
-``ConditionsFilter`` (a row may meet several conditions).  A filter for which grouping costs too
-much sets ``grouped`` to false, and counts in ``tally()`` the rows of a query of its own.
+``ConditionsFilter`` (a row may meet several conditions).  A filter for which grouping is too
+expensive sets ``grouped`` to false, and ``count_values()`` counts the rows of a separate query.
 
-A filter is made once for each request, in the request's thread, and reads there what it needs from
-other databases; the methods that get a cell are called in the cell's executor.
+A filter is created for each request, in the request's thread, where it reads what it needs from
+other databases; methods that take a cell are called in the cell's executor.
 """
 
 from collections import Counter
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from django_filters import FilterSet
     from django_stubs_ext import StrOrPromise
 
-#: The annotations that some rows have in common, and besides them ``cell`` and their number ``n``.
+#: The annotations shared by some rows, with their ``cell`` and their number ``n``.
 Group = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A value to filter by; ``count`` is ``None`` where its cell did not answer.
+    """A value to filter by; ``count`` is ``None`` if its cell is not responding.
 
-    ``query_string`` leads to the list with the value chosen, or without it if it is ``selected``.
+    ``query_string`` selects the value, or clears it if it is ``selected``.
     """
 
     value: str
@@ -62,15 +62,15 @@ class Choice:
 
 
 class ListFilter(StockListFilter):
-    """The filter with the query parameter ``parameter_name``; see above."""
+    """A filter with the query parameter ``parameter_name``; see the module's docstring."""
 
     title: "StrOrPromise"
     parameter_name: ClassVar[str]
     template = "admin/across_cells/filter.html"
-    #: Whether rows are grouped by its annotations; if not, ``tally`` counts them.
+    #: Whether rows are grouped by its annotations; if not, ``count_values`` counts them.
     grouped: ClassVar[bool] = True
-    #: Whether ``condition`` differs from cell to cell, other than by leaving no row of some.
-    varies: ClassVar[bool] = False
+    #: Whether ``condition`` differs from cell to cell, other than being ``None`` for some.
+    varies_by_cell: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -85,45 +85,45 @@ class ListFilter(StockListFilter):
             self.used_parameters[self.parameter_name] = params[self.parameter_name][-1]
 
     def value(self) -> str | None:
-        """The value that was chosen, if any."""
+        """The selected value, if any."""
         value = self.used_parameters.get(self.parameter_name)
         return None if value is None else str(value)
 
-    # --- of rows ---
+    # --- selecting and counting rows in a cell ---
 
     def annotations(self) -> dict[str, Combinable]:
-        """What rows are grouped by for it, by the names it gives them."""
+        """The expressions that rows are grouped by, by name."""
         return {}
 
     def condition(self, cell: Cell) -> Q | None:
-        """The rows of the cell that the chosen value leaves; ``None`` when it leaves none."""
+        """The rows of the cell that match the selected value; ``None`` if no row can match."""
         raise NotImplementedError
 
-    def tally_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
-        """What ``tally`` gets of these rows, as a ``values_list()``."""
+    def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
+        """The columns of these rows that ``count_values`` needs, as a ``values_list()``."""
         raise NotImplementedError
 
-    def tally(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
-        """How many of the rows of the cell have each value."""
+    def count_values(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
+        """How many rows of the cell have each value."""
         raise NotImplementedError
 
-    # --- of answers ---
+    # --- choices, from the counts of all cells ---
 
     def matches(self, value: str, group: Group) -> bool:
-        """Whether ``value`` leaves the rows of this group."""
+        """Whether the rows of this group match ``value``."""
         return True
 
     def lookups(self, counts: "Counts") -> "Iterable[tuple[str, StrOrPromise]]":
-        """The values to choose from and what they are called, in the order they are shown in."""
+        """The values to choose from with their labels, in display order."""
         raise NotImplementedError
 
     def count(self, value: str, counts: "Counts") -> int | None:
-        """How many rows ``value`` would leave."""
-        groups = counts.left_by_others(self)
+        """How many rows match ``value`` and all other filters."""
+        groups = counts.matching_others(self)
         return sum(int(group["n"]) for group in groups if self.matches(value, group))
 
     def choices(self, changelist: Any) -> Iterator[Choice]:  # type: ignore[override]
-        """The values that would leave any row, and the one that is chosen."""
+        """The values that match any row, and the selected value."""
         chosen = self.value()
         lookups = dict(self.lookups(changelist.counts))
         if chosen is not None:
@@ -137,20 +137,20 @@ class ListFilter(StockListFilter):
                 yield Choice(value, display, count, selected, link)
 
     def is_shown(self, count: int | None) -> bool:
-        """Whether a value that would leave so many rows is shown."""
+        """Whether a choice with this count is shown."""
         return count != 0
 
 
 @dataclass(frozen=True)
 class CellCounts:
-    """How many rows of each kind one cell has: see ``portal.console.filters``."""
+    """The counts of a single cell: by group, and by value for filters that are not grouped."""
 
     groups: Sequence[Group]
-    tallies: Mapping[ListFilter, Counter[str]]
+    by_value: Mapping[ListFilter, Counter[str]]
 
 
 class Counts:
-    """How many rows all cells have, for filters to count their choices from."""
+    """The counts of all cells, from which filters count their choices."""
 
     def __init__(
         self,
@@ -166,39 +166,39 @@ class Counts:
             for list_filter in filters
             if (value := list_filter.value()) is not None
         ]
-        self._left: dict[ListFilter, list[Group]] = {}
+        self._by_others: dict[ListFilter, list[Group]] = {}
 
-    def left_by_others(self, list_filter: ListFilter) -> list[Group]:
-        """The groups that the chosen values of all other filters leave."""
-        if list_filter not in self._left:
-            self._left[list_filter] = [
-                group for group in self.groups if self._matches(group, but=list_filter)
+    def matching_others(self, list_filter: ListFilter) -> list[Group]:
+        """The groups that match the selected values of all other filters."""
+        if list_filter not in self._by_others:
+            self._by_others[list_filter] = [
+                group for group in self.groups if self._matches(group, exclude=list_filter)
             ]
-        return self._left[list_filter]
+        return self._by_others[list_filter]
 
-    def tally(self, list_filter: ListFilter) -> Counter[str]:
-        """What a filter that is not grouped has counted in all cells."""
-        tally: Counter[str] = Counter()
+    def by_value(self, list_filter: ListFilter) -> Counter[str]:
+        """The counts by value, over all cells, of a filter that is not grouped."""
+        total: Counter[str] = Counter()
         for counts in self.by_cell.values():
-            tally.update(counts.tallies[list_filter])
-        return tally
+            total.update(counts.by_value[list_filter])
+        return total
 
     def rows_by_cell(self) -> dict[Cell, int]:
-        """How many rows all filters leave in each cell that has answered."""
+        """The number of rows that match all filters in each responding cell."""
         return {
             cell: sum(group["n"] for group in counts.groups if self._matches(group))
             for cell, counts in self.by_cell.items()
         }
 
-    def _matches(self, group: Group, but: ListFilter | None = None) -> bool:
+    def _matches(self, group: Group, exclude: ListFilter | None = None) -> bool:
         return all(
-            list_filter is but or list_filter.matches(value, group)
+            list_filter is exclude or list_filter.matches(value, group)
             for list_filter, value in self._active
         )
 
 
 class CellFilter(ListFilter):
-    """Which cell.  All of them are always shown, also those that do not answer."""
+    """The cell.  All cells are always shown, including those that are not responding."""
 
     title = _("Cell")
     parameter_name = "cell"
@@ -228,15 +228,15 @@ class CellFilter(ListFilter):
 class ChoicesFilter(ListFilter):
     """The value of a field or an expression.
 
-    ``labels`` are the values to choose from; those that occur, unless given.  The empty value
-    stands for null and for empty text.
+    ``labels`` are the values to choose from, by default those that occur.  The empty value
+    matches null and empty text.
     """
 
     field_name: ClassVar[str]
     labels: "ClassVar[Mapping[str, StrOrPromise] | None]" = None
 
     def expression(self) -> Combinable:
-        """What it filters by, if that is not a field."""
+        """The expression to filter by: the field, unless overridden."""
         return F(self.field_name)
 
     @property
@@ -248,6 +248,8 @@ class ChoicesFilter(ListFilter):
 
     def condition(self, cell: Cell) -> Q | None:
         value = self.value()
+        if value and "\0" in value:  # which no text has, and PostgreSQL refuses
+            return None
         condition = Q(**{self.annotation: value})
         return condition if value else condition | Q(**{self.annotation: None})
 
@@ -262,7 +264,7 @@ class ChoicesFilter(ListFilter):
 
 
 class ConditionsFilter(ListFilter):
-    """Conditions of which a row may meet several; also any of them, and none."""
+    """Conditions of which a row may meet several; further choices are any of them, and none."""
 
     ANY, NONE = "any", "none"
     any_label: "ClassVar[StrOrPromise]" = _("any")
@@ -314,12 +316,12 @@ class ConditionsFilter(ListFilter):
 def filterset_filters(
     filterset_class: "type[FilterSet]", *, exclude: Collection[str] = ()
 ) -> tuple[type[ListFilter], ...]:
-    """A filter for each of an API's filters but these, with the values that occur as choices.
+    """A console filter for each filter of the API's filter set, except those in ``exclude``.
 
-    Thus a filter that is declared for the API is a filter of the console, too.
+    The choices are the values that occur.
     """
     model = filterset_class._meta.model  # type: ignore[attr-defined]
-    made: list[type[ListFilter]] = []
+    filters: list[type[ListFilter]] = []
     for name, declared in filterset_class.base_filters.items():
         if name not in exclude:
             field = model._meta.get_field(declared.field_name)
@@ -328,5 +330,5 @@ def filterset_filters(
                 "parameter_name": name,
                 "field_name": declared.field_name,
             }
-            made.append(type(f"{name.title()}Filter", (ChoicesFilter,), attributes))
-    return tuple(made)
+            filters.append(type(f"{name.title()}Filter", (ChoicesFilter,), attributes))
+    return tuple(filters)

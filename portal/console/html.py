@@ -1,4 +1,4 @@
-"""Small pieces of the console's pages: states, bars, times.  Colour alone never carries meaning."""
+"""HTML fragments of the console: badges, bars, times.  Colour alone never carries meaning."""
 
 import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,16 @@ from django.utils.translation import ngettext
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-#: What stands for a value that is missing.
+#: Shown for a missing value.
 DASH = "\N{EN DASH}"
 NOTHING = format_html('<span class="quiet">{}</span>', DASH)
 
-#: The shape that goes with each kind of badge.
+#: The shape of each kind of badge.
 SHAPES = {"good": "●", "bad": "▼", "warning": "▲", "off": "■", "unknown": "◌"}
 
 
 def badge(kind: str, text: "StrOrPromise") -> SafeString:
-    """A state in words with a shape and a colour; ``kind`` is one of ``SHAPES``."""
+    """A state as text with a shape and a colour; ``kind`` is a key of ``SHAPES``."""
     return format_html(
         '<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>',
         kind,
@@ -31,7 +31,7 @@ def badge(kind: str, text: "StrOrPromise") -> SafeString:
 
 
 def age(seconds: float) -> str:
-    """A length of time in words, in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 days``."""
+    """A duration in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 days``."""
     seconds = abs(seconds)
     if seconds < 120:
         return _("%(n)d s") % {"n": seconds}
@@ -44,7 +44,7 @@ def age(seconds: float) -> str:
 
 
 def ago(when: datetime.datetime | None, now: datetime.datetime | None = None) -> SafeString:
-    """How long ago that was, with the time itself on hover."""
+    """How long ago a time was, with the time itself on hover."""
     if when is None:
         return NOTHING
     elapsed = ((now or timezone.now()) - when).total_seconds()
@@ -53,7 +53,7 @@ def ago(when: datetime.datetime | None, now: datetime.datetime | None = None) ->
 
 
 def moment(when: datetime.datetime | None) -> SafeString:
-    """A time: UTC, and where JavaScript runs in the viewer's zone with UTC on hover."""
+    """A time in UTC; JavaScript shows it in the viewer's zone, with UTC on hover."""
     if when is None:
         return NOTHING
     utc = when.astimezone(datetime.UTC)
@@ -72,13 +72,13 @@ def _time(when: datetime.datetime, text: str, kind: str) -> SafeString:
 
 
 def number(value: float) -> str:
-    """A number with three digits at most and no needless zeros: ``1.25``, ``12.5``, ``125``."""
+    """A number with at most two decimals and no trailing zeros: ``1.25``, ``12.5``, ``125``."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-#: The next larger unit, of which 1024 of each make one.
+#: The next larger unit of each, 1024 times as large.
 LARGER = {"MiB": "GiB", "GiB": "TiB", "TiB": "PiB", "PiB": "EiB"}
 
 
@@ -99,10 +99,10 @@ def size(amount: int | None, unit: str) -> str:
 
 
 def bar(used: int | None, total: int | None, unit: str = "") -> SafeString:
-    """How much of something is used: a bar, used / total with the unit, and the percentage.
+    """Usage as a bar: used / total with the unit, and the percentage.
 
-    ``unit`` is empty for things that are counted, ``MiB`` or ``GiB`` for sizes.  With overcommit
-    more may be used than there is.
+    ``unit`` is empty for counts, ``MiB`` or ``GiB`` for sizes.  With overcommit, ``used`` may
+    exceed ``total``.
     """
     if used is None or total is None:
         return NOTHING
@@ -129,7 +129,7 @@ def bar(used: int | None, total: int | None, unit: str = "") -> SafeString:
 
 
 def copyable(text: Any, label: "StrOrPromise") -> SafeString:
-    """Text that can be copied with a button (where JavaScript runs)."""
+    """Text with a button that copies it (with JavaScript)."""
     return format_html(
         '<span class="copyable"><code>{}</code><button type="button" class="copy" hidden '
         'data-copy="{}" aria-label="{}">{}</button></span>',
@@ -141,5 +141,5 @@ def copyable(text: Any, label: "StrOrPromise") -> SafeString:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """A latency."""
+    """A latency in milliseconds."""
     return "" if seconds is None else f"{number(1000 * seconds)} ms"

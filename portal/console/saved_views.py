@@ -1,9 +1,10 @@
-"""Views of the console's lists that are saved under a name: each user's own."""
+"""Saved views of the console's lists, private to each user."""
 
 from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
@@ -12,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from portal.models import SavedView
@@ -20,12 +22,12 @@ MAX_NAME_LENGTH = 100
 
 
 def url_name(model_admin: "ModelAdmin[Any]") -> str:
-    """What the names of a model's URLs in the admin begin with."""
+    """The prefix of the URL names of a model in the admin."""
     return f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
 
 
 def urls(model_admin: "ModelAdmin[Any]") -> list[URLPattern]:
-    """The URLs below a list for saving it as it is shown, and for deleting a saved view."""
+    """The URLs below a list for saving its current view, and for deleting a saved view."""
     view, name = model_admin.admin_site.admin_view, url_name(model_admin)
     return [
         path("views/", view(partial(save, model_admin=model_admin)), name=f"{name}_saveview"),
@@ -38,7 +40,7 @@ def urls(model_admin: "ModelAdmin[Any]") -> list[URLPattern]:
 
 
 def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)  # the console lets nobody else in
+    return cast(User, request.user)  # the console requires a login
 
 
 def _page(model_admin: "ModelAdmin[Any]") -> str:
@@ -54,31 +56,42 @@ def saved_views(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> list[Sa
     return list(SavedView.objects.filter(user=_user(request), page=_page(model_admin)))
 
 
+class SavedViewForm(forms.Form):
+    """The name of a view to be saved."""
+
+    name = forms.CharField(
+        max_length=MAX_NAME_LENGTH,
+        error_messages={"required": gettext_lazy("A name is required to save the view.")},
+    )
+
+
 @require_POST
 def save(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> HttpResponse:
-    """Save a query string of the list under a name, in place of any other of that name."""
+    """Save a query string of the list under a name, replacing any view of that name."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     params = parse_qsl(request.POST.get("query", "").lstrip("?"), keep_blank_values=True)
     query = urlencode([(key, value) for key, value in params if key not in (PAGE_VAR, ERROR_FLAG)])
-    name = request.POST.get("name", "").strip()[:MAX_NAME_LENGTH]
-    if name:
+    form = SavedViewForm(request.POST)
+    if form.is_valid():
+        name = form.cleaned_data["name"]
         SavedView.objects.update_or_create(
             user=_user(request), page=_page(model_admin), name=name, defaults={"query": query}
         )
         messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
     else:
-        messages.warning(request, _("A name is needed to save the view."))
+        for error in form.errors["name"]:
+            messages.warning(request, str(error))
     return HttpResponseRedirect(f"{list_url(model_admin)}?{query}")
 
 
 @require_POST
 def delete(request: HttpRequest, model_admin: "ModelAdmin[Any]", view_id: int) -> HttpResponse:
-    """Delete a saved view of the user's own."""
+    """Delete one of the user's saved views."""
     view = SavedView.objects.filter(
         user=_user(request), page=_page(model_admin), id=view_id
     ).first()
     if view is not None:
         view.delete()
-        messages.success(request, _("“%(name)s” has been deleted.") % {"name": view.name})
+        messages.success(request, _("Deleted “%(name)s”.") % {"name": view.name})
     return HttpResponseRedirect(list_url(model_admin))

@@ -1,4 +1,4 @@
-"""Sending requests one after the other, with the fleet as it was before each that writes."""
+"""Sending requests one by one, with the fleet restored before each that writes."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,17 +7,17 @@ from itertools import groupby
 from tests.conformance.fleet import World
 from tests.conformance.messages import Answer, Request, Server
 
-#: How many refusals may go by before the rows are looked at.
+#: Refusals after which the rows are checked.
 AT_MOST = 100
 
 
 def ask(
     server: Server, requests: Iterable[Request], world: World, threads: int = 1
 ) -> Iterator[tuple[Request, Answer]]:
-    """Each request with its answer and its effect on the rows, which are put back each time.
+    """Each request with its answer and its effect on the rows, which are restored each time.
 
-    Reads between two writes are sent by several ``threads``.  A refusal (4xx) has no effect; that
-    it has none is made sure of after each run of writes.
+    Reads between two writes are sent by several ``threads``.  A refusal (4xx) has no effect, which
+    is verified after each run of writes.
     """
     for writes, group in groupby(requests, key=lambda request: request.writes):
         if not writes:

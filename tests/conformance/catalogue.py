@@ -1,4 +1,4 @@
-"""The catalogue of requests whose answers are recorded: what is common to all, and the whole."""
+"""The catalogue of requests whose answers are recorded: the common part, and the full list."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from tests.conformance.messages import JSON, LEGACY_HEADER, NEW_HEADER, Request
 from tests.conformance.picks import Picks
 from tests.conformance.stand_ins import PROJECT_ID
 
-#: Both sides of every microversion that changed something here, the first, and the last.
+#: Just before and at every microversion that changed these resources, the first, and the last.
 VERSIONS = (
     *("", "2.1", "2.10", "2.11", "2.27", "2.28", "2.32", "2.33", "2.52", "2.53"),
     *("2.68", "2.69", "2.74", "2.75", "2.87", "2.88", "2.104", "latest"),
@@ -28,7 +28,7 @@ NOBODY = "00000000-dead-4bad-8bad-000000000000"
 def put(
     endpoint: str, path: str, body: Any, versions: Iterable[str], **options: Any
 ) -> Iterator[Request]:
-    """A PUT at each version; a ``body`` that is a string is sent as it is."""
+    """A PUT at each version; a ``body`` that is a string is sent unchanged."""
     text = body if body is None or isinstance(body, str) else json.dumps(body)
     for version in versions:
         yield Request(endpoint, "PUT", path, version, text, **options)
@@ -41,7 +41,7 @@ def get(endpoint: str, path: str, versions: Iterable[str], **options: Any) -> It
 
 
 def catalogue(rows: Rows) -> list[Request]:
-    """Every request, each once, always in the same order."""
+    """Every request, once, in a fixed order."""
     from tests.conformance.catalogue_hypervisors import hypervisors
     from tests.conformance.catalogue_services import services
     from tests.conformance.states import in_states
@@ -56,7 +56,7 @@ def catalogue(rows: Rows) -> list[Request]:
         hypervisors(picks),
         in_states(picks),
     )
-    return list({one.key: one for part in parts for one in part}.values())
+    return list({request.key: request for part in parts for request in part}.values())
 
 
 def documents() -> Iterator[Request]:
@@ -83,7 +83,7 @@ def documents() -> Iterator[Request]:
 
 
 def headers(picks: Picks) -> Iterator[Request]:
-    """The ways to ask for a version."""
+    """The ways to request a version."""
     endpoint = "microversion headers"
     host = picks.plain()["host"]
     paths = (f"/v2.1/os-services?host={host}", "/v2.1/os-hypervisors/statistics", "/v2.1/")
@@ -128,7 +128,7 @@ def headers(picks: Picks) -> Iterator[Request]:
 
 
 def accepts(picks: Picks) -> Iterator[Request]:
-    """The types of answer that a client accepts."""
+    """The media types that a client accepts."""
     services = f"/v2.1/os-services?host={picks.plain()['host']}"
     for accept in (
         *("application/json", "application/xml", "*/*", "text/plain", "nonsense"),

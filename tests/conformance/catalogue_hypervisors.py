@@ -9,7 +9,7 @@ from tests.conformance.messages import Request
 from tests.conformance.picks import Picks
 
 PATH = "/v2.1/os-hypervisors"
-#: Both sides of each version that changed a single hypervisor.
+#: Just before and at each version that changed a single hypervisor.
 SIDES = ("2.1", "2.27", "2.28", "2.52", "2.53", "2.74", "2.75", "2.87", "2.88", "2.104")
 PAGED = ("2.1", "2.32", "2.33", "2.52", "2.53", "2.75", "2.88")
 SHORT = ("2.33", "2.53", "2.88")
@@ -143,7 +143,10 @@ def patterns(picks: Picks) -> Iterator[Request]:
     pattern = f"hypervisor_hostname_pattern={name[:6]}"
     for query in (
         "hypervisor_hostname_pattern=",
-        *(f"{pattern}&{one}" for one in ("limit=1", "limit=", "limit=0", "marker=1", "marker=")),
+        *(
+            f"{pattern}&{paging}"
+            for paging in ("limit=1", "limit=", "limit=0", "marker=1", "marker=")
+        ),
         f"{pattern}&marker={NOBODY}",
         "hypervisor_hostname_pattern=nope&limit=1",
         f"{pattern}&hypervisor_hostname_pattern=b",
@@ -156,7 +159,7 @@ def patterns(picks: Picks) -> Iterator[Request]:
 
 
 def one(picks: Picks) -> Iterator[Request]:
-    """One hypervisor, and its uptime."""
+    """Single hypervisors and their uptime."""
     show, uptime = "GET os-hypervisors/{id}", "GET os-hypervisors/{id}/uptime"
     unique = picks.unique("compute_nodes")
     for node in (picks.visible_nodes()[0], *unique[:1]):
@@ -170,7 +173,7 @@ def one(picks: Picks) -> Iterator[Request]:
     for node in unique:
         yield from get(show, f"{PATH}/{node['id']}", ("2.1", "2.28"))
         yield from get(uptime, f"{PATH}/{node['id']}/uptime", ("2.1",))
-    for key in _odd_ids(picks):
+    for key in _invalid_ids(picks):
         yield from get(show, f"{PATH}/{key}", ("2.1", "2.52", "2.53", "2.88"))
         yield from get(uptime, f"{PATH}/{key}/uptime", ("2.1", "2.52", "2.53", "2.88"))
     for key in (picks.visible_nodes()[0]["uuid"], picks.null_node()["uuid"], NOBODY):
@@ -185,7 +188,7 @@ def one(picks: Picks) -> Iterator[Request]:
         yield from get(show, f"{PATH}/{path}", ("2.1", "2.52", "2.53", "2.88"))
 
 
-def _odd_ids(picks: Picks) -> list[str]:
+def _invalid_ids(picks: Picks) -> list[str]:
     node: Row = picks.visible_nodes()[0]
     uuid = node["uuid"]
     spellings = [

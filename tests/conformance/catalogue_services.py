@@ -51,10 +51,10 @@ def lists(picks: Picks) -> Iterator[Request]:
         *(picks.unmapped()["host"], picks.twin()["host"], picks.mapped_elsewhere()["host"]),
         picks.deleted_service()["host"],
     ]
-    queries = [f"host={quote(one)}" for one in hosts]
+    queries = [f"host={quote(host)}" for host in hosts]
     queries += [
-        f"binary={one}"
-        for one in (
+        f"binary={binary}"
+        for binary in (
             *("nova-compute", "nova-conductor", "nova-scheduler", "nova-osapi_compute"),
             *("nova-metadata", "NOVA-COMPUTE", "nope", "%25"),
         )
@@ -150,7 +150,7 @@ def actions(picks: Picks) -> Iterator[Request]:
 
 
 def updates(picks: Picks) -> Iterator[Request]:
-    """PUT by uuid, from 2.53."""
+    """PUT by uuid, since 2.53."""
     endpoint = "PUT os-services/{uuid}"
     uuid = picks.plain()["uuid"]
     path = f"/v2.1/os-services/{uuid}"
@@ -171,9 +171,12 @@ def updates(picks: Picks) -> Iterator[Request]:
     for body in bodies:
         yield from put(endpoint, path, body, ("2.52", *SINCE, "2.75", "2.88"))
     more: list[Any] = [
-        *({"status": one} for one in (None, 1, "DISABLED", "", "down", ["disabled"], True, " ")),
-        *({"status": "disabled", "disabled_reason": one} for one in REASONS),
-        *({"forced_down": one} for one in BOOLEANS),
+        *(
+            {"status": status}
+            for status in (None, 1, "DISABLED", "", "down", ["disabled"], True, " ")
+        ),
+        *({"status": "disabled", "disabled_reason": reason} for reason in REASONS),
+        *({"forced_down": forced_down} for forced_down in BOOLEANS),
         {"status": "disabled", "extra": 1},
         {"extra": 1, "other": 2},
         {"status": "disabled", "host": "a", "binary": "nova-compute"},
@@ -197,8 +200,17 @@ def updates(picks: Picks) -> Iterator[Request]:
             {},
         ):
             yield from put(endpoint, at, body, ("2.53", "2.104"))
-    for one in (*_spellings(uuid), "1", "99999", "abc", NOBODY, "enable", "force-down", "%00"):
-        at = f"/v2.1/os-services/{one if one == '%00' else quote(one)}"
+    for service_id in (
+        *_spellings(uuid),
+        "1",
+        "99999",
+        "abc",
+        NOBODY,
+        "enable",
+        "force-down",
+        "%00",
+    ):
+        at = f"/v2.1/os-services/{service_id if service_id == '%00' else quote(service_id)}"
         for body in ({"status": "disabled", "disabled_reason": "x"}, {}):
             yield from put(endpoint, at, body, ("2.53", "2.69"))
     body = {"status": "disabled"}
@@ -233,9 +245,9 @@ def deletions(picks: Picks) -> Iterator[Request]:
     ids += _spellings(picks.deletable()[0]["uuid"])
     ids += [NOBODY, "1" * 300, "None"]
     targets = _targets(picks) + picks.deletable()
-    for one in dict.fromkeys(ids):
+    for service_id in dict.fromkeys(ids):
         for version in ("2.1", "2.52", "2.53", "2.104"):
-            yield Request(endpoint, "DELETE", f"{path}/{quote(one)}", version)
+            yield Request(endpoint, "DELETE", f"{path}/{quote(service_id)}", version)
     for target in targets:
         for version in ("2.53", "2.88"):
             yield Request(endpoint, "DELETE", f"{path}/{target['uuid']}", version)
@@ -254,7 +266,7 @@ def _named(service: Row) -> dict[str, Any]:
 
 
 def _targets(picks: Picks) -> list[Row]:
-    """Services for which writes are special."""
+    """Services for which writes are special cases."""
     targets = [
         picks.disabled_with_reason(),
         picks.disabled_without_reason(),

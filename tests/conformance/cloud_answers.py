@@ -1,8 +1,8 @@
-"""Writes down what a real Keystone and placement answer, for the servers of the tests.
+"""Records what a real Keystone and placement answer, for the servers of the tests.
 
     python tests/conformance/cloud_answers.py KEYSTONE PLACEMENT > cloud-answers.json
 
-(beside this file).  ``KEYSTONE`` ends with ``/v3``.  Takes the users ``admin`` and ``nova`` with
+(next to this file).  ``KEYSTONE`` ends with ``/v3``.  Takes the users ``admin`` and ``nova`` with
 the password in ``OS_PASSWORD``, and a cloud with a server on one of its hosts.  Nothing is
 changed: deleting the provider that the server is on is refused, which is one of the answers.
 """
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def who(user: str, project: str, password: str = "") -> dict[str, Any]:
-    """A request for a token by password."""
+    """The body of a request for a token by password."""
     password = password or os.environ["OS_PASSWORD"]
     domain = {"name": "Default"}
     methods = {

@@ -1,4 +1,4 @@
-"""How an answer of the portal compares with Nova's."""
+"""Comparing an answer of the portal with Nova's."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """``why`` names the deliberate difference, or says what differs."""
+    """``why`` names the deliberate difference, or describes what differs."""
 
     kind: Kind
     why: str = ""
@@ -49,7 +49,7 @@ def compare(nova: Answer, ours: Answer) -> Verdict:
 
 
 def _timeless(answer: Answer) -> Any:
-    """The body, without the time that the request itself wrote."""
+    """The body without timestamps that the request itself wrote."""
     body = answer.body
     if answer.effect and isinstance(body, dict) and isinstance(body.get("service"), dict):
         service = body["service"]
@@ -71,7 +71,7 @@ def _without_message(body: Any) -> Any:
 
 
 def first_difference(one: Any, other: Any, path: str = "$") -> str:
-    """Where two JSON values differ first; empty when they do not.  1, 1.0 and true differ."""
+    """The first difference of two JSON values; empty if they are equal.  1, 1.0 and true differ."""
     if type(one) is not type(other):
         return f"{path}: {_short(one)} != {_short(other)}"
     if isinstance(one, dict):

@@ -1,4 +1,4 @@
-"""The demo fleet in the databases of a real Nova, to compare what Nova and the portal say of it."""
+"""The demo fleet in the databases of a real Nova, to compare Nova and the portal on it."""
 
 from django.db import connections
 

@@ -1,4 +1,4 @@
-"""Every way in which the portal deliberately answers differently from Nova, with the reason.
+"""Every deliberate difference between the portal's responses and Nova's, with the reason.
 
 ``docs/conformance.md`` lists them; a test checks that it is up to date.
 """
@@ -20,7 +20,7 @@ from tests.conformance.states import CELL_DOWN, WITHOUT_UUIDS
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-#: Headers that the portal adds to every answer.
+#: Headers that the portal adds to every response.
 ADDED_HEADERS = (
     "content-security-policy",
     "cross-origin-opener-policy",
@@ -32,7 +32,7 @@ ADDED_HEADERS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """``allows`` tells whether the difference explains our answer to a request, given Nova's."""
+    """``allows`` decides whether the difference explains our response, given Nova's."""
 
     name: str
     reason: str
@@ -78,7 +78,7 @@ def with_servers_in_order(answer: Answer) -> Answer:
     return replace(answer, body=ordered(answer.body))
 
 
-# --- requests and answers ---------------------------------------------------------------------
+# --- requests and answers -------------------------------------------------------------------------
 
 
 def _path(request: Request) -> str:
@@ -90,13 +90,13 @@ def _params(request: Request) -> dict[str, list[str]]:
 
 
 def _identifiers(request: Request) -> Iterator[str]:
-    """The last parts of the path, and markers."""
+    """The last segments of the path, and markers."""
     yield from (unquote(part) for part in _path(request).split("/")[2:])
     yield from _params(request).get("marker", ())
 
 
 def _pattern(request: Request) -> str | None:
-    """The pattern that names are searched for."""
+    """The hostname pattern of a request."""
     found = re.search(r"/os-hypervisors/([^/]+)/(?:search|servers)$", _path(request))
     if found:
         return unquote(found[1])
@@ -113,7 +113,7 @@ def _message(answer: Answer) -> str:
 
 
 def _hypervisors(answer: Answer) -> list[Any] | None:
-    """The hypervisors of a list; none when nothing was found."""
+    """The hypervisors of a list; empty if nothing was found."""
     if answer.status == 404 and _message(answer).startswith("No hypervisor matching"):
         return []
     if answer.status == 200 and isinstance(answer.body, dict):
@@ -122,7 +122,7 @@ def _hypervisors(answer: Answer) -> list[Any] | None:
     return None
 
 
-# --- the differences --------------------------------------------------------------------------
+# --- the differences ------------------------------------------------------------------------------
 
 
 def _same_on_both(request: Request, nova: Answer, ours: Answer) -> bool:
@@ -279,16 +279,15 @@ def _evacuations_before_253(request: Request, nova: Answer, ours: Answer) -> boo
 
 ONE_ANSWER = Difference(
     "the same on every database",
-    "Nova passes text on to the database, so its answer depends on the database. Ours is the same "
-    "on all: a uuid is found in capitals or small letters, and a pattern ignores case (as on "
-    "MariaDB); a host or binary is compared with its case (as on PostgreSQL); a malformed marker "
-    "or id is not found.",
+    "Nova passes text on to the database, so its response depends on the database. Ours is the "
+    "same on all: uuids and patterns are case-insensitive (as on MariaDB); hosts and binaries are "
+    "case-sensitive (as on PostgreSQL); a malformed marker or id is not found.",
     _same_on_both,
 )
 
 ORDER_OF_SERVERS = Difference(
     "order of servers",
-    "Nova lists the servers of a host in whatever order the database gives, we by id.",
+    "Nova lists the servers of a host in whatever order the database returns; we list them by id.",
     lambda request, nova, ours: False,  # see ``judge``
 )
 
@@ -298,84 +297,84 @@ DIFFERENCES: tuple[Difference, ...] = (
         "the ambiguous integer id of a hypervisor",
         "An integer id (before 2.53 in the path, at any version as a marker) may belong to "
         "hypervisors in several cells. Nova silently takes the first one it finds, even one that "
-        "it does not list; for services it answers 400. We count only the hypervisors that are "
-        "listed: if there is one, it is meant; if there are several, we answer 400 too, and name "
-        "the way out: microversion 2.53 and the uuid.",
+        "it does not list; for services it returns 400. We consider only listed hypervisors: an "
+        "id that exactly one of them has is accepted; if several have it, we return 400 too, and "
+        "name the alternative: microversion 2.53 and the uuid.",
         _ambiguous,
     ),
     Difference(
         "full pages",
-        "Nova leaves out nodes whose host has no mapping or no service, but counts them towards "
-        "the limit, and a page from which one was left out has no link to the next: clients that "
+        "Nova omits nodes whose host has no mapping or no service, but counts them towards the "
+        "limit, and a page with an omitted node has no link to the next page, so clients that "
         "follow links stop there. Our pages are full, and have the link.",
         _full_page,
     ),
     Difference(
         "requests on which Nova fails",
-        "Where a request makes Nova answer 500, we answer what the request calls for: an unknown "
+        "Where a request makes Nova return 500, we return the appropriate response: an unknown "
         "query parameter of statistics, uptime, search or servers is ignored; a marker or id that "
         "the database cannot hold is not found; a reason with a NUL is refused.",
         _nova_fails,
     ),
     Difference(
         "a cell that does not answer",
-        "While a cell is away, Nova answers 500 to nearly every request about hypervisors, and "
-        "silently leaves out the services of the cell. We answer with what the other cells have, "
-        "and a `Warning` header says which cell is missing; where the one object asked for may be "
-        "in that cell, the answer is 503 rather than 404.",
+        "While a cell is down, Nova returns 500 for nearly every request about hypervisors, and "
+        "silently omits the services of the cell. We return the results of the other cells, with a "
+        "`Warning` header that names the missing cell; a request for a single object that may be "
+        "in that cell gets 503 rather than 404.",
         _cell_away,
     ),
     Difference(
         "services without a uuid",
-        "Where a service has no uuid yet, Nova answers 500 from 2.53 on; from 2.69 on it lists "
-        "such services as if their cell were down. We list them with a null `id`, and a `Warning` "
-        "header names the command that gives them uuids.",
+        "If a service has no uuid yet, Nova returns 500 since 2.53; since 2.69 it lists such "
+        "services as if their cell were down. We list them with a null `id`, and a `Warning` "
+        "header names the backfill command.",
         _no_uuid_yet,
     ),
     Difference(
         "forcing up an evacuated host before 2.53",
-        "A host with evacuations that are done but not completed must not be forced up. Nova looks "
-        "for them in the cell of the host from 2.53 on, but before that only in the database of "
-        "its own configuration, where there are none. We always look in the cell of the host.",
+        "A host with evacuations that are done but not completed must not be forced up. Since 2.53 "
+        "Nova looks for them in the cell of the host, but before that only in its own configured "
+        "database, which has none. We always look in the cell of the host.",
         _evacuations_before_253,
     ),
     Difference(
         "HEAD",
-        "Nova has no route for HEAD and answers 404. We answer as to GET, without the body.",
+        "Nova has no route for HEAD and returns 404. We respond as to GET, without the body.",
         _head,
     ),
     Difference(
         "how to log in",
-        "Without a valid token the 401 names HTTP Basic, which the portal takes, in place of "
-        "Keystone's address; it varies by cookie, because a browser's session counts too.",
+        "Without a valid token the 401 names HTTP Basic, which the portal accepts, instead of "
+        "Keystone's address; it varies by cookie, because a browser's session is accepted too.",
         _unauthorized,
     ),
     Difference(
         "text in the path",
-        "Nova's messages repeat text from the path byte by byte, which garbles everything but "
+        "Nova's messages quote text from the path byte by byte, which garbles everything but "
         "ASCII. In our messages it is readable.",
         _readable,
     ),
     ORDER_OF_SERVERS,
     Difference(
         "uptime",
-        "Nova asks the nova-compute of the host for its uptime. We show what the node last "
-        "reported in `stats` (as Nova itself does from 2.88), and answer 501 where there is none. "
-        "Where two cells have a host of the same name, Nova asks the one that is mapped, even for "
-        "the node of the other.",
+        "Nova asks the host's nova-compute for its uptime. We show what the node last reported in "
+        "`stats` (as Nova itself does since 2.88), and return 501 if it reported none. If two "
+        "cells have a host of the same name, Nova asks the one that is mapped, even for the node "
+        "of the other.",
         _other_uptime,
     ),
     Difference(
         "pages for browsers",
-        "A browser, which asks for `text/html` first, gets pages: the console at `/` and, unless "
-        "it sends an `X-Auth-Token`, DRF's browsable API below `/v2.1`. Nova answers JSON, "
-        "whatever the client accepts.",
+        "A browser, which prefers `text/html`, gets pages: the console at `/` and, unless it sends "
+        "an `X-Auth-Token`, DRF's browsable API below `/v2.1`. Nova returns JSON, whatever the "
+        "client accepts.",
         _page,
     ),
     Difference(
         "the endpoint by Accept",
-        "For a path that names no endpoint Nova also takes one from an `Accept` of "
-        "`application/vnd.openstack.compute+json;version=2.1`. We go by the path alone.",
+        "If the path names no endpoint, Nova also takes it from an `Accept` of "
+        "`application/vnd.openstack.compute+json;version=2.1`. We use the path only.",
         _by_accept,
     ),
 )

@@ -11,9 +11,7 @@ PATH = Path(__file__).resolve().parent.parent.parent / "docs" / "conformance.md"
 def deliberate_differences() -> str:
     """The list of deliberate differences, in Markdown."""
     headers = ", ".join(f"`{name}`" for name in ADDED_HEADERS)
-    lines = [
-        f"- **Headers for browsers.** The same server has pages, so every answer carries {headers}."
-    ]
+    lines = [f"- **Headers for browsers.** Every response has the headers {headers}."]
     lines += [
         f"- **{difference.name[0].upper()}{difference.name[1:]}.** {difference.reason}"
         for difference in DIFFERENCES
@@ -22,7 +20,7 @@ def deliberate_differences() -> str:
 
 
 def part(text: str, name: str) -> str:
-    """The text between the markers of that part."""
+    """The text between the markers of a part."""
     found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
     if found is None:
         raise LookupError(f"docs/conformance.md has no part {name!r}")

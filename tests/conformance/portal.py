@@ -1,4 +1,4 @@
-"""The portal, set up for comparison with users like those of Nova's stand-in for keystone."""
+"""The portal, set up for comparison, with the same users as Nova's stand-in for keystone."""
 
 from collections.abc import Mapping
 

@@ -43,9 +43,9 @@ Answers = list[tuple[Answer, Answer]]
 
 
 def main() -> int:
-    """The command; returns 1 when anything differs that should not."""
+    """The command; returns 1 if there are unexpected differences."""
     arguments = _arguments()
-    logging.disable(logging.CRITICAL)  # most requests are meant to be refused
+    logging.disable(logging.CRITICAL)  # most requests are refused on purpose
     HOME.mkdir(parents=True, exist_ok=True)
     if arguments.new_fleet:
         fleet.save(fleet.build())
@@ -53,9 +53,9 @@ def main() -> int:
     whole = catalogue(rows) if arguments.what != "stream" else []
     kept = _recorded() if arguments.new else {}
     known = [
-        one
-        for one in whole
-        if one.key not in kept and arguments.only in f"{one.endpoint} {one.name}"
+        request
+        for request in whole
+        if request.key not in kept and arguments.only in f"{request.endpoint} {request.name}"
     ]
     count = arguments.n if arguments.what != "catalogue" else 0
     random = list(stream(rows, arguments.seed, count))
@@ -85,8 +85,8 @@ def main() -> int:
     if whole and records:
         if "mysql" not in answers:
             _keep_mysql(recorded)
-        kept |= {one.request.key: one for one in recorded[: len(known)]}
-        recording.write(kept[one.key] for one in whole)
+        kept |= {entry.request.key: entry for entry in recorded[: len(known)]}
+        recording.write(kept[request.key] for request in whole)
         samples.write(rows, kept.values())
     document.replace_part("differences", document.deliberate_differences())
     return 1 if faults else 0
@@ -111,16 +111,18 @@ def _arguments() -> argparse.Namespace:
 
 
 def _recorded() -> dict[tuple[str, str], Recorded]:
-    """What has been recorded."""
-    return {one.request.key: one for path in recording.files() for one in recording.read(path)}
+    """The recorded answers by the key of the request."""
+    return {
+        entry.request.key: entry for path in recording.files() for entry in recording.read(path)
+    }
 
 
 def _keep_mysql(recorded: list[Recorded]) -> None:
     """Keep MariaDB's answers as they were last recorded."""
     before = _recorded()
-    for one in recorded:
-        if (known := before.get(one.request.key)) is not None:
-            one.on_mysql = known.on_mysql
+    for entry in recorded:
+        if (known := before.get(entry.request.key)) is not None:
+            entry.on_mysql = known.on_mysql
 
 
 def _databases(engine: str | None) -> Iterable[Databases]:
@@ -175,7 +177,7 @@ class _Both:
             state()
         with self.nova.running(PORT) as address:
             if state is None:
-                self.world.fill()  # again: Nova has added a row for itself
+                self.world.fill()  # again, because Nova has added a row for itself
             nova = self._answers("nova-api", OverHTTP(address), requests, threads=4)
         return list(zip(nova, self._answers("portal", portal(), requests, 1), strict=True))
 
@@ -202,15 +204,15 @@ def _merge(requests: list[Request], answers: dict[str, Answers]) -> list[Recorde
     first, *others = answers.values()
     recorded = [Recorded(request, nova) for request, (nova, _) in zip(requests, first, strict=True)]
     for other in others:
-        for one, (nova, _) in zip(recorded, other, strict=True):
-            ordered = with_servers_in_order(one.answer), with_servers_in_order(nova)
+        for entry, (nova, _) in zip(recorded, other, strict=True):
+            ordered = with_servers_in_order(entry.answer), with_servers_in_order(nova)
             if compare(*ordered).kind is not Kind.IDENTICAL:
-                one.on_mysql = nova
+                entry.on_mysql = nova
     return recorded
 
 
 def _report(recorded: list[Recorded], answers: Answers, engine: str) -> Report:
     report = Report()
-    for one, (_, ours) in zip(recorded, answers, strict=True):
-        report.add(one.request, judge(one, ours, engine=engine))
+    for entry, (_, ours) in zip(recorded, answers, strict=True):
+        report.add(entry.request, judge(entry, ours, engine=engine))
     return report

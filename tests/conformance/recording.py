@@ -35,18 +35,18 @@ def path_of(endpoint: str) -> Path:
 def write(recorded: Iterable[Recorded]) -> None:
     """Replace all recorded answers by these."""
     files: dict[str, list[Recorded]] = {}
-    for one in recorded:
-        files.setdefault(one.request.endpoint, []).append(one)
+    for entry in recorded:
+        files.setdefault(entry.request.endpoint, []).append(entry)
     for old in DIRECTORY.glob("*.jsonl"):
         old.unlink()
     for endpoint, group in files.items():
         seen: dict[str, int] = {}  # the first line with these headers, or with this body
         with path_of(endpoint).open("w") as file:
-            for number, one in enumerate(group, 1):
-                line = _request(one.request) | _answer(one.answer, seen)
-                if one.on_mysql is not None:
-                    line["on_mysql"] = _answer(one.on_mysql, seen)
-                for part in (one.answer.headers, one.answer.body):
+            for number, entry in enumerate(group, 1):
+                line = _request(entry.request) | _answer(entry.answer, seen)
+                if entry.on_mysql is not None:
+                    line["on_mysql"] = _answer(entry.on_mysql, seen)
+                for part in (entry.answer.headers, entry.answer.body):
                     seen.setdefault(json.dumps(part), number)
                 file.write(json.dumps(line, ensure_ascii=True) + "\n")
 

@@ -1,6 +1,6 @@
 """Samples of answers for the API reference: ``tests/samples/<resource>/v<version>/<name>.json``.
 
-Cut from recorded answers, so each is what the real Nova gave: of lists the first entries.
+Extracted from recorded answers of the real Nova, with lists truncated.
 """
 
 import json
@@ -20,7 +20,7 @@ ENTRIES = 2
 
 
 def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
-    """The path of each sample below the directory, and the request that it answers."""
+    """The path of each sample below the directory, and its request."""
     picks = Picks(rows)
     service = picks.plain()
     node = picks.node_of(service)
@@ -40,7 +40,7 @@ def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
     yield "versions/v2.1.json", Request("", "GET", "/v2.1/")
     for version in ("2.1", "2.11", "2.53"):
         yield listed(version, "list", "os-services")
-    gone = next(one for one in picks.computes() if one["cell"] == "cell2")
+    gone = next(service for service in picks.computes() if service["cell"] == "cell2")
     path = f"/v2.1/os-services?host={gone['host']}"
     yield "os-services/v2.69/list-unknown.json", Request("", "GET", path, "2.69", state=CELL_DOWN)
     yield put("2.1", "disable", "disable", named)
@@ -73,11 +73,11 @@ def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
 
 def by_request(recorded: Iterable[Recorded]) -> dict[tuple[str, str], Answer]:
     """Answers by the key of the request."""
-    return {one.request.key: one.answer for one in recorded}
+    return {entry.request.key: entry.answer for entry in recorded}
 
 
 def sample(answer: Answer) -> str:
-    """An answer as a sample: its body, lists cut short, indented."""
+    """An answer as a sample: its indented body, with lists truncated."""
     body = answer.body
     if isinstance(body, dict):
         body = {
@@ -91,7 +91,7 @@ def sample(answer: Answer) -> str:
 
 
 def write(rows: Rows, recorded: Iterable[Recorded]) -> None:
-    """Replace all samples; raises ``KeyError`` where the catalogue lacks a request."""
+    """Replace all samples; raises ``KeyError`` if the catalogue lacks a request."""
     answers = by_request(recorded)
     for old in DIRECTORY.rglob("*.json"):
         old.unlink()

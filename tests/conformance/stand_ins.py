@@ -1,6 +1,6 @@
-"""What stands in for the rest of a cloud inside the real nova-api while answers are recorded.
+"""Stand-ins for the rest of a cloud inside the real nova-api while answers are recorded.
 
-Loaded by Nova's own paste file in the place of keystone's ``authtoken``; runs in the
+Loaded by Nova's paste file in place of keystone's ``authtoken``; runs in the
 environment that Nova is installed in, so it imports nothing of the portal.
 
 * keystone: the tokens ``admin`` and ``member``; a refusal is worded as keystonemiddleware's.
@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: Roles of the user behind each token; all are of one project.
+#: Roles of the user of each token; all belong to the same project.
 TOKENS = {"admin": "admin,member,reader", "member": "member,reader"}
 PROJECT_ID = "0123456789abcdef0123456789abcdef"
 
@@ -28,7 +28,7 @@ UNAUTHORIZED = {
 
 
 class StandInForKeystone:
-    """A WSGI filter that sets the headers keystonemiddleware would have set."""
+    """A WSGI filter that sets the headers that keystonemiddleware would set."""
 
     def __init__(self, application: Application) -> None:
         self.application = application

@@ -1,4 +1,4 @@
-"""States of the cloud, other than normal, in which answers are recorded."""
+"""Abnormal states of the cloud in which answers are recorded."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,14 +12,14 @@ from tests.conformance.messages import Request
 from tests.conformance.picks import Picks
 from tests.engines import CELLS
 
-#: Nothing listens there, so a connection is refused at once.
+#: Nothing listens on this port, so a connection is refused at once.
 NOWHERE = "postgresql+psycopg2://nova@127.0.0.1:1/nova_cell2"
 CELL_DOWN, WITHOUT_UUIDS = "cell2 is down", "services without a uuid"
 PATH = "/v2.1/os-hypervisors"
 
 
 def cell_down() -> None:
-    """cell2 does not answer."""
+    """cell2 is unreachable."""
     CellMapping.objects.filter(uuid=CELLS["cell2"]).update(database_connection=NOWHERE)
     forget_cells()
 
@@ -30,7 +30,7 @@ def without_uuids() -> None:
 
 
 def in_states(picks: Picks) -> Iterator[Request]:
-    """The requests that are sent in each of the states."""
+    """The requests to send in each of the states."""
     for state, requests in (
         (CELL_DOWN, requests_with_cell_down(picks)),
         (WITHOUT_UUIDS, requests_without_uuids(picks)),
@@ -40,12 +40,15 @@ def in_states(picks: Picks) -> Iterator[Request]:
 
 
 def requests_with_cell_down(picks: Picks) -> Iterator[Request]:
-    here, gone = picks.plain(), next(one for one in picks.computes() if one["cell"] == "cell2")
+    here, gone = (
+        picks.plain(),
+        next(service for service in picks.computes() if service["cell"] == "cell2"),
+    )
     assert here["cell"] == "cell1"
     for query in (
         "",
         *(f"?host={host}" for host in (here["host"], gone["host"], "nope")),
-        *(f"?binary={one}" for one in ("nova-compute", "nova-conductor", "nope")),
+        *(f"?binary={binary}" for binary in ("nova-compute", "nova-conductor", "nope")),
         f"?host={gone['host']}&binary=nova-compute",
         f"?host={gone['host']}&binary=nova-conductor",
     ):
@@ -80,5 +83,5 @@ def requests_without_uuids(picks: Picks) -> Iterator[Request]:
     yield from get(WITHOUT_UUIDS, f"{PATH}/{picks.node_of(here)['uuid']}", ("2.53", "2.88"))
 
 
-#: What brings a state about once the fleet is there, by its name.
+#: Functions that bring about each state, once the fleet has been written.
 STATES: dict[str, Callable[[], None]] = {CELL_DOWN: cell_down, WITHOUT_UUIDS: without_uuids}

@@ -1,4 +1,4 @@
-"""A random stream of requests, valid and invalid, reads and writes; reproducible by its seed."""
+"""A random stream of requests, valid and invalid, reads and writes, reproducible by seed."""
 
 import json
 import random
@@ -30,7 +30,7 @@ def stream(rows: Rows, seed: int, count: int) -> Iterator[Request]:
 
 
 class _Maker:
-    """Makes requests, most of which are valid in most of their parts."""
+    """Generates requests, most of which are mostly valid."""
 
     def __init__(self, rows: Rows, seed: int) -> None:
         self.random = random.Random(seed)
@@ -131,8 +131,8 @@ class _Maker:
 
     def delete(self) -> Request:
         service = self.random.choice(self.deletable)
-        one = service["uuid"] if self.chance(0.5) else self.identifier(self.services)
-        path = f"os-services/{self.segment(one)}"
+        service_id = service["uuid"] if self.chance(0.5) else self.identifier(self.services)
+        path = f"os-services/{self.segment(service_id)}"
         return self.make("DELETE os-services/{id}", "DELETE", path, self.some({}, 0))
 
     def anything(self) -> Request:
@@ -150,7 +150,7 @@ class _Maker:
         return self.random.random() < share
 
     def identifier(self, rows: list[dict[str, Any]]) -> str:
-        """An id or uuid of a row, or something similar to one, or something else."""
+        """An id or uuid of a row, or something similar, or something else."""
         row = self.random.choice(rows)
         if self.chance(0.08):
             return self.random.choice((*TEXTS, *NUMBERS, NOBODY))
@@ -179,7 +179,7 @@ class _Maker:
         return quote(text, safe="")
 
     def some(self, values: dict[str, str], share: float) -> list[tuple[str, str]]:
-        """Some of these query parameters; now and then unknown, repeated or malformed ones."""
+        """Some of these query parameters; occasionally unknown, repeated or malformed ones."""
         pairs = [pair for pair in values.items() if self.chance(share)]
         if self.chance(0.06):
             name = self.random.choice(("foo", "limit", "marker", "host", "with_servers", "Host"))
@@ -203,7 +203,7 @@ class _Maker:
     def put(
         self, endpoint: str, path: str, body: Any, oldest: int = 1, newest: int = LAST_MINOR
     ) -> Request:
-        """A PUT with that body, or now and then another one."""
+        """A PUT with that body, or occasionally another one."""
         if body and self.chance(0.08):
             body.pop(self.random.choice(sorted(body)))
         if self.chance(0.05):

@@ -1,4 +1,4 @@
-"""The documentation says what the data says."""
+"""The documentation agrees with the data."""
 
 from tests.conformance import document, fleet, recording, samples
 from tests.conformance.differences import DIFFERENCES
@@ -9,14 +9,16 @@ def test_every_difference_is_documented() -> None:
     assert document.part(text, "differences") == document.deliberate_differences()
 
 
-def test_every_difference_is_met_by_the_catalogue() -> None:
+def test_every_difference_occurs_in_the_catalogue() -> None:
     last_run = document.part(document.PATH.read_text(), "catalogue")
     for difference in DIFFERENCES:
         assert f"| {difference.name} | " in last_run
 
 
-def test_samples_are_novas_answers() -> None:
-    recorded = samples.by_request(one for path in recording.files() for one in recording.read(path))
+def test_samples_are_novas_responses() -> None:
+    recorded = samples.by_request(
+        entry for path in recording.files() for entry in recording.read(path)
+    )
     wanted = {
         name: samples.sample(recorded[request.key])
         for name, request in samples.samples(fleet.load())

@@ -1,4 +1,4 @@
-"""The portal answers what the real Nova answered."""
+"""The portal's answers equal those of the real Nova."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ FILES = recording.files()
 
 @pytest.mark.server
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_answers_are_novas(cloud: Cloud, settings: Settings, path: Path) -> None:
+def test_responses_equal_novas(cloud: Cloud, settings: Settings, path: Path) -> None:
     settings.SERVICE_DOWN_TIME = SERVICE_DOWN_TIME
     world = fleet.World(fleet.load())
     world.fill()
@@ -29,19 +29,19 @@ def test_answers_are_novas(cloud: Cloud, settings: Settings, path: Path) -> None
     if bring_about := STATES.get(recorded[0].request.state):
         bring_about()
     found = []
-    answers = ask(portal(), [one.request for one in recorded], world)
-    for one, (request, ours) in zip(recorded, answers, strict=True):
-        verdict = judge(one, ours, engine=cloud.engine)
+    answers = ask(portal(), [entry.request for entry in recorded], world)
+    for entry, (request, ours) in zip(recorded, answers, strict=True):
+        verdict = judge(entry, ours, engine=cloud.engine)
         if verdict.kind not in (Kind.IDENTICAL, Kind.DELIBERATE):
             found.append(f"{verdict.kind}: {request.name[:300]}\n    {verdict.why[:500]}")
     assert not found, f"{len(found)} of {len(recorded)}:\n" + "\n".join(found[:40])
 
 
 def test_the_catalogue_is_recorded() -> None:
-    """Whoever changes the catalogue records it again (``make conformance``)."""
-    recorded = [one.request for path in FILES for one in recording.read(path)]
+    """After a change of the catalogue it must be recorded again (``make conformance``)."""
+    recorded = [entry.request for path in FILES for entry in recording.read(path)]
     assert _by_name(recorded) == _by_name(catalogue(fleet.load()))
 
 
 def _by_name(requests: list[Request]) -> dict[tuple[str, str], Request]:
-    return {one.key: one for one in requests}
+    return {request.key: request for request in requests}

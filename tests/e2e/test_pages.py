@@ -41,12 +41,12 @@ SIZES = [360, 1280, 2560]
 
 
 @pytest.fixture(scope="module")
-def entry_on_record(browser: Browser, portal: Portal) -> None:
-    """There is an entry in the audit, which the pages then show."""
+def recorded_entry(browser: Browser, portal: Portal) -> None:
+    """An audit entry, which the pages then show."""
     context = browser.new_context()
     visitor = visit(context, portal.url)
     visitor.log_in()
-    visitor.disable("cell=cell1&q=cmp01", "to have something on record")
+    visitor.disable("cell=cell1&q=cmp01", "for an audit entry")
     context.close()
     assert not visitor.complaints
 
@@ -63,7 +63,7 @@ def reader_of_pages(
     theme: str,
     browser: Browser,
     portal: Portal,
-    entry_on_record: None,
+    recorded_entry: None,
 ) -> Iterator[Visitor]:
     """The administrator with a screen of that width, in that theme."""
     width: int = request.param
@@ -78,7 +78,7 @@ def reader_of_pages(
 
 
 def go_to(visitor: Visitor, name: str) -> None:
-    """Open a page by its path or by how one gets to it."""
+    """Open a page by its path, or by navigating to it."""
     page = visitor.page
     if name.startswith("/"):
         visitor.open(name)

@@ -1,4 +1,4 @@
-"""What an operator does in the console, done with a browser."""
+"""The console's workflows, in a browser."""
 
 import csv
 import json
@@ -16,19 +16,19 @@ NODES = "/admin/hypervisors/computenode/"
 
 
 def follow(page: Page, what: Locator | str) -> None:
-    """Click what leads to another page, and wait for it."""
+    """Click a link or button and wait for the next page."""
     with page.expect_navigation():
         (page.locator(what) if isinstance(what, str) else what).click()
 
 
 def total(page: Page) -> int:
-    """How many rows the list says it has."""
+    """The number of rows that the list reports."""
     found = re.search(r"of (\d+)", page.locator(".summary").inner_text())
     assert found is not None
     return int(found[1])
 
 
-def test_overview_says_how_the_cloud_is_and_stays_fresh(operator: Visitor) -> None:
+def test_overview_shows_health_and_refreshes(operator: Visitor) -> None:
     page = operator.open("/admin/")
     assert page.locator(".verdict .badge").count() == 1
     assert page.locator(".tile").count() == 4
@@ -75,7 +75,7 @@ def test_hypervisors_of_all_cells_in_one_list(operator: Visitor) -> None:
     follow(page, "thead th.column-vcpus a")
     used = [int(text.split("/")[0]) for text in column(page, "vcpus")]
     assert used == sorted(used)
-    # A filter, and what its count promised.
+    # A filter, which leaves as many rows as its count.
     choice = page.locator(".filter a", has_text="az1").first
     promised = int(choice.locator(".count").inner_text())
     follow(page, choice)
@@ -83,7 +83,7 @@ def test_hypervisors_of_all_cells_in_one_list(operator: Visitor) -> None:
     assert set(column(page, "zone")) == {"az1"}
     follow(page, ".chip")
     assert total(page) == everything
-    # A search, and columns of one's own choice.
+    # A search, and a choice of columns.
     page.fill("#searchbar", "cmp01")
     with page.expect_navigation():
         page.keyboard.press("Enter")
@@ -195,7 +195,7 @@ def test_forcing_down_asks_for_the_host_name(operator: Visitor) -> None:
     assert page.locator("tbody .badge.good").count() == 1
 
 
-def test_delete_shows_what_stands_in_the_way(operator: Visitor) -> None:
+def test_delete_shows_blockers(operator: Visitor) -> None:
     page = operator.open(f"{SERVICES}?q=c1-r01-cmp01&binary=nova-compute")
     follow(page, page.locator("#result_list tbody th a").first)
     follow(page, ".act button[value=delete]")
@@ -203,9 +203,10 @@ def test_delete_shows_what_stands_in_the_way(operator: Visitor) -> None:
     assert page.locator("button[name=confirm]").count() == 0
 
 
-def test_problems_say_why_and_what_to_do(operator: Visitor, portal: Portal) -> None:
+def test_problems_explain_cause_and_fix(operator: Visitor, portal: Portal) -> None:
     page = operator.open("/admin/problems/?now=1")
-    shown = {one.get_attribute("id"): one.inner_text() for one in page.locator(".problem").all()}
+    problems = page.locator(".problem").all()
+    shown = {problem.get_attribute("id"): problem.inner_text() for problem in problems}
     assert all("Why it matters" in text and "What to do" in text for text in shown.values())
     report = json.loads(portal.manage("check_fleet", "--json"))
     assert {problem["name"] for problem in report["problems"]} == set(shown)
@@ -251,7 +252,7 @@ def test_token_is_shown_once(operator: Visitor) -> None:
     assert token not in page.content()
 
 
-def test_viewer_is_offered_nothing_to_change(viewer: Visitor) -> None:
+def test_reader_is_offered_no_actions(viewer: Visitor) -> None:
     page = viewer.open(f"{SERVICES}?binary=nova-compute&cell=cell1")
     assert total(page) > 0
     assert page.locator(".row-actions").count() == 0
@@ -308,7 +309,7 @@ def test_everything_works_without_javascript(without_javascript: Visitor) -> Non
 
 @pytest.fixture
 def dead_cell() -> Iterator[Portal]:
-    """A portal of its own, in which the database of cell2 refuses connections."""
+    """A separate portal, in which the database of cell2 refuses connections."""
     url = f"postgresql://nova:secret@127.0.0.1:{free_port()}/nova_cell2"
     with demo_portal(
         "from cells.models import CellMapping;"

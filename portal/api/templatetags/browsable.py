@@ -1,4 +1,4 @@
-"""Links in the pages of the browsable API."""
+"""Links in the browsable API."""
 
 import re
 from urllib.parse import urlencode, urlsplit
@@ -20,13 +20,13 @@ URL = re.compile(r'^( *"(?:href|uri)": ")(https?://[^"]+)(",?)$')
 
 @register.simple_tag
 def list_paths(microversion: str) -> list[str]:
-    """Where a browser begins: the paths without an id that the microversion has."""
+    """Paths without an id at the microversion: entry points of the browsable API."""
     return router.list_paths(Version.parse(microversion) if microversion else MIN_VERSION)
 
 
 @register.filter
 def linked(text: str, microversion: str) -> SafeString:
-    """Indented JSON with every id and URL of a resource as a link, at the same microversion."""
+    """Indented JSON with links for the ids and URLs of resources, at the same microversion."""
     parents: list[tuple[int, str]] = []
     lines: list[str] = []
     for line in text.splitlines():

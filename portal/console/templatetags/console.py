@@ -1,4 +1,4 @@
-"""The console's pieces of HTML in templates."""
+"""The console's HTML fragments as template tags."""
 
 from typing import Any
 
@@ -25,20 +25,20 @@ register.simple_tag(html.size)
 
 @register.simple_tag
 def row_url(cell: Cell, row: Any) -> str:
-    """The page of a row of that cell."""
+    """The URL of the row's detail page."""
     opts = row._meta
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[key_of(cell, row)])
 
 
 @register.simple_tag
 def row_key(cell: Cell, row: Any) -> str:
-    """What the row is called in URLs and forms."""
+    """The row's key in URLs and forms."""
     return key_of(cell, row)
 
 
 @register.simple_tag
 def hidden_fields(changelist: ChangeList, *names: str) -> SafeString:
-    """The parameters of a list but these and its page, for a form that changes these."""
+    """Hidden inputs that keep a list's parameters, except ``names`` and the page."""
     return format_html_join(
         "",
         '<input type="hidden" name="{}" value="{}">',
