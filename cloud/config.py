@@ -5,7 +5,7 @@ and defaults are Nova 34's (``nova/conf``, oslo.db, oslo.messaging, oslo.policy)
 declare options of their own (keystonemiddleware, keystoneauth1, oslo.policy, oslo.messaging) are
 given a fresh ``ConfigOpts`` over the same files, see ``NovaConfig.oslo_config``.
 
-This module is imported by the settings, so it needs neither Django's settings nor a slow library.
+It is meant to be imported by the settings, so it needs neither Django's settings nor a slow library.
 """
 
 from collections.abc import Iterable, Mapping

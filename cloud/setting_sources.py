@@ -1,8 +1,8 @@
 """Where each setting of the portal comes from: the environment, nova.conf, or its default.
 
-``portal/settings.py`` reads every setting through one ``SettingSources``, which remembers what it
-was asked for; ``manage.py settings`` prints that, secrets masked.  It depends on nothing but the
-two sources, so settings can be resolved before Django is configured.
+A ``SettingSources`` remembers what it was asked for, so that all settings can be listed with their
+origins, secrets masked.  It depends on nothing but the two sources, so settings can be resolved
+before Django is configured.
 """
 
 import re
