@@ -5,7 +5,7 @@ and defaults are Nova 34's (``nova/conf``, oslo.db, oslo.messaging, oslo.policy)
 declare options of their own (keystonemiddleware, keystoneauth1, oslo.policy, oslo.messaging) are
 given a fresh ``ConfigOpts`` over the same files, see ``NovaConfig.oslo_config``.
 
-It is meant to be imported by the settings, so it needs neither Django's settings nor a slow library.
+It can be imported by the settings: it needs neither Django's settings nor a slow library.
 """
 
 from collections.abc import Iterable, Mapping
