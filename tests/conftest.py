@@ -20,6 +20,7 @@ from pytest_django import DjangoDbBlocker, Settings
 from cells.executors import close_executors
 from cells.registry import Cell
 from hypervisors.demo.fleet import Fleet
+from hypervisors.report import latest_report
 from portal.models import ApiToken
 from tests.clients import ApiClient
 from tests.clouds import Cloud, fill_with, fresh_cloud
@@ -94,6 +95,7 @@ def transactional_db(db: None) -> None:
 @pytest.fixture
 def cloud(databases: Engine, db: None) -> Iterator[Cloud]:
     """An empty cloud: cell0 to cell3 without a row, to be filled by its methods."""
+    latest_report.clear()
     yield fresh_cloud(databases)
     settle()
     close_executors()
