@@ -24,7 +24,8 @@ class ApiTokenManager(models.Manager["ApiToken"]):
         project_id: str = "",
     ) -> tuple["ApiToken", str]:
         """Make a token; its text is returned this once and kept only as a digest."""
-        text = secrets.token_urlsafe(32)
+        # A letter first: clients would take a leading hyphen for an option.
+        text = f"t{secrets.token_urlsafe(32)}"
         token = self.create(
             user=user,
             name=name,
