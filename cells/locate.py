@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet
 from cells.cache import Hints
 from cells.executors import CellUnavailable
 from cells.registry import Cell, all_cells
-from cells.scatter_gather import AcrossCells, Answers, ScatterGather, ask_cells
+from cells.scatter_gather import AcrossCells, Answers, ScatterGather, ask_cells, first_of
 
 M = TypeVar("M", bound=Model)
 
@@ -70,10 +70,7 @@ def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     uuid = uuid.lower()
     hint = last_seen.get(uuid)
 
-    def row_in(cell: Cell) -> Any:
-        return rows.queryset.using(cell.alias).filter(uuid=uuid).first()
-
-    search = ScatterGather(row_in)
+    search = ScatterGather(first_of(rows.queryset.filter(uuid=uuid)))
     search.submit(cell for cell in rows.cells if cell == hint)
     search.gather(settings.CELL_DEADLINE / 4, stop_when=_exists)
     found = _first_of(search.answers())
@@ -113,7 +110,7 @@ def by_id(rows: AcrossCells[M], row_id: int) -> Found[Any]:
     """
     if not 0 < row_id <= MAX_ID:
         raise NotFound(row_id)
-    answers = rows.ask(lambda queryset: queryset.filter(id=row_id).first())
+    answers = ask_cells(rows.cells, first_of(rows.queryset.filter(id=row_id)))
     found = [Found(cell, row) for cell, row in answers.by_cell.items() if row is not None]
     if len(found) > 1:
         raise Ambiguous([candidate.cell for candidate in found])
