@@ -215,11 +215,12 @@ class AcrossCells(Generic[M]):
         if after is not None:
             cells = cells[cells.index(after[0]) :]
 
-        rows = self.queryset.order_by("id")
-        from_start = rows_of(rows[:limit])
-        first, from_after = (None, from_start)
+        ordered = self.queryset.order_by("id")
+        from_start = rows_of(ordered[:limit])
+        first: Cell | None = None
+        from_after = from_start
         if after is not None:
-            first, from_after = after[0], rows_of(rows.filter(id__gt=after[1])[:limit])
+            first, from_after = after[0], rows_of(ordered.filter(id__gt=after[1])[:limit])
 
         def rows_in(cell: Cell) -> list[Any]:
             return from_after(cell) if cell == first else from_start(cell)
