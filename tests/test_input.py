@@ -67,8 +67,8 @@ def test_other_charsets_are_refused_in_forms_and_ignored_in_json(
 ) -> None:
     for kind in ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
         body = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n\\ud800\r\n--x--\r\n'
-        answer = console.generic("POST", f"{SERVICES}views/", body, f"{kind}; charset={charset}")
-        assert answer.status_code == 400
+        refused = console.generic("POST", f"{SERVICES}views/", body, f"{kind}; charset={charset}")
+        assert refused.status_code == 400
     cloud.host("cell1", "a")
     answer = api.put(
         "/os-services/disable",
