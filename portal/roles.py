@@ -31,6 +31,11 @@ def may_read(user: User | AnonymousUser) -> bool:
     return bool(roles_of(user) & allowed)
 
 
+def may_administer(user: User) -> bool:
+    """Whether a user, active or not, is an administrator by role or may become one."""
+    return user.is_superuser or user.groups.filter(name__iexact=ADMIN_ROLE).exists()
+
+
 def may_change(user: User | AnonymousUser) -> bool:
     """Administrators only."""
     return ADMIN_ROLE in roles_of(user)

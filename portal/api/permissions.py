@@ -12,11 +12,12 @@ from portal.roles import may_change, may_read
 class NovaPolicy(BasePermission):
     """Refuse as Nova does, naming the policy rule: ``os_compute_api:os-services:list``.
 
-    The view names the rule in ``policy``.
+    The view names the rule in ``policy``.  A token may be limited to reading.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         allowed = may_read if request.method in SAFE_METHODS else may_change
-        if not allowed(request.user):
+        read_only = getattr(request.auth, "read_only", False) and allowed is may_change
+        if read_only or not allowed(request.user):
             raise Forbidden(f"Policy doesn't allow {view.policy} to be performed.")
         return True
