@@ -18,6 +18,7 @@ from django.db.models import Model, QuerySet
 from cells.databases import cause_of
 from cells.executors import CellUnavailable, executor_for
 from cells.registry import Cell, all_cells
+from cells.statements import Statement
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -130,6 +131,20 @@ class ScatterGather(Generic[T]):
         )
 
 
+def rows_of(queryset: "QuerySet[M, Any]") -> Callable[[Cell], list[Any]]:
+    """What to call for a cell's rows of the queryset."""
+    if not Statement.can_be_made_of(queryset):
+        return lambda cell: list(queryset.using(cell.alias))
+    statement = Statement(queryset)
+    return lambda cell: statement.rows(cell.alias)
+
+
+def first_of(queryset: "QuerySet[M, Any]") -> Callable[[Cell], Any]:
+    """What to call for a cell's first row of the queryset, or ``None``."""
+    rows_in = rows_of(queryset[:1])
+    return lambda cell: next(iter(rows_in(cell)), None)
+
+
 def ask_cells(
     cells: Iterable[Cell], ask: Callable[[Cell], T], *, at_once: int | None = None
 ) -> Answers[T]:
@@ -185,7 +200,7 @@ class AcrossCells(Generic[M]):
 
     def all(self) -> Answers[list[Any]]:
         """Every cell's rows."""
-        return self.ask(list)
+        return ask_cells(self.cells, rows_of(self.queryset))
 
     def count(self) -> Answers[int]:
         """How many rows each cell has."""
@@ -200,11 +215,15 @@ class AcrossCells(Generic[M]):
         if after is not None:
             cells = cells[cells.index(after[0]) :]
 
+        ordered = self.queryset.order_by("id")
+        from_start = rows_of(ordered[:limit])
+        first: Cell | None = None
+        from_after = from_start
+        if after is not None:
+            first, from_after = after[0], rows_of(ordered.filter(id__gt=after[1])[:limit])
+
         def rows_in(cell: Cell) -> list[Any]:
-            rows = self.queryset.using(cell.alias).order_by("id")
-            if after is not None and cell == after[0]:
-                rows = rows.filter(id__gt=after[1])
-            return list(rows[:limit])
+            return from_after(cell) if cell == first else from_start(cell)
 
         answers = _ask_until_full(cells, rows_in, limit)
         page: Page[Any] = Page([], answers.missing)

@@ -73,12 +73,26 @@ def count(name: str, default: int) -> int:
 
 def names(name: str, default: list[str]) -> list[str]:
     """What stands between commas."""
-    return setting(name, _parts, default)
+    return setting(name, _parts, default) or default
+
+
+VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
+
+
+def make_var_dir(name: str) -> None:
+    """Make VAR_DIR, in which the setting ``name`` keeps something by default."""
+    try:
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"{name}: not set, and VAR_DIR {VAR_DIR} cannot be made: {error.strerror}")
 
 
 def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
     """Settings of the database behind the setting ``name``; ``timeout`` in seconds."""
-    url = setting(name, str, "") or f"sqlite:///{default}"
+    url = setting(name, str, "")
+    if not url:
+        make_var_dir(name)
+        url = f"sqlite:///{default}"
     try:
         settings = database_settings(url, connect_timeout=timeout)
     except DatabaseURLError as error:

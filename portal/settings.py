@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,13 +13,19 @@ from django.core.management.utils import get_random_secret_key
 
 from cloud.config import NovaConfig
 from portal import environment
-from portal.environment import count, database, flag, names, seconds, setting
+from portal.environment import count, database, flag, make_var_dir, names, seconds, setting
+from portal.proxies import FORWARDED_PROTO, parse_networks
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
 pymysql.install_as_MySQLdb()
 
+#: What the portal makes (databases, keys) is its own user's alone.
+os.umask(0o077)
+#: ... but what collectstatic copies is for a web server.
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755
+
 BASE_DIR = environment.BASE_DIR
-VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
+VAR_DIR = environment.VAR_DIR
 DEBUG = flag("DEBUG", default=False)
 #: Where ``manage.py serve`` listens; 0 takes any free port.
 PORT: int = setting("PORT", int, 8000)
@@ -78,10 +83,10 @@ def secret_key() -> str:
     key: str = setting("SECRET_KEY", str, "")
     if key:
         return key
+    make_var_dir("SECRET_KEY")
     kept = VAR_DIR / "secret_key"
     try:
         if not kept.exists():
-            VAR_DIR.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=VAR_DIR) as made:
                 made.write(get_random_secret_key())
                 made.flush()
@@ -93,6 +98,9 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+#: The password of the demo's administrator; `manage.py serve` makes one at each start.  Without it
+#: there is no such login.
+DEMO_PASSWORD: str = setting("DEMO_PASSWORD", str, "")
 ALLOWED_HOSTS = names("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -116,12 +124,14 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
+    "portal.middleware.ProxyMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "portal.middleware.StorableTextMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -186,10 +196,16 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "portal.api.faults.exception_handler",
 }
 
-# --- TLS in front of the portal -----------------------------------------------------------------
+# --- proxies and TLS in front of the portal ---------------------------------------------------
+#: Whose X-Forwarded-For and X-Forwarded-Proto count: addresses, networks, "unix".
+TRUSTED_PROXIES = names("TRUSTED_PROXIES", ["127.0.0.1", "::1"])
+try:
+    parse_networks(TRUSTED_PROXIES)
+except ValueError as error:
+    sys.exit(f"TRUSTED_PROXIES: {error}")
 if flag("HTTPS", default=False):
     SECURE_SSL_REDIRECT = True
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_PROXY_SSL_HEADER = (FORWARDED_PROTO, "https")
     SECURE_HSTS_SECONDS = 31536000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
