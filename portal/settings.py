@@ -234,16 +234,20 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "format": "{asctime} {levelname} {request_id} {name} {message}",
+            "()": "portal.logs.LineFormatter",
+            "format": "{asctime} {levelname} {request_id} {name} {message}{repeated}",
             "style": "{",
         },
     },
-    "filters": {"request_id": {"()": "portal.middleware.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "portal.middleware.RequestIdFilter"},
+        "repeats": {"()": "portal.logs.RepeatFilter"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["request_id"],
+            "filters": ["request_id", "repeats"],
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
