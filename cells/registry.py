@@ -76,6 +76,9 @@ def _cell(mapping: CellMapping) -> Cell:
             problem = "its database file is gone"  # SQLite would create an empty one
     except DatabaseURLError as error:
         problem = f"database URL: {error}"
+    except (ValueError, OSError) as error:  # whose text may repeat a part of the URL
+        problem = f"database URL: cannot be used ({type(error).__name__})"
+        database = {}
     return Cell(mapping.uuid, mapping.id, name, bool(mapping.disabled), database, problem)
 
 

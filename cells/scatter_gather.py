@@ -54,7 +54,7 @@ class ScatterGather(Generic[T]):
         self._ask = ask
         self._started = time.monotonic()
         self._submitted: list[Cell] = []
-        self._pending: dict[Future[T], tuple[Cell, float]] = {}  # and when each one times out
+        self._pending: dict[Future[T], Cell] = {}
         self._results: dict[Cell, T] = {}
         self._causes: dict[Cell, str] = {}
 
@@ -65,15 +65,11 @@ class ScatterGather(Generic[T]):
             self._submitted.append(cell)
             if cell.problem:
                 self._causes[cell] = cell.problem
-            elif executor.breaker.is_open():
+            elif executor.is_away():
                 self._causes[cell] = executor.breaker.last_error
             else:
                 future = executor.submit(partial(self._ask, cell))
-                times_out_at = min(
-                    self._started + settings.CELL_DEADLINE,
-                    time.monotonic() + executor.breaker.timeout(),
-                )
-                self._pending[future] = (cell, times_out_at)
+                self._pending[future] = cell
 
     def gather(
         self,
@@ -84,34 +80,32 @@ class ScatterGather(Generic[T]):
 
         Returns when every cell has answered, failed or timed out, as soon as ``stop_when`` is
         true of one answer, and at the latest ``timeout`` seconds after this object was made.
-        Raises an error of ``ask`` that is not a ``DatabaseError``.
+        Whatever goes wrong in a cell is that cell's fault; only ``executors.DEFECTS`` are raised.
         """
-        returns_at = self._started + timeout
-        while self._pending and time.monotonic() < returns_at:
-            next_at = min(returns_at, *(times_out_at for _, times_out_at in self._pending.values()))
-            done, _ = wait(
-                self._pending,
-                timeout=max(0, next_at - time.monotonic()),
-                return_when=FIRST_COMPLETED,
-            )
+        times_out_at = self._started + settings.CELL_DEADLINE
+        returns_at = min(self._started + timeout, times_out_at)
+        while self._pending and (left := returns_at - time.monotonic()) > 0:
+            done, _ = wait(self._pending, timeout=left, return_when=FIRST_COMPLETED)
             for future in done:
-                cell, _ = self._pending.pop(future)
+                cell = self._pending.pop(future)
                 try:
                     result = self._results[cell] = future.result()
                 except DatabaseError as error:
                     self._causes[cell] = cause_of(error)
+                except CellUnavailable as error:
+                    self._causes[cell] = error.cause
                 else:
                     if stop_when is not None and stop_when(result):
                         return not self._pending
+        if time.monotonic() >= times_out_at:
             self._time_out()
         return not self._pending
 
     def _time_out(self) -> None:
-        """Stop waiting for the cells whose time is up."""
+        """Stop waiting for the cells that have not answered."""
         now = time.monotonic()
-        overdue = [future for future, (_, at) in self._pending.items() if at <= now]
-        for future in overdue:
-            cell, _ = self._pending.pop(future)
+        while self._pending:
+            future, cell = self._pending.popitem()
             if future.cancel():  # it was never asked, so this is no failure of the cell
                 cause = "busy: all its connections are in use"
             else:
@@ -151,8 +145,8 @@ def ask_cells(
     """Call ``ask(cell)`` for all ``cells`` side by side, each in its own executor.
 
     Waits until each has answered or failed, for ``CELL_DEADLINE`` seconds at most.  Cells that
-    fail, whose breaker is open or that do not answer in time are in ``missing``; an error that
-    is not a ``DatabaseError`` is raised.
+    fail, for whatever reason, whose breaker is open or that do not answer in time are in
+    ``missing``.
 
     With ``at_once`` only so many cells are asked at a time, each batch with its own deadline.
     """
