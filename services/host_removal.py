@@ -237,7 +237,7 @@ def _aggregates_of(hosts: Collection[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = defaultdict(list)
     rows = AggregateHost.objects.filter(host__in=hosts).order_by("aggregate_id")
     for host, aggregate in rows.values_list("host", "aggregate__uuid"):
-        if _is_uuid(aggregate):
+        if host and aggregate and _is_uuid(aggregate):
             found[host].append(aggregate)
     return {host: tuple(aggregates) for host, aggregates in found.items()}
 
