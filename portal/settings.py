@@ -102,6 +102,19 @@ API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
 NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
 NOTIFICATION_TOPICS = names("NOTIFICATION_TOPICS", ["versioned_notifications"])
 
+#: How many servers are moved at once: of a host, and in a cell.
+MAINTENANCE_MOVES_PER_HOST = count("MAINTENANCE_MOVES_PER_HOST", 2)
+MAINTENANCE_MOVES_PER_CELL = count("MAINTENANCE_MOVES_PER_CELL", 10)
+#: Seconds between looks at the moves that are under way.
+MAINTENANCE_POLL = seconds("MAINTENANCE_POLL", 3)
+#: The queue of work in the background; another is one class of django-tasks.
+TASKS = {
+    "default": {
+        "BACKEND": setting("TASK_BACKEND", str, "django_tasks_db.DatabaseBackend"),
+        "QUEUES": ["default"],
+    }
+}
+
 NOVA_API_DATABASE_URL: str = setting("NOVA_API_DATABASE_URL", str, "")
 NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")
 #: True: the portal owns its API database and cells.  False: it is attached to a Nova's.
@@ -151,12 +164,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "csp",
     "django_filters",
+    "django_tasks",
+    "django_tasks_db",
     "rest_framework",
     "portal.apps.PortalConfig",
     "cells.apps.CellsConfig",
     "services.apps.ServicesConfig",
     "hypervisors.apps.HypervisorsConfig",
     "audit.apps.AuditConfig",
+    "maintenance.apps.MaintenanceConfig",
 ]
 
 MIDDLEWARE = [
@@ -277,5 +293,10 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # A refusal (4xx) is the client's affair.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    # Maintenances put their steps on record themselves.
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django_tasks": {"level": "WARNING"},
+        "django_tasks_db": {"level": "WARNING"},
+    },
 }
