@@ -12,6 +12,7 @@ from maintenance import engine, record
 from maintenance.models import Batch, Maintenance, State
 from maintenance.movers import mover_for
 from maintenance.plans import Options, Plan, Preflight
+from maintenance.simulator import Simulator
 from services.changes import REASON
 from services.exceptions import Conflict, Invalid
 
@@ -89,7 +90,7 @@ def _create(
         target=options.target,
         at_once=options.at_once,
         batch=batch,
-        simulated=mover is not None and mover.simulated,
+        simulated=isinstance(mover, Simulator),
         former=_inherited(preflight),
         due_at=starts_at,
     )

@@ -17,10 +17,12 @@ from django_tasks import task
 
 from cells.databases import cause_of
 from cells.executors import CellUnavailable
+from cloud.deadlines import CloudError
 from maintenance.leases import Lease, LeaseLost, leased
 from maintenance.models import Maintenance
-from maintenance.movers import MoverAway, mover_for
+from maintenance.movers import mover_for
 from maintenance.steps import next_step
+from maintenance.subjects import cell_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def advance(maintenance_id: int) -> str:
 def _step(lease: Lease) -> float | None:
     """The next step; what does not answer is waited for, and said."""
     maintenance = lease.maintenance
-    cell = maintenance.cell
+    cell = cell_of(maintenance)
     if cell is None:
         lease.say(_("cell %s is not mapped any more") % maintenance.cell_name)
         return RETRY
@@ -60,7 +62,7 @@ def _step(lease: Lease) -> float | None:
         return next_step(lease, cell, mover)
     except LeaseLost:
         raise
-    except (CellUnavailable, MoverAway) as error:
+    except (CellUnavailable, CloudError) as error:
         lease.say(str(error))
     except DatabaseError as error:
         logger.warning("%s: %s", maintenance, cause_of(error))

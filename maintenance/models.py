@@ -8,10 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from audit.journal import Actor
 from audit.models import Channel
-from cells.registry import Cell, all_cells
-from services.locate import ServiceRef
 
 
 class PlanName(models.TextChoices):
@@ -160,27 +157,6 @@ class Maintenance(models.Model):
         """The reason that the service is disabled with."""
         ticket = f" ({self.ticket})" if self.ticket else ""
         return f"{self.reason}{ticket}"
-
-    @property
-    def cell(self) -> Cell | None:
-        """The cell, unless its mapping is gone."""
-        return next((cell for cell in all_cells() if cell.uuid == self.cell_uuid), None)
-
-    @property
-    def ref(self) -> ServiceRef:
-        """What names the service."""
-        if ":" not in self.service_key:
-            return ServiceRef(uuid=self.service_key, text=self.host)
-        return ServiceRef(id=int(self.service_key.rpartition(":")[2]), cell=self.cell)
-
-    def actor(self, username: str = "") -> Actor:
-        """Who acts when the maintenance does: who requested it, or ``username``."""
-        return Actor(
-            username=username or self.username,
-            channel=Channel(self.channel),
-            request_id=self.request_id,
-            remote_address=self.remote_address,
-        )
 
 
 class Method(models.TextChoices):

@@ -7,36 +7,17 @@ from django.conf import settings
 from cells.registry import Cell
 
 
-class MoverAway(Exception):
-    """Nova's API did not answer.  ``sent`` says whether the request may have reached it."""
-
-    def __init__(self, text: str, *, sent: bool) -> None:
-        super().__init__(text)
-        self.sent = sent
-
-
-class MoveRefused(Exception):
-    """Nova's API answered, and does not do it.  ``status`` is that of its answer."""
-
-    def __init__(self, text: str, status: int) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 class Mover(Protocol):
-    """Moves servers of one cell.
+    """Moves servers, as ``cloud.compute_api.ComputeAPI`` does.
 
     Each request returns Nova's id of it as soon as Nova has accepted it; the move itself is
     followed in the cell's tables.  ``target`` is the host to go to, empty where Nova chooses.
-    All raise ``MoverAway`` and ``MoveRefused``.
+    All raise ``ComputeUnavailable`` and ``ComputeRefused``.
     """
-
-    #: Whether it only pretends.
-    simulated: bool
 
     def live_migrate(self, server: str, target: str) -> str: ...
     def cold_migrate(self, server: str, target: str) -> str: ...
-    def confirm(self, server: str) -> str: ...
+    def confirm_resize(self, server: str) -> str: ...
     def evacuate(self, server: str, target: str) -> str: ...
 
     def failure(self, server: str, request_id: str) -> str | None:
@@ -44,9 +25,6 @@ class Mover(Protocol):
 
     def latest_request(self, server: str) -> str:
         """Nova's id of the latest request about the server; empty if it cannot be told."""
-
-    def go_on(self, host: str, servers: list[str]) -> None:
-        """Called before a maintenance looks at the cell: what a simulator does next."""
 
 
 def mover_for(cell: Cell) -> Mover | None:

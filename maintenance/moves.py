@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from audit.locks import held
 from audit.models import Outcome
+from cloud.compute_api import ComputeRefused, ComputeUnavailable
 from hypervisors.models import Instance, Migration
 from maintenance import record
 from maintenance.leases import DURATION, Lease
@@ -26,7 +27,7 @@ from maintenance.models import (
     PlanName,
     Server,
 )
-from maintenance.movers import Mover, MoverAway, MoveRefused
+from maintenance.movers import Mover
 from maintenance.observation import Observation
 
 logger = logging.getLogger(__name__)
@@ -160,11 +161,11 @@ def _confirm(lease: Lease, server: Server, instance: Instance, mover: Mover) -> 
     server.save(update_fields=["fate", "busy_since", "target"])
     lease.renew()
     try:
-        request_id = mover.confirm(server.uuid)
-    except MoveRefused as refusal:
+        request_id = mover.confirm_resize(server.uuid)
+    except ComputeRefused as refusal:
         if refusal.status not in (404, 409):  # it is gone, or confirmed already
             _end(server, Fate.FAILED, _("not confirmed: %s") % refusal)
-    except MoverAway:
+    except ComputeUnavailable:
         server.busy_since = None
         server.save(update_fields=["busy_since"])
         raise
@@ -287,9 +288,9 @@ def _request(lease: Lease, server: Server, seen: Observation, mover: Mover) -> N
     }[Method(server.method)]
     try:
         server.request_id = ask(server.uuid, target)
-    except MoveRefused as refusal:
+    except ComputeRefused as refusal:
         _refused(server, refusal)
-    except MoverAway as error:
+    except ComputeUnavailable as error:
         if not error.sent:
             server.fate, server.attempts = Fate.WAITING, server.attempts - 1
             server.save(update_fields=["fate", "attempts"])
@@ -300,7 +301,7 @@ def _request(lease: Lease, server: Server, seen: Observation, mover: Mover) -> N
         _put(server, Outcome.DONE, f"maintenance-{server.method}", server.request_id)
 
 
-def _refused(server: Server, refusal: MoveRefused) -> None:
+def _refused(server: Server, refusal: ComputeRefused) -> None:
     if refusal.status == 409 and server.attempts < ATTEMPTS:  # something else is being done to it
         server.fate, server.cause = Fate.WAITING, str(refusal)
         server.save(update_fields=["fate", "cause"])

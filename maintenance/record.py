@@ -10,6 +10,7 @@ from audit.journal import Actor
 from audit.models import Entry, Outcome
 from audit.outbox import Message
 from maintenance.models import Maintenance
+from maintenance.subjects import actor_of
 from services.models import NOVA_COMPUTE
 
 KIND = "maintenance"
@@ -21,7 +22,7 @@ def entry_of(maintenance: Maintenance, action: str, actor: Actor | None = None) 
     """An entry about the host of a maintenance, not on record yet."""
     key = maintenance.service_key
     return journal.draft(
-        actor or maintenance.actor(),
+        actor or actor_of(maintenance),
         action,
         cell_uuid=maintenance.cell_uuid,
         cell_name=maintenance.cell_name,
@@ -46,7 +47,9 @@ def step(
 
 def state_changed(maintenance: Maintenance, before: str, username: str = "") -> None:
     """Put a change of state on record with its message, in the transaction that makes it."""
-    entry = entry_of(maintenance, f"maintenance-{maintenance.plan}", maintenance.actor(username))
+    entry = entry_of(
+        maintenance, f"maintenance-{maintenance.plan}", actor_of(maintenance, username)
+    )
     entry.before, entry.after = {"state": before or None}, {"state": maintenance.state}
     entry.message = maintenance.message
     wanted = any(transport.name == WEBHOOK for transport in outbox.enabled_transports())

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 
 from cells.models import HostMapping
 from cells.registry import Cell
+from cloud.compute_api import ComputeRefused
 from hypervisors.models import ComputeNode, Instance, Migration
-from maintenance.movers import MoveRefused
 from services.models import NOVA_COMPUTE, Service, up_at
 
 #: The seconds that a move takes are between these, those of a server always the same.
@@ -27,8 +27,6 @@ FASTEST, SLOWEST = 2.0, 8.0
 
 class Simulator:
     """A mover for one cell of the demo.  Requests are ids of nothing, in the form of Nova's."""
-
-    simulated = True
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -44,11 +42,11 @@ class Simulator:
     def evacuate(self, server: str, target: str) -> str:
         return self._begin(server, target, "evacuation", "rebuilding")
 
-    def confirm(self, server: str) -> str:
+    def confirm_resize(self, server: str) -> str:
         with transaction.atomic(using=self.cell.alias):
             instance = self._locked(server)
             if instance.vm_state != "resized":
-                raise MoveRefused(_("it is not waiting for a confirmation"), 409)
+                raise ComputeRefused(_("it is not waiting for a confirmation"), 409)
             self._migrations(server).filter(status="finished").update(status="confirmed")
             self._instances(server).update(vm_state="stopped")
         return _request_id()
@@ -64,7 +62,7 @@ class Simulator:
         with transaction.atomic(using=self.cell.alias):
             instance = self._locked(server)
             if instance.task_state and kind != "evacuation":
-                raise MoveRefused(_("it is %s") % instance.task_state, 409)
+                raise ComputeRefused(_("it is %s") % instance.task_state, 409)
             node = self._destination(instance, target)
             Migration.objects.using(self.cell.alias).create(
                 uuid=str(uuid.uuid4()),
@@ -166,7 +164,7 @@ class Simulator:
     def _locked(self, server: str) -> Instance:
         instance = self._instances(server).select_for_update().first()
         if instance is None:
-            raise MoveRefused(_("Instance %s could not be found.") % server, 404)
+            raise ComputeRefused(_("Instance %s could not be found.") % server, 404)
         found: Instance = instance
         return found
 

@@ -30,6 +30,7 @@ from maintenance.movers import Mover
 from maintenance.observation import observe
 from maintenance.remains import remains_of
 from maintenance.simulator import Simulator
+from maintenance.subjects import actor_of, ref_of
 from services.actions import DELETE, DISABLE, ENABLE, FORCE_DOWN, FORCE_UP, Missing, Refused
 from services.changes import state_of
 from services.facts import Facts, count_facts
@@ -104,12 +105,12 @@ def _next_of_batch(lease: Lease) -> float | None:
 def _disable(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Keep new servers away, remembering how the service was."""
     maintenance = lease.maintenance
-    service = find(maintenance.ref).row
+    service = find(ref_of(maintenance)).row
     if maintenance.former is None:
         lease.update(former=state_of(service))
     if not service.disabled or service.disabled_reason != maintenance.disabled_reason:
         lease.renew()
-        DISABLE.apply(maintenance.ref, maintenance.actor(), maintenance.disabled_reason)
+        DISABLE.apply(ref_of(maintenance), actor_of(maintenance), maintenance.disabled_reason)
     lease.change_state(State.EMPTYING)
     return 0
 
@@ -117,7 +118,7 @@ def _disable(lease: Lease, cell: Cell, mover: Mover) -> float | None:
 def _force_down(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Declare the host dead, unless it is not."""
     maintenance = lease.maintenance
-    facts = _facts(find(maintenance.ref), ())
+    facts = _facts(find(ref_of(maintenance)), ())
     if facts.is_reporting:
         lease.change_state(State.FAILED, _("the host reports: it is not dead, so nothing was done"))
         return None
@@ -125,7 +126,7 @@ def _force_down(lease: Lease, cell: Cell, mover: Mover) -> float | None:
         lease.update(former=state_of(facts.service))
     if not facts.service.forced_down:
         lease.renew()
-        FORCE_DOWN.apply(maintenance.ref, maintenance.actor())
+        FORCE_DOWN.apply(ref_of(maintenance), actor_of(maintenance))
     lease.change_state(State.EMPTYING)
     return 0
 
@@ -148,7 +149,8 @@ def _look_and_follow(lease: Lease, cell: Cell, mover: Mover, *, new: bool) -> No
     maintenance = lease.maintenance
     unfinished = maintenance.servers.filter(fate__in=[Fate.WAITING, *UNDER_WAY])
     servers = list(unfinished.values_list("uuid", flat=True))
-    mover.go_on(maintenance.host, servers)
+    if isinstance(mover, Simulator):
+        mover.go_on(maintenance.host, servers)
     seen = observe(cell, maintenance.host, servers)
     lease.renew()
     if new:
@@ -203,7 +205,7 @@ def _stay_empty(lease: Lease, cell: Cell, mover: Mover) -> float | None:
 def _await_host(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Wait until an evacuated host reports again and has noticed that its servers are gone."""
     maintenance = lease.maintenance
-    facts = _facts(find(maintenance.ref), FORCE_UP.decided_by)
+    facts = _facts(find(ref_of(maintenance)), FORCE_UP.decided_by)
     if isinstance(mover, Simulator) and _has_rested(maintenance):
         mover.repair(maintenance.host)
     if not facts.is_reporting:
@@ -220,13 +222,13 @@ def _await_host(lease: Lease, cell: Cell, mover: Mover) -> float | None:
 def _force_up(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Let the heartbeats of the host count again, once Nova's rules allow it."""
     maintenance = lease.maintenance
-    facts = _facts(find(maintenance.ref), FORCE_UP.decided_by)
+    facts = _facts(find(ref_of(maintenance)), FORCE_UP.decided_by)
     if not facts.is_reporting:
         lease.say(_("waiting for nova-compute to report again"))
         return SLOWLY
     if facts.service.forced_down:
         lease.renew()
-        FORCE_UP.apply(maintenance.ref, maintenance.actor(maintenance.return_requested_by))
+        FORCE_UP.apply(ref_of(maintenance), actor_of(maintenance, maintenance.return_requested_by))
     lease.change_state(State.DONE)
     return None
 
@@ -234,9 +236,9 @@ def _force_up(lease: Lease, cell: Cell, mover: Mover) -> float | None:
 def _return(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Give the service the status back that it had, once it reports."""
     maintenance = lease.maintenance
-    service = find(maintenance.ref).row
+    service = find(ref_of(maintenance)).row
     former = maintenance.former or {"status": "enabled", "disabled_reason": None}
-    actor = maintenance.actor(maintenance.return_requested_by)
+    actor = actor_of(maintenance, maintenance.return_requested_by)
     if not service.is_up():
         lease.say(_("waiting for nova-compute to report"))
         return settings.MAINTENANCE_POLL
@@ -244,10 +246,10 @@ def _return(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     if former["status"] == "disabled":
         if now["status"] != "disabled" or now["disabled_reason"] != former["disabled_reason"]:
             lease.renew()
-            DISABLE.apply(maintenance.ref, actor, former["disabled_reason"] or "")
+            DISABLE.apply(ref_of(maintenance), actor, former["disabled_reason"] or "")
     elif now["status"] == "disabled":
         lease.renew()
-        ENABLE.apply(maintenance.ref, actor)
+        ENABLE.apply(ref_of(maintenance), actor)
     lease.change_state(State.DONE)
     return None
 
@@ -258,7 +260,7 @@ def _return(lease: Lease, cell: Cell, mover: Mover) -> float | None:
 def _await_end(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Wait until nova-compute has stopped: it would register again."""
     maintenance = lease.maintenance
-    facts = _facts(find(maintenance.ref), DELETE.decided_by)
+    facts = _facts(find(ref_of(maintenance)), DELETE.decided_by)
     if isinstance(mover, Simulator) and _has_rested(maintenance):
         mover.power_off(maintenance.host)
     if facts.service.is_up():
@@ -276,7 +278,7 @@ def _delete(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Delete the service and all that Nova keeps of the host, and see that nothing is left."""
     maintenance = lease.maintenance
     try:
-        service = find(maintenance.ref).row
+        service = find(ref_of(maintenance)).row
     except Missing:
         pass  # deleted by the step that was cut off
     else:
@@ -284,7 +286,7 @@ def _delete(lease: Lease, cell: Cell, mover: Mover) -> float | None:
             lease.change_state(State.EMPTY)
             return 0
         lease.renew()
-        DELETE.apply(maintenance.ref, maintenance.actor())
+        DELETE.apply(ref_of(maintenance), actor_of(maintenance))
     remains = remains_of(cell, maintenance.host)
     if remains:
         lease.change_state(State.FAILED, _("left behind: %s") % "; ".join(remains))
