@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum, Value
 
 from cells.executors import CellUnavailable
 from cells.fields import as_stored
@@ -362,10 +362,13 @@ def statistics(
     live = Service.objects.filter(binary=NOVA_COMPUTE, disabled=False)
     # Nova joins on either; two INs are hash joins where one EXISTS with an OR is a nested loop.
     counted = nodes.filter(Q(host__in=live.values("host")) | Q(service_id__in=live.values("id")))
-    sums = {"count": Count("id"), **{column: Sum(column) for column in CAPACITY}}
-    answers = AcrossCells(counted, compute_cells()).ask(lambda nodes: nodes.aggregate(**sums))
-    total: dict[str, int] = {}
-    for cell_sums in answers.values():
-        for name, value in cell_sums.items():
-            total[name] = total.get(name, 0) + int(value or 0)
+    # One row per cell: grouping by a constant is no grouping.
+    sums = [Count("id"), *map(Sum, CAPACITY)]
+    rows = counted.order_by().values_list(Value(1))
+    rows = rows.annotate(**{f"sum_{number}": each for number, each in enumerate(sums)})
+    answers = AcrossCells(rows, compute_cells()).all()
+    total = dict.fromkeys(("count", *CAPACITY), 0)
+    for [(_, *values)] in answers.values():
+        for name, value in zip(total, values, strict=True):
+            total[name] += int(value or 0)
     return total, answers.missing
