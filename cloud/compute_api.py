@@ -127,8 +127,9 @@ class ComputeAPI:
         for event in found.get("events") or ():
             if event.get("result") == "Error":
                 trace = [line for line in (event.get("traceback") or "").splitlines() if line]
-                return event.get("details") or (trace or [found.get("message") or "Error"])[-1]
-        return found.get("message")
+                return str(event.get("details") or (trace or ["Error"])[-1])
+        message: str | None = found.get("message")  # "Error", or nothing
+        return message
 
     def latest_request(self, server: str) -> str:
         """The id of the latest request that changed the server; empty where there is none."""

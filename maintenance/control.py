@@ -113,7 +113,7 @@ def _inherited(preflight: Preflight) -> Any:
 
 def stop(maintenance: Maintenance, actor: Actor) -> None:
     """Begin no more moves, await those that are under way, and end.  Raises ``Conflict``."""
-    asked = Maintenance.objects.active().filter(pk=maintenance.pk)  # type: ignore[attr-defined]
+    asked = Maintenance.objects.active().filter(pk=maintenance.pk)
     if not asked.update(stop_requested_by=actor.username):
         raise Conflict(_("It has ended already: %s.") % maintenance.state_label)
     record.step(maintenance, "maintenance-stop", "", actor=actor)

@@ -102,7 +102,7 @@ def make_due(maintenance: Maintenance) -> None:
 def requeue_lost() -> int:
     """Put the steps into the queue again that were lost with a worker; returns how many."""
     now = timezone.now()
-    overdue = Maintenance.objects.unleased(now).filter(due_at__lt=now - LOST_AFTER)  # type: ignore[attr-defined]
+    overdue = Maintenance.objects.unleased(now).filter(due_at__lt=now - LOST_AFTER)
     lost = list(overdue.values_list("pk", flat=True))
     for pk in lost:
         logger.warning("maintenance %d has lost its worker, and goes on", pk)

@@ -68,7 +68,7 @@ def leased(maintenance_id: int) -> Iterator[Lease | None]:
     it), and when the maintenance has ended.
     """
     holder, now = str(uuid.uuid4()), timezone.now()
-    due = Maintenance.objects.unleased(now).filter(pk=maintenance_id, due_at__lte=now)  # type: ignore[attr-defined]
+    due = Maintenance.objects.unleased(now).filter(pk=maintenance_id, due_at__lte=now)
     if not due.update(lease_holder=holder, lease_until=now + DURATION):
         yield None
         return

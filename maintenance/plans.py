@@ -132,7 +132,7 @@ class EmptyForWork(Plan):
     name = PlanName.EMPTY
     label = gettext_lazy("Empty for work")
     action = DISABLE
-    actions = (DISABLE,)
+    actions: ClassVar[tuple[ServiceAction, ...]] = (DISABLE,)
 
     def blockers(self, facts: Facts) -> list[str]:
         blockers = super().blockers(facts)

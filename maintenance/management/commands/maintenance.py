@@ -145,7 +145,7 @@ class Command(BaseCommand):
     def status(self, options: dict[str, Any]) -> list[Maintenance]:
         if options["host"]:
             return [latest(options["host"])]
-        return list(Maintenance.objects.active())  # type: ignore[attr-defined]
+        return list(Maintenance.objects.active())
 
     def stop(self, options: dict[str, Any]) -> list[Maintenance]:
         maintenance = latest(options["host"])
