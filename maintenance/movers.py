@@ -5,6 +5,8 @@ from typing import Protocol
 from django.conf import settings
 
 from cells.registry import Cell
+from cloud.clients import compute_api
+from maintenance.simulator import Simulator
 
 
 class Mover(Protocol):
@@ -30,7 +32,5 @@ class Mover(Protocol):
 def mover_for(cell: Cell) -> Mover | None:
     """What moves servers in ``cell``; ``None`` when the portal cannot ask Nova's API."""
     if settings.EMBEDDED:
-        from maintenance.simulator import Simulator
-
         return Simulator(cell)
-    return None
+    return compute_api()
