@@ -88,7 +88,7 @@ def compute_rpc() -> "ComputeRPC | None":
 
 
 def compute_api() -> "ComputeAPI | None":
-    """Nova's API, where ``NOVA_AUTH_URL`` or ``[nova]`` says who asks; may raise ``ConfigError``."""
+    """Nova's API, where ``NOVA_AUTH_URL`` or ``[nova]`` is set; may raise ``ConfigError``."""
     if not (settings.NOVA_CREDENTIALS or settings.NOVA_CONFIG.has_compute_api):
         return None
 
