@@ -42,7 +42,7 @@ def keystone() -> "Keystone | None":
 
 
 def policy() -> "Policy":
-    """Nova's policy and the operator's; may raise ``cloud.policy.PolicyError``."""
+    """Nova's policy and the operator's; may raise ``PolicyError``, a ``ConfigError``."""
 
     def make() -> "Policy":
         from cloud.policy import Policy
@@ -102,6 +102,15 @@ def compute_api() -> "ComputeAPI | None":
         )
 
     return _client("compute_api", make)
+
+
+def prepare() -> None:
+    """Make all that the cloud has, so that mistakes are found now and no request waits for it.
+
+    Raises ``ConfigError``; its text is one line.
+    """
+    for accessor in (keystone, policy, placement, compute_rpc, compute_api):
+        accessor()
 
 
 def forget_clients() -> None:

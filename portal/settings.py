@@ -49,7 +49,6 @@ NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
-API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
 #: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one
 #: that failed is left alone.
 KEYSTONE_DEADLINE = seconds("KEYSTONE_DEADLINE", 5)
@@ -217,6 +216,7 @@ WHITENOISE_USE_FINDERS = True
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "portal.api.authentication.TokenAuthentication",
+        "portal.api.keystone.KeystoneAuthentication",
         "portal.api.authentication.BasicAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],

@@ -10,7 +10,6 @@ atexit.register(shutil.rmtree, _var_dir, ignore_errors=True)
 
 for name in (
     "API_MAX_LIMIT",
-    "API_READER_ROLE",
     "CELL_MAX_WORKERS",
     "CELL_RETRY_AFTER",
     "DEBUG",
@@ -30,7 +29,6 @@ os.environ |= {
     "NOVA_API_DATABASE_URL": "",
     "NOVA_DATABASE_URL": "",
     "NOTIFICATION_TRANSPORT_URL": "",
-    "API_READER_ROLE": "",
     "CSRF_TRUSTED_ORIGINS": "",
     "HTTPS": "false",
     "DEBUG": "false",

@@ -58,7 +58,7 @@ def test_it_is_for_one_project(cloud: Cloud, capsys: pytest.CaptureFixture[str])
 
 def test_who_may_not_use_it_is_told(db: None, capsys: pytest.CaptureFixture[str]) -> None:
     User.objects.create_user("bob")
-    assert "bob is not an administrator" in issued(capsys, "bob")[1]
+    assert "bob may not list services" in issued(capsys, "bob")[1]
 
 
 @pytest.mark.parametrize(

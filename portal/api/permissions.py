@@ -1,12 +1,12 @@
-"""Nova's policy rules, checked against the roles of the user."""
+"""Nova's policy, checked for the endpoint that was asked for."""
 
 from typing import Any
 
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from portal.api.faults import Forbidden
-from portal.roles import may_change, may_read
+from portal.roles import may
 
 
 class NovaPolicy(BasePermission):
@@ -16,7 +16,6 @@ class NovaPolicy(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        allowed = may_read if request.method in SAFE_METHODS else may_change
-        if not allowed(request.user):
+        if not may(request.user, view.policy):
             raise Forbidden(f"Policy doesn't allow {view.policy} to be performed.")
         return True

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from portal.models import ApiToken
-from portal.roles import may_read
+from portal.roles import LIST_SERVICES, may
 
 MAX_DAYS = 36_500
 
@@ -53,8 +53,8 @@ class Command(BaseCommand):
             user, name=options["name"], expires_at=expires_at, project_id=options["project_id"]
         )
         self.stdout.write(text)
-        if not may_read(user):
+        if not may(user, LIST_SERVICES):
             self.stderr.write(
-                f"{user} is not an administrator: the API will refuse this token until the user "
-                "is a superuser or in the group 'admin'"
+                f"{user} may not list services by Nova's policy: the API will refuse this token "
+                "until the user is a superuser or in a group that it allows, usually 'admin'"
             )
