@@ -107,14 +107,17 @@ def draft(actor: Actor, action: str, **columns: str) -> Entry:
 
 def begin(entry: Entry, kind: str, subject: str, messages: Sequence[Message] = ()) -> Intent:
     """Write down what is about to be done to ``subject``, and what to send when it is done."""
-    kept = {name: getattr(entry, name) for name in KEPT} | {"at": entry.at.isoformat()}
+    intent = _intent(entry, kind, subject, messages)
     with transaction.atomic(using=router.db_for_write(Intent), durable=True):
-        return Intent.objects.create(
-            kind=kind,
-            subject=subject,
-            entry=kept,
-            messages=[asdict(message) for message in messages],
-        )
+        intent.save()
+    return intent
+
+
+def _intent(entry: Entry, kind: str, subject: str, messages: Sequence[Message]) -> Intent:
+    kept = {name: getattr(entry, name) for name in KEPT} | {"at": entry.at.isoformat()}
+    return Intent(
+        kind=kind, subject=subject, entry=kept, messages=[asdict(message) for message in messages]
+    )
 
 
 def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
@@ -138,6 +141,17 @@ def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
             )
     outbox.wake()
     return entry
+
+
+def record_done(entry: Entry, kind: str, subject: str, messages: Sequence[Message] = ()) -> None:
+    """Put on record what the current transaction does in the portal's own database.
+
+    The entry and its messages are there exactly if the transaction commits, so there is nothing
+    to settle.
+    """
+    intent = _intent(entry, kind, subject, messages)
+    intent.save()
+    end(intent, Outcome.DONE, entry.message)
 
 
 def entry_of(intent: Intent) -> Entry:

@@ -64,6 +64,38 @@ POLICY_FILE: str = setting("POLICY_FILE", str, "")
 NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
 NOTIFICATION_TOPICS = names("NOTIFICATION_TOPICS", ["versioned_notifications"])
 
+#: How many servers are moved at once: of a host, and in a cell.
+MAINTENANCE_MOVES_PER_HOST = count("MAINTENANCE_MOVES_PER_HOST", 2)
+MAINTENANCE_MOVES_PER_CELL = count("MAINTENANCE_MOVES_PER_CELL", 10)
+#: Seconds between looks at the moves that are under way.
+MAINTENANCE_POLL = seconds("MAINTENANCE_POLL", 3)
+#: Nova's API: what ``cloud.compute_api`` authenticates with, where ``[nova]`` does not say.
+NOVA_AUTH_URL: str = setting("NOVA_AUTH_URL", str, "")
+NOVA_CREDENTIALS: dict[str, str] = (
+    {
+        "auth_url": NOVA_AUTH_URL,
+        "auth_type": setting("NOVA_AUTH_TYPE", str, "password"),
+        "username": setting("NOVA_USERNAME", str, ""),
+        "password": setting("NOVA_PASSWORD", str, ""),
+        "project_name": setting("NOVA_PROJECT_NAME", str, ""),
+        "user_domain_name": setting("NOVA_USER_DOMAIN_NAME", str, "Default"),
+        "project_domain_name": setting("NOVA_PROJECT_DOMAIN_NAME", str, "Default"),
+        "region_name": setting("NOVA_REGION_NAME", str, ""),
+        "endpoint_override": setting("NOVA_ENDPOINT_OVERRIDE", str, ""),
+        "cafile": setting("NOVA_CAFILE", str, ""),
+    }
+    if NOVA_AUTH_URL
+    else {}
+)
+COMPUTE_API_TIMEOUT = seconds("COMPUTE_API_TIMEOUT", 20)
+#: The queue of work in the background; another is one class of django-tasks.
+TASKS = {
+    "default": {
+        "BACKEND": setting("TASK_BACKEND", str, "django_tasks_db.DatabaseBackend"),
+        "QUEUES": ["default"],
+    }
+}
+
 NOVA_API_DATABASE_URL: str = setting("NOVA_API_DATABASE_URL", str, "")
 NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")
 #: True: the portal owns its API database and cells.  False: it is attached to a Nova's.
@@ -120,12 +152,15 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "django_filters",
+    "django_tasks",
+    "django_tasks_db",
     "rest_framework",
     "portal.apps.PortalConfig",
     "cells.apps.CellsConfig",
     "services.apps.ServicesConfig",
     "hypervisors.apps.HypervisorsConfig",
     "audit.apps.AuditConfig",
+    "maintenance.apps.MaintenanceConfig",
 ]
 
 MIDDLEWARE = [
@@ -278,5 +313,11 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # A refusal (4xx) is the client's affair.
-    "loggers": {"django.request": {"level": "ERROR"}, "axes": {"level": "ERROR"}},
+    # Maintenances put their steps on record themselves.
+    "loggers": {
+        "axes": {"level": "ERROR"},
+        "django.request": {"level": "ERROR"},
+        "django_tasks": {"level": "WARNING"},
+        "django_tasks_db": {"level": "WARNING"},
+    },
 }
