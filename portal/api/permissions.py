@@ -17,6 +17,6 @@ class NovaPolicy(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         read_only = getattr(request.auth, "read_only", False)
-        if read_only and request.method not in SAFE_METHODS or not may(request.user, view.policy):
+        if (read_only and request.method not in SAFE_METHODS) or not may(request.user, view.policy):
             raise Forbidden(f"Policy doesn't allow {view.policy} to be performed.")
         return True
