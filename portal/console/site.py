@@ -87,7 +87,7 @@ class Console(admin.AdminSite):
         pages = [
             {"label": page.label, "url": url, "is_current": request.path.startswith(url)}
             for page in self._pages
-            if self.has_permission(request) and request.user.has_perms(page.permissions)
+            if request.user.has_perms(page.permissions)
             for url in [reverse(page.url_name)]
         ]
         return super().each_context(request) | {"console_pages": pages}
