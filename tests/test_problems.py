@@ -14,13 +14,13 @@ from django.utils import timezone
 from audit.models import Channel, Entry, Outcome
 from cells.registry import Cell
 from hypervisors.demo.fleet import Fleet
+from hypervisors.findings import FleetProblem
 from hypervisors.fleet_views import list_url
 from hypervisors.problems import (
     FLEET_PROBLEMS,
     HOST_PROBLEMS,
     NODE_PROBLEMS,
     PROBLEMS,
-    FleetProblem,
     unmapped_hosts,
     worst_first,
 )
