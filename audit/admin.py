@@ -43,7 +43,15 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     )
     list_display_links = ("when",)
     list_filter = ("outcome", "action", "channel", "cell_name", "username")
-    search_fields = ("username", "host", "service_uuid", "request_id", "message", "cell_name")
+    search_fields = (
+        "username",
+        "host",
+        "service_uuid",
+        "request_id",
+        "message",
+        "cell_name",
+        "subject",
+    )
     search_help_text = _("User, host, uuid, request id or message")
     date_hierarchy = "at"
     list_per_page = 100
@@ -57,9 +65,9 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     def when(self, entry: Entry) -> str:
         return moment(entry.at)
 
-    @admin.display(description=_("Service"), ordering="host")
+    @admin.display(description=_("Subject"), ordering="host")
     def service(self, entry: Entry) -> str:
-        return format_html("{} {}", entry.host or entry.service_uuid, entry.binary)
+        return format_html("{} {}", entry.host or entry.service_uuid or entry.subject, entry.binary)
 
     @admin.display(description=_("Outcome"), ordering="outcome")
     def result(self, entry: Entry) -> str:

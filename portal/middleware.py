@@ -15,6 +15,8 @@ from portal.proxies import forwarded
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
+_request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
+
 API_ROOTS = ("v2.1", "v2")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -32,8 +34,12 @@ class RequestIdMiddleware:
         request_id = f"req-{uuid.uuid4()}"
         request.request_id = request_id  # type: ignore[attr-defined]
         _request_id.set(request_id)
-        response = self.get_response(request)
-        if _in_api(request) and not isinstance(response, Preflight):
+        _request.set(request)
+        try:
+            response = self.get_response(request)
+        finally:
+            _request.set(None)
+        if is_of_api(request) and not isinstance(response, Preflight):
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response
@@ -75,14 +81,14 @@ class StorableTextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.encoding is not None and request.encoding.lower() not in ("utf-8", "utf8"):
-            if not _in_api(request):
+            if not is_of_api(request):
                 raise BadRequest("forms must be in UTF-8")
             request.encoding = "utf-8"
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: Any) -> None:
         """Look at the parameters, once the form has been read."""
-        if _in_api(request):
+        if is_of_api(request):
             return
         texts = [request.path_info]
         for parameters in (request.GET, request.POST):
@@ -92,7 +98,13 @@ class StorableTextMiddleware:
             raise BadRequest("a parameter has a character that cannot be stored")
 
 
-def _in_api(request: HttpRequest) -> bool:
+def current_request() -> HttpRequest | None:
+    """The request that this thread is answering."""
+    return _request.get()
+
+
+def is_of_api(request: HttpRequest) -> bool:
+    """Whether the request is to the compute API."""
     return _root_of(request.path_info) in API_ROOTS
 
 

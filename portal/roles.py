@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, User
 
 from cloud import clients
 from cloud.identity import Identity
@@ -46,6 +46,11 @@ def identity_of(user: Any) -> Identity:
         )
         user.identity = identity  # for the rest of the request
     return identity
+
+
+def may_administer(user: User) -> bool:
+    """Whether a user, active or not, is an administrator by role or may become one."""
+    return user.is_superuser or user.groups.filter(name__iexact=ADMIN_ROLE).exists()
 
 
 def may(user: Any, rule: str) -> bool:

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,6 +50,8 @@ NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
+#: How long tokens are in force that are issued without an end.
+TOKEN_LIFETIME_DAYS = count("TOKEN_LIFETIME_DAYS", 365)
 #: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one
 #: that failed is left alone.
 KEYSTONE_DEADLINE = seconds("KEYSTONE_DEADLINE", 5)
@@ -133,6 +136,9 @@ SECRET_KEY = secret_key()
 #: there is no such login.
 DEMO_PASSWORD: str = setting("DEMO_PASSWORD", str, "")
 ALLOWED_HOSTS = names("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+#: A form acts on 500 rows at most, each with its key and a host's name.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
 
@@ -143,6 +149,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "csp",
     "django_filters",
     "django_tasks",
@@ -170,6 +177,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "portal.logins.LoginMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -192,10 +201,27 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 AUTHENTICATION_BACKENDS = [
-    "portal.api.authentication.DemoBackend",  # first: it needs no password hash
-    "django.contrib.auth.backends.ModelBackend",
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses who is locked out
+    "portal.api.authentication.DemoBackend",  # before: it needs no password hash
+    "portal.logins.PasswordBackend",
 ]
+#: Failures until an account is locked out from an address, and for how many seconds it is.
+LOGIN_FAILURES = count("LOGIN_FAILURES", 5)
+LOGIN_COOLOFF = seconds("LOGIN_COOLOFF", 300)
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=LOGIN_COOLOFF)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit has it
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_HANDLER = "portal.logins.LoginHandler"
+AXES_CLIENT_IP_CALLABLE = "portal.logins.client_address"
+AXES_LOCKOUT_CALLABLE = "portal.logins.locked_out"
+
 AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "portal.passwords.TokenEndingValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
@@ -289,6 +315,7 @@ LOGGING = {
     # A refusal (4xx) is the client's affair.
     # Maintenances put their steps on record themselves.
     "loggers": {
+        "axes": {"level": "ERROR"},
         "django.request": {"level": "ERROR"},
         "django_tasks": {"level": "WARNING"},
         "django_tasks_db": {"level": "WARNING"},

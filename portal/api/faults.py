@@ -4,8 +4,10 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import BadRequest as BadInput
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.request import Request
 from webob import Request as WebObRequest
@@ -101,6 +103,15 @@ class UnsupportedMediaType(Fault):
         super().__init__("Unsupported Content-Type")
 
 
+class TooManyRequests(Fault):
+    """429"""
+
+    status_code = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
 class ComputeFault(Fault):
     """500: another service of the cloud failed, which Nova has no other answer for."""
 
@@ -185,6 +196,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if isinstance(error, (Http404, exceptions.NotFound)):
         fault = ItemNotFound()
         return NovaResponse(fault_body(404, fault.message), status=404)
+    if isinstance(error, (BadInput, SuspiciousOperation, UnreadablePostError)):
+        return NovaResponse(fault_body(400, "Malformed request."), status=400)
     if isinstance(error, exceptions.APIException):
         return NovaResponse(
             fault_body(error.status_code, str(error.detail)), status=error.status_code
