@@ -254,9 +254,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             "cell": found.cell,
             "row": found.row,
             "list_url": list_url(self),
-            "panels": self._console.panels(
-                request, self.opts.label_lower, found.cell, found.row
-            ),
+            "panels": self._console.panels(request, self.opts.label_lower, found.cell, found.row),
             **self.get_detail_context(request, found.cell, found.row),
         }
         return TemplateResponse(request, self.detail_template, context)
