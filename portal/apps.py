@@ -9,6 +9,8 @@ class PortalConfig(AppConfig):
     verbose_name = "Portal"
 
     def ready(self) -> None:
+        from portal import checks  # noqa: F401  (registers them)
+
         self.grant_permissions()
         self.register_console_pages()
 

@@ -22,7 +22,7 @@ for name in (
 ):
     os.environ.pop(name, None)
 os.environ |= {
-    "SECRET_KEY": "only-for-tests",
+    "SECRET_KEY": "only for tests " * 4,
     "VAR_DIR": _var_dir,
     "DATABASE_URL": "",
     "NOVA_CONFIG_FILES": "",

@@ -301,7 +301,7 @@ def test_killed_at_any_step(cloud: Cloud, placement: Placement, conf: Path, tmp_
         placement.add(Stored(str(uuid.uuid4()), f"numa of {name}", node.uuid))
         hosts.append((service, node))
     environment = {
-        "SECRET_KEY": "only-for-tests",
+        "SECRET_KEY": "only for tests " * 4,
         "VAR_DIR": str(tmp_path),
         "DATABASE_URL": cloud.portal_url,
         "NOVA_API_DATABASE_URL": cloud.api_url,
