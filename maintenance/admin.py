@@ -21,7 +21,7 @@ from maintenance.models import LEFT, STAYED, UNDER_WAY, Fate, Maintenance, State
 from maintenance.moves import counts
 from maintenance.plans import PLANS, plans_for
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
-from portal.console.html import DASH, badge, bar, moment
+from portal.console.html import DASH, badge, moment
 from portal.console.site import ListAction, Panel, console
 from services.models import NOVA_COMPUTE
 
@@ -49,6 +49,19 @@ FATE_BADGES = dict.fromkeys(Fate, "warning") | {
 def state_badge(maintenance: Maintenance) -> SafeString:
     """The state in the words of the plan."""
     return badge(BADGES[State(maintenance.state)], maintenance.state_label)
+
+
+def progress(left: int, total: int) -> SafeString | str:
+    """How many servers of how many have left the host, as a bar."""
+    if not total:
+        return DASH
+    return format_html(
+        '<span class="moves">{0} / {1} <progress value="{0}" max="{1}" aria-label="{2}">'
+        "</progress></span>",
+        left,
+        total,
+        _("Servers moved"),
+    )
 
 
 @admin.register(Maintenance, site=console)
@@ -95,7 +108,7 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
 
     @admin.display(description=gettext_lazy("Servers moved"))
     def progress(self, maintenance: Any) -> SafeString | str:
-        return bar(maintenance.left, maintenance.total) if maintenance.total else DASH
+        return progress(maintenance.left, maintenance.total)
 
     @admin.display(description=gettext_lazy("Reason"), ordering="reason")
     def shown_reason(self, maintenance: Maintenance) -> str:
@@ -160,10 +173,9 @@ def context_of(request: HttpRequest, maintenance: Maintenance) -> dict[str, Any]
             (server, badge(FATE_BADGES[Fate(server.fate)], server.get_fate_display()))
             for server in servers
         ],
-        "left": sum(found[fate] for fate in LEFT),
         "under_way": sum(found[fate] for fate in UNDER_WAY),
         "stayed": sum(found[fate] for fate in STAYED),
-        "total": len(servers),
+        "progress": progress(sum(found[fate] for fate in LEFT), len(servers)),
         "may_stop": may_change and maintenance.is_active and not maintenance.stop_requested_by,
         "may_return": may_change
         and maintenance.state in RETURNABLE

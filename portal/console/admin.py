@@ -82,7 +82,8 @@ class BoundedQueryMixin(admin.ModelAdmin):  # type: ignore[type-arg]
         field, separator, kind = lookup.partition(LOOKUP_SEP)
         if field == self.date_hierarchy:
             return kind in DATE_PARTS
-        return field in self.list_filter and separator + kind in FILTER_LOOKUPS
+        filtered = {one if isinstance(one, str) else one[0] for one in self.list_filter}  # type: ignore[index]
+        return field in filtered and separator + kind in FILTER_LOOKUPS
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Django's list; raises ``BadRequest`` for a date that there is not."""
