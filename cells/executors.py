@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from cells.databases import cause_of
+from cells.metrics import BREAKER_OPEN, CONNECTIONS, QUERIES
 from cells.registry import Cell
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class CircuitBreaker:
 
     def __init__(self, cell_name: str) -> None:
         self.cell_name = cell_name
+        BREAKER_OPEN.labels(cell_name).set(0)
         self.last_error = ""
         self.failed_at: float | None = None
         self.answered_at: float | None = None
@@ -67,12 +69,14 @@ class CircuitBreaker:
     def succeeded(self, latency: float) -> None:
         """Close it: the cell answered after ``latency`` seconds."""
         if not self.is_closed():
+            BREAKER_OPEN.labels(self.cell_name).set(0)
             logger.info("cell %s answers again", self.cell_name)
         self.answered_at, self.latency = time.time(), latency
         self.failed_at, self.last_error = None, ""
 
     def failed(self, cause: str) -> None:
         """Open it: the cell did not answer, for the reason given."""
+        BREAKER_OPEN.labels(self.cell_name).set(1)
         if self.is_closed():
             logger.warning("cell %s does not answer: %s", self.cell_name, cause)
         self.last_error = cause
@@ -106,6 +110,7 @@ class CellExecutor:
             is_short = self.pending > self.workers and self.workers < settings.CELL_MAX_WORKERS
             if is_short or self._closed:
                 self.workers += 1
+                CONNECTIONS.labels(self.cell.name).inc()
                 threading.Thread(
                     target=self._work, name=f"executor-{self.cell.name}", daemon=True
                 ).start()
@@ -125,14 +130,17 @@ class CellExecutor:
                 try:
                     result = self._call(function)
                 except BaseException as error:
+                    QUERIES.labels(self.cell.name, "failed").inc()
                     future.set_exception(error)
                 else:
+                    QUERIES.labels(self.cell.name, "answered").inc()
                     future.set_result(result)
             del job, future, function
             with self._lock:
                 self.pending -= 1
         if self.cell.alias in connections.settings:
             connections[self.cell.alias].close()
+        CONNECTIONS.labels(self.cell.name).dec()
 
     def _call(self, function: Callable[[], T]) -> T:
         """Call it; once more on a new connection if the one that was kept turns out to be dead."""

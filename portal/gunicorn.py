@@ -4,6 +4,8 @@
 """
 
 import os
+import shutil
+import tempfile
 from typing import Any
 
 worker_class = "gthread"
@@ -14,6 +16,31 @@ limit_request_line = 8190  # searches can be long, and Nova accepts them
 graceful_timeout = 10
 loglevel = "warning"
 control_socket_disable = True
+
+
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def on_starting(server: Any) -> None:
+    """Make the directory in which the workers count, so that a scrape of one has all sums.
+
+    One that the environment names is used instead, and not removed.
+    """
+    if METRICS_DIR not in os.environ:
+        server.metrics_dir = os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="portal-metrics-")
+
+
+def on_exit(server: Any) -> None:
+    """Remove it."""
+    if made := getattr(server, "metrics_dir", ""):
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What the worker has counted stays; its gauges end with it."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def post_worker_init(worker: Any) -> None:

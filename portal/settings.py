@@ -5,8 +5,9 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import environ
@@ -17,6 +18,8 @@ from cells.database_urls import DatabaseURLError, database_settings
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
 pymysql.install_as_MySQLdb()
+
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -65,6 +68,14 @@ def names(name: str, default: list[str]) -> list[str]:
     """What stands between commas."""
     text: str = setting(name, str, "")
     return [part.strip() for part in text.split(",") if part.strip()] or default
+
+
+def networks(name: str, default: list[str]) -> list[IPNetwork]:
+    """Networks or single addresses between commas."""
+    try:
+        return [ip_network(text) for text in names(name, default)]
+    except ValueError as error:
+        sys.exit(f"{name}: {error}")
 
 
 def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
@@ -161,6 +172,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
+    "portal.middleware.RequestMetricsMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -255,6 +267,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+#: Who may scrape /metrics without the right to read the API.
+METRICS_ALLOWED = networks("METRICS_ALLOWED", ["127.0.0.0/8", "::1"])
+METRICS_TOKEN: str = setting("METRICS_TOKEN", str, "")
+
 LOG_LEVEL: str = setting("LOG_LEVEL", str, "INFO").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():
     sys.exit(f"LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR, not {LOG_LEVEL!r}")
@@ -267,7 +283,7 @@ LOGGING = {
             "style": "{",
         },
     },
-    "filters": {"request_id": {"()": "portal.middleware.RequestIdFilter"}},
+    "filters": {"request_id": {"()": "portal.logs.RequestIdFilter"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
