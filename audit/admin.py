@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Entry, Outcome
-from portal.console.admin import ReadOnlyAdminMixin
+from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.export import CHUNK_SIZE, csv_response
 from portal.console.html import DASH, badge, moment
 
@@ -28,7 +28,7 @@ EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.na
 
 
 @admin.register(Entry)
-class EntryAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     """Audit entries; none can be added, changed or deleted."""
 
     list_display = (
@@ -43,7 +43,15 @@ class EntryAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg
     )
     list_display_links = ("when",)
     list_filter = ("outcome", "action", "channel", "cell_name", "username")
-    search_fields = ("username", "host", "service_uuid", "request_id", "message", "cell_name")
+    search_fields = (
+        "username",
+        "host",
+        "service_uuid",
+        "request_id",
+        "message",
+        "cell_name",
+        "subject",
+    )
     search_help_text = _("User, host, uuid, request id or message")
     date_hierarchy = "at"
     list_per_page = 100
@@ -57,9 +65,9 @@ class EntryAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg
     def when(self, entry: Entry) -> str:
         return moment(entry.at)
 
-    @admin.display(description=_("Service"), ordering="host")
+    @admin.display(description=_("Subject"), ordering="host")
     def service(self, entry: Entry) -> str:
-        return format_html("{} {}", entry.host or entry.service_uuid, entry.binary)
+        return format_html("{} {}", entry.host or entry.service_uuid or entry.subject, entry.binary)
 
     @admin.display(description=_("Outcome"), ordering="outcome")
     def result(self, entry: Entry) -> str:

@@ -6,20 +6,19 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Count
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cells.availability_zones import zones_by_cell, zones_in
 from cells.cache import CachedValue
-from cells.fields import flag
 from cells.models import Aggregate
 from cells.registry import Cell
+from cells.statements import Statement
 from hypervisors.models import ComputeNode, Instance
 from hypervisors.report import latest_report
-from portal.metrics import CellReader, Family, RawQuery, Read, escape, latest, latest_or_load
-from services.models import up_at
+from portal.metrics import CellReader, Family, Read, escape, latest, latest_or_load
+from services.models import state_expression
 
 LABELS = ("hostname", "availability_zone", "aggregates")
 MIB, GIB = 1024**2, 1024**3
@@ -134,37 +133,37 @@ def begin() -> Read:
         .values_list(
             "hypervisor_hostname",
             "host",
-            flag(up_at(timezone.now(), "service__")),
-            *(Coalesce(column, 0) for _family, column, _unit in BY_COLUMN),
+            state_expression(timezone.now(), "service__"),
+            *(column for _family, column, _unit in BY_COLUMN),
         )
     )
     servers: Any = Instance.objects.order_by().values_list("deleted").annotate(Count("pk"))
-    query, count = RawQuery(nodes), RawQuery(servers)
+    of_nodes, of_servers = Statement(nodes), Statement(servers)
 
     def read(cell: Cell, label: str) -> list[str]:
-        columns = list(zip(*query.rows(cell), strict=True)) or [()] * (3 + len(BY_COLUMN))
-        hostnames, hosts, ups, *numbers = columns
+        columns = list(zip(*of_nodes.rows(cell.alias), strict=True)) or [()] * (3 + len(BY_COLUMN))
+        hostnames, hosts, states, *numbers = columns
         labels = labels_of(cell, label, hostnames, hosts)
-        total = sum(number for _deleted, number in count.rows(cell))
+        total = sum(number for _deleted, number in of_servers.rows(cell.alias))
         return [
             *(
-                lines(family, labels, column if unit == 1 else [unit * n for n in column])
+                lines(family, labels, [unit * (number or 0) for number in column])
                 for (family, _column, unit), column in zip(BY_COLUMN, numbers, strict=True)
             ),
             f'{TOTAL_VMS.name}{{cell="{label}"}} {total}\n',
-            servers_on_down_hosts(label, hosts, ups, numbers[0]),
+            servers_on_down_hosts(label, hosts, states, numbers[0]),
         ]
 
     return read
 
 
 def servers_on_down_hosts(
-    label: str, hosts: Iterable[str], ups: Iterable[int], servers: Iterable[int]
+    label: str, hosts: Iterable[str], states: Iterable[str], servers: Iterable[int | None]
 ) -> str:
     """A sample for each host that is down and had servers."""
     running: dict[str, int] = defaultdict(int)
-    for host, is_up, number in zip(hosts, ups, servers, strict=True):
-        if not is_up and number:
+    for host, state, number in zip(hosts, states, servers, strict=True):
+        if state == "down" and number:
             running[host] += number
     labels = [f'{{cell="{label}",host="{escape(host)}"}} ' for host in running]
     return lines(SERVERS_ON_DOWN_HOST, labels, running.values())

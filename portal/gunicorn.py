@@ -5,8 +5,11 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from typing import Any
+
+from gunicorn.arbiter import Arbiter
 
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
@@ -16,6 +19,9 @@ limit_request_line = 8190  # searches can be long, and Nova accepts them
 graceful_timeout = 10
 loglevel = "warning"
 control_socket_disable = True
+# What proxies say is the affair of TRUSTED_PROXIES; a client must not say where the portal is.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -45,8 +51,15 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests, now that Django has been set up in the worker."""
+    from cloud.clients import prepare
+    from cloud.config import ConfigError
     from portal.processes import start_workers
 
+    try:
+        prepare()
+    except ConfigError as error:
+        worker.log.error("%s", error)
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)  # every worker would fail, so all of gunicorn ends
     start_workers()
 
 

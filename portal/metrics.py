@@ -19,9 +19,8 @@ from itertools import count
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, connections
-from django.db.models import QuerySet
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -196,7 +195,7 @@ def _wait(
 class _Registered(Collector):
     """The registered collectors, which read databases."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         for collector in _collectors:
             try:
                 yield from collector.collect()
@@ -229,24 +228,6 @@ def escape(value: object) -> str:
     if "\\" in text or '"' in text or "\n" in text:
         return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
     return text
-
-
-class RawQuery:
-    """A ``values_list()`` for many cells: compiled once, and read without Django's converters."""
-
-    def __init__(self, queryset: "QuerySet[Any, Any]") -> None:
-        self._queryset = queryset
-        self._compiled: dict[str, tuple[str, tuple[Any, ...]]] = {}
-
-    def rows(self, cell: Cell) -> list[tuple[Any, ...]]:
-        """The cell's rows as the driver gives them."""
-        connection = connections[cell.alias]
-        if connection.vendor not in self._compiled:
-            query = self._queryset.using(cell.alias).query
-            self._compiled[connection.vendor] = query.get_compiler(cell.alias).as_sql()
-        with connection.cursor() as cursor:
-            cursor.execute(*self._compiled[connection.vendor])
-            return list(cursor.fetchall())
 
 
 def latest(value: CachedValue[T]) -> T | None:

@@ -12,19 +12,20 @@ from rest_framework.views import APIView
 
 from portal.api.renderers import JSONRenderer
 from portal.metrics import scrape
-from portal.roles import may_read
+from portal.proxies import is_forwarded
+from portal.roles import LIST_SERVICES, may
 
 
 class MayScrape(BasePermission):
-    """Machines in ``METRICS_ALLOWED``, bearers of ``METRICS_TOKEN``, and who may read the API."""
+    """Machines in ``METRICS_ALLOWED``, bearers of ``METRICS_TOKEN``, and readers."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return is_near(request) or bears_token(request) or may_read(request.user)
+        return is_near(request) or bears_token(request) or may_read(request)
 
 
 def is_near(request: Request) -> bool:
     """Whether the request comes from an allowed network, and not through a proxy there."""
-    if "HTTP_X_FORWARDED_FOR" in request.META or "HTTP_FORWARDED" in request.META:
+    if is_forwarded(request):
         return False
     try:
         address = ipaddress.ip_address(request.META.get("REMOTE_ADDR") or "")
@@ -42,6 +43,12 @@ def bears_token(request: Request) -> bool:
         and scheme.lower() == "bearer"
         and hmac.compare_digest(token.strip().encode(), wanted.encode())
     )
+
+
+def may_read(request: Request) -> bool:
+    """Whether the user may see the cells in the console, or list services in the API."""
+    user = request.user
+    return user.has_perm("cells.view_cellmapping") or may(user, LIST_SERVICES)
 
 
 class MetricsView(APIView):

@@ -1,20 +1,24 @@
-"""Middleware: request ids, and paths as Nova's router reads them."""
+"""Middleware: request ids, proxies, paths as Nova's router reads them, and text for the console."""
 
+import logging
 import re
-import time
 import uuid
 from collections.abc import Callable
-from http import HTTPStatus
+from contextvars import ContextVar
+from typing import Any
 
-from django.contrib.admindocs.views import simplify_regex
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import Counter, Histogram
 
-from portal import logs
 from portal.api.not_found import Preflight
-from portal.api.versioning import HEADER
+from portal.proxies import forwarded
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 API_ROOTS = ("v2.1", "v2")
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class RequestIdMiddleware:
@@ -29,60 +33,16 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = f"req-{uuid.uuid4()}"
         request.request_id = request_id  # type: ignore[attr-defined]
-        logs.request_id.set(request_id)
-        response = self.get_response(request)
-        if _in_api(request) and not isinstance(response, Preflight):
+        _request_id.set(request_id)
+        _request.set(request)
+        try:
+            response = self.get_response(request)
+        finally:
+            _request.set(None)
+        if is_of_api(request) and not isinstance(response, Preflight):
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response
-
-
-REQUESTS = Counter(
-    "nova_portal_requests",
-    "Requests answered, by route, microversion (empty where there is none) and status.",
-    ["method", "route", "microversion", "status"],
-)
-DURATION = Histogram(
-    "nova_portal_request_duration_seconds",
-    "How long answers took, by route.",
-    ["method", "route"],
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-
-#: Other methods are counted together: clients can invent as many as they like.
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-
-class RequestMetricsMiddleware:
-    """Count requests, and measure how long they take."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        started = time.monotonic()
-        response = self.get_response(request)
-        method = request.method if request.method in METHODS else "other"
-        route = route_of(request)
-        REQUESTS.labels(method, route, microversion_of(response), response.status_code).inc()
-        DURATION.labels(method, route).observe(time.monotonic() - started)
-        return response
-
-
-def route_of(request: HttpRequest) -> str:
-    """The pattern that the path matched, with names for its variable parts: there are few."""
-    match = request.resolver_match
-    if match is None:
-        return ""
-    return re.sub(r"<\w+:", "<", simplify_regex(match.route.replace(".*", "*")))
-
-
-def microversion_of(response: HttpResponse) -> str:
-    """The microversion of an answer of the API; empty where it is not one that is served."""
-    if response.status_code == HTTPStatus.NOT_ACCEPTABLE:
-        return ""
-    version: str = response.headers.get(HEADER, "")
-    return version.removeprefix("compute ")
 
 
 class MergeSlashesMiddleware:
@@ -99,9 +59,62 @@ class MergeSlashesMiddleware:
         return self.get_response(request)
 
 
-def _in_api(request: HttpRequest) -> bool:
+class ProxyMiddleware:
+    """Give each request its client's address and scheme, by the word of trusted proxies only."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        forwarded(request)
+        return self.get_response(request)
+
+
+class StorableTextMiddleware:
+    """Refuse what no database can look for in the console: NUL, and halves of surrogate pairs.
+
+    The API, which reads everything as UTF-8, answers these by the rules of its own schemas.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.encoding is not None and request.encoding.lower() not in ("utf-8", "utf8"):
+            if not is_of_api(request):
+                raise BadRequest("forms must be in UTF-8")
+            request.encoding = "utf-8"
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *args: Any) -> None:
+        """Look at the parameters, once the form has been read."""
+        if is_of_api(request):
+            return
+        texts = [request.path_info]
+        for parameters in (request.GET, request.POST):
+            for name, values in parameters.lists():
+                texts += (name, *values)
+        if any(UNSTORABLE.search(text) for text in texts):
+            raise BadRequest("a parameter has a character that cannot be stored")
+
+
+def current_request() -> HttpRequest | None:
+    """The request that this thread is answering."""
+    return _request.get()
+
+
+def is_of_api(request: HttpRequest) -> bool:
+    """Whether the request is to the compute API."""
     return _root_of(request.path_info) in API_ROOTS
 
 
 def _root_of(path: str) -> str:
     return path.partition("/")[2].partition("/")[0]
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives log records ``request_id``: that of the request being answered, or ``-``."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = _request_id.get()
+        return True

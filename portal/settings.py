@@ -1,94 +1,41 @@
-"""Settings of the portal; each comes from the environment, named and explained in .env.example."""
+"""Settings of the portal, named and explained in .env.example; see ``portal.environment``."""
 
 import logging
 import os
 import sys
 import tempfile
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
-from typing import Any, TypeAlias
+from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 import pymysql
 from django.core.management.utils import get_random_secret_key
 
-from cells.database_urls import DatabaseURLError, database_settings
+from cloud.config import NovaConfig
+from portal import environment
+from portal.environment import (
+    count,
+    database,
+    flag,
+    make_var_dir,
+    names,
+    networks,
+    seconds,
+    setting,
+)
+from portal.proxies import FORWARDED_PROTO, parse_networks
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
 pymysql.install_as_MySQLdb()
 
-IPNetwork: TypeAlias = IPv4Network | IPv6Network
+#: What the portal makes (databases, keys) is its own user's alone.
+os.umask(0o077)
+#: ... but what collectstatic copies is for a web server.
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-TRUE_STRINGS = environ.Env.BOOLEAN_TRUE_STRINGS
-FALSE_STRINGS = ("false", "off", "n", "no", "0")
-environ.Env.read_env(BASE_DIR / ".env")
-
-
-def setting(name: str, cast: Any, default: Any) -> Any:
-    """The environment variable ``name``; a malformed one ends the program with one line.
-
-    One that is empty counts as not set.
-    """
-    text = os.environ.get(name, "")
-    if not text.strip():
-        return default
-    try:
-        # Not environ's own casts, for which 5min is 5.0, and $x the variable called x.
-        return cast(text)
-    except ValueError as error:
-        sys.exit(f"{name}: {text!r} cannot be read: {error}")
-
-
-def flag(name: str, *, default: bool) -> bool:
-    text: str = setting(name, str, str(default)).lower()
-    if text not in TRUE_STRINGS + FALSE_STRINGS:
-        sys.exit(f"{name}: must be true or false, not {text!r}")
-    return text in TRUE_STRINGS
-
-
-def seconds(name: str, default: float) -> float:
-    value: float = setting(name, float, default)
-    if not 0 < value < float("inf"):
-        sys.exit(f"{name}: must be a number of seconds above 0, not {value:g}")
-    return value
-
-
-def count(name: str, default: int) -> int:
-    value: int = setting(name, int, default)
-    if value < 1:
-        sys.exit(f"{name}: must be a whole number above 0, not {value}")
-    return value
-
-
-def names(name: str, default: list[str]) -> list[str]:
-    """What stands between commas."""
-    text: str = setting(name, str, "")
-    return [part.strip() for part in text.split(",") if part.strip()] or default
-
-
-def networks(name: str, default: list[str]) -> list[IPNetwork]:
-    """Networks or single addresses between commas."""
-    try:
-        return [ip_network(text) for text in names(name, default)]
-    except ValueError as error:
-        sys.exit(f"{name}: {error}")
-
-
-def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
-    """Settings of the database behind the variable ``name``; ``timeout`` in seconds."""
-    url: str = setting(name, str, "") or f"sqlite:///{default}"
-    try:
-        settings = database_settings(url, connect_timeout=timeout)
-    except DatabaseURLError as error:
-        sys.exit(f"{name}: {error}")
-    return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-
-
-VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
+BASE_DIR = environment.BASE_DIR
+VAR_DIR = environment.VAR_DIR
 DEBUG = flag("DEBUG", default=False)
 #: Where ``manage.py serve`` listens; 0 takes any free port.
 PORT: int = setting("PORT", int, 8000)
@@ -98,6 +45,9 @@ if not 0 <= PORT <= 65535:
 WEB_CONCURRENCY = count("WEB_CONCURRENCY", 2)
 
 # --- the cloud -----------------------------------------------------------------------------
+NOVA_CONFIG_FILES = names("NOVA_CONFIG_FILES", [])
+#: What they say; without files, Nova's defaults.
+NOVA_CONFIG: NovaConfig = environment.NOVA_CONFIG
 CELL_DEADLINE = seconds("CELL_DEADLINE", 2)
 CELL_RETRY_AFTER = seconds("CELL_RETRY_AFTER", 10)
 CELL_MAX_WORKERS = count("CELL_MAX_WORKERS", 4)
@@ -109,9 +59,51 @@ NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
-API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
+#: How long tokens are in force that are issued without an end.
+TOKEN_LIFETIME_DAYS = count("TOKEN_LIFETIME_DAYS", 365)
+#: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one
+#: that failed is left alone.
+KEYSTONE_DEADLINE = seconds("KEYSTONE_DEADLINE", 5)
+PLACEMENT_DEADLINE = seconds("PLACEMENT_DEADLINE", 5)
+RPC_DEADLINE = seconds("RPC_DEADLINE", 5)
+CLOUD_RETRY_AFTER = seconds("CLOUD_RETRY_AFTER", 10)
+#: What transport URLs of cell mappings with templates are filled from; without it, no RPC.
+NOVA_TRANSPORT_URL: str = setting("NOVA_TRANSPORT_URL", str, "")
+POLICY_FILE: str = setting("POLICY_FILE", str, "")
 NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
 NOTIFICATION_TOPICS = names("NOTIFICATION_TOPICS", ["versioned_notifications"])
+
+#: How many servers are moved at once: of a host, and in a cell.
+MAINTENANCE_MOVES_PER_HOST = count("MAINTENANCE_MOVES_PER_HOST", 2)
+MAINTENANCE_MOVES_PER_CELL = count("MAINTENANCE_MOVES_PER_CELL", 10)
+#: Seconds between looks at the moves that are under way.
+MAINTENANCE_POLL = seconds("MAINTENANCE_POLL", 3)
+#: Nova's API: what ``cloud.compute_api`` authenticates with, where ``[nova]`` does not say.
+NOVA_AUTH_URL: str = setting("NOVA_AUTH_URL", str, "")
+NOVA_CREDENTIALS: dict[str, str] = (
+    {
+        "auth_url": NOVA_AUTH_URL,
+        "auth_type": setting("NOVA_AUTH_TYPE", str, "password"),
+        "username": setting("NOVA_USERNAME", str, ""),
+        "password": setting("NOVA_PASSWORD", str, ""),
+        "project_name": setting("NOVA_PROJECT_NAME", str, ""),
+        "user_domain_name": setting("NOVA_USER_DOMAIN_NAME", str, "Default"),
+        "project_domain_name": setting("NOVA_PROJECT_DOMAIN_NAME", str, "Default"),
+        "region_name": setting("NOVA_REGION_NAME", str, ""),
+        "endpoint_override": setting("NOVA_ENDPOINT_OVERRIDE", str, ""),
+        "cafile": setting("NOVA_CAFILE", str, ""),
+    }
+    if NOVA_AUTH_URL
+    else {}
+)
+COMPUTE_API_TIMEOUT = seconds("COMPUTE_API_TIMEOUT", 20)
+#: The queue of work in the background; another is one class of django-tasks.
+TASKS = {
+    "default": {
+        "BACKEND": setting("TASK_BACKEND", str, "django_tasks_db.DatabaseBackend"),
+        "QUEUES": ["default"],
+    }
+}
 
 NOVA_API_DATABASE_URL: str = setting("NOVA_API_DATABASE_URL", str, "")
 NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")
@@ -134,10 +126,10 @@ def secret_key() -> str:
     key: str = setting("SECRET_KEY", str, "")
     if key:
         return key
+    make_var_dir("SECRET_KEY")
     kept = VAR_DIR / "secret_key"
     try:
         if not kept.exists():
-            VAR_DIR.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=VAR_DIR) as made:
                 made.write(get_random_secret_key())
                 made.flush()
@@ -149,7 +141,13 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+#: The password of the demo's administrator; `manage.py serve` makes one at each start.  Without it
+#: there is no such login.
+DEMO_PASSWORD: str = setting("DEMO_PASSWORD", str, "")
 ALLOWED_HOSTS = names("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+#: A form acts on 500 rows at most, each with its key and a host's name.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
 
@@ -160,29 +158,37 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "csp",
     "django_filters",
+    "django_tasks",
+    "django_tasks_db",
     "rest_framework",
     "portal.apps.PortalConfig",
     "cells.apps.CellsConfig",
     "services.apps.ServicesConfig",
     "hypervisors.apps.HypervisorsConfig",
     "audit.apps.AuditConfig",
+    "maintenance.apps.MaintenanceConfig",
 ]
 
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
-    "portal.middleware.RequestMetricsMiddleware",
+    "portal.middleware.ProxyMiddleware",
+    "portal.request_metrics.RequestMetricsMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "portal.middleware.StorableTextMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "portal.logins.LoginMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -205,10 +211,27 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 AUTHENTICATION_BACKENDS = [
-    "portal.api.authentication.DemoBackend",  # first: it needs no password hash
-    "django.contrib.auth.backends.ModelBackend",
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses who is locked out
+    "portal.api.authentication.DemoBackend",  # before: it needs no password hash
+    "portal.logins.PasswordBackend",
 ]
+#: Failures until an account is locked out from an address, and for how many seconds it is.
+LOGIN_FAILURES = count("LOGIN_FAILURES", 5)
+LOGIN_COOLOFF = seconds("LOGIN_COOLOFF", 300)
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=LOGIN_COOLOFF)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit has it
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_HANDLER = "portal.logins.LoginHandler"
+AXES_CLIENT_IP_CALLABLE = "portal.logins.client_address"
+AXES_LOCKOUT_CALLABLE = "portal.logins.locked_out"
+
 AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "portal.passwords.TokenEndingValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
@@ -229,6 +252,7 @@ WHITENOISE_USE_FINDERS = True
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "portal.api.authentication.TokenAuthentication",
+        "portal.api.keystone.KeystoneAuthentication",
         "portal.api.authentication.BasicAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
@@ -243,10 +267,16 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "portal.api.faults.exception_handler",
 }
 
-# --- TLS in front of the portal -----------------------------------------------------------------
+# --- proxies and TLS in front of the portal ---------------------------------------------------
+#: Whose X-Forwarded-For and X-Forwarded-Proto count: addresses, networks, "unix".
+TRUSTED_PROXIES = names("TRUSTED_PROXIES", ["127.0.0.1", "::1"])
+try:
+    parse_networks(TRUSTED_PROXIES)
+except ValueError as error:
+    sys.exit(f"TRUSTED_PROXIES: {error}")
 if flag("HTTPS", default=False):
     SECURE_SSL_REDIRECT = True
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_PROXY_SSL_HEADER = (FORWARDED_PROTO, "https")
     SECURE_HSTS_SECONDS = 31536000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -268,7 +298,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 #: Who may scrape /metrics without the right to read the API.
-METRICS_ALLOWED = networks("METRICS_ALLOWED", ["127.0.0.0/8", "::1"])
+METRICS_ALLOWED = setting("METRICS_ALLOWED", networks, networks("127.0.0.0/8, ::1"))
 METRICS_TOKEN: str = setting("METRICS_TOKEN", str, "")
 
 LOG_LEVEL: str = setting("LOG_LEVEL", str, "INFO").upper()
@@ -279,19 +309,29 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "format": "{asctime} {levelname} {request_id} {name} {message}",
+            "()": "portal.logs.LineFormatter",
+            "format": "{asctime} {levelname} {request_id} {name} {message}{repeated}",
             "style": "{",
         },
     },
-    "filters": {"request_id": {"()": "portal.logs.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "portal.middleware.RequestIdFilter"},
+        "repeats": {"()": "portal.logs.RepeatFilter"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["request_id"],
+            "filters": ["request_id", "repeats"],
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # A refusal (4xx) is the client's affair.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    # Maintenances put their steps on record themselves.
+    "loggers": {
+        "axes": {"level": "ERROR"},
+        "django.request": {"level": "ERROR"},
+        "django_tasks": {"level": "WARNING"},
+        "django_tasks_db": {"level": "WARNING"},
+    },
 }

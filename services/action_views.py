@@ -78,7 +78,9 @@ def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if not keys:
         messages.warning(request, _("No service was selected."))
         return HttpResponseRedirect(back)
-    services = facts_by_key(keys, (*action.decided_by, *action.shows))
+    services = facts_by_key(
+        keys, (*action.decided_by, *action.shows), placement=action.asks_placement
+    )
     previews = [_preview(request, action, key, facts) for key, facts in services.facts.items()]
     errors: list[str] = []
     if request.method == "POST" and "confirm" in request.POST:
@@ -175,11 +177,13 @@ def _carry_out(
             result.message = _("the host name was not typed as it is")
             continue
         try:
-            action.apply(ref_to(cell, service), actor, _reason(request))
+            applied = action.apply(ref_to(cell, service), actor, _reason(request))
         except Refused as refusal:
             result.message = refusal.message
         else:
             result.done = True
+            if applied.remark:
+                result.message = _("done; %(remark)s") % {"remark": applied.remark}
     missing = _("not found in the cells that answer")
     return results + [Result(key, key, "", "", False, missing) for key in not_found]
 

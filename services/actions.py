@@ -8,9 +8,9 @@ follow.  Knows neither HTTP nor microversions.
 Every action is carried out in the same way.  The service is found, and its row is locked in a
 transaction of its cell; the rules are applied to the locked row; what is about to be done is
 written down in the portal's own database (``audit.journal``); only the columns of the action are
-written; and when the cell has committed, the action is put on record together with its
-notification.  Actions on one service thus follow one another, on record and in notifications as
-in the cell.
+written; and when the cell has committed, placement or nova-compute is told, and the action is put
+on record together with its notification.  Actions on one service thus follow one another, on
+record and in notifications as in the cell.
 
 The API accepts an action that has no effect (enabling an enabled service is a 200, and notified,
 as in Nova); the console does not show a button for it (``has_effect``).  Otherwise both accept and
@@ -18,6 +18,7 @@ refuse the same.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser, User
@@ -30,15 +31,18 @@ from audit import journal
 from audit.journal import Actor
 from cells.locate import Found
 from cells.models import HostMapping
-from services.changes import Change, describe, locked, recorded, soft_delete, write
+from services import host_removal
+from services.changes import Applied, Change, describe, locked, recorded, soft_delete, write
 from services.exceptions import Conflict, Invalid, Missing, Refused, Unavailable
 from services.facts import Facts, count_facts
+from services.host_removal import HostInPlacement
 from services.locate import ServiceRef, find
 from services.models import NOVA_COMPUTE, Service
+from services.trait_sync import sync_trait
 
 __all__ = [
     "ACTIONS", "DELETE", "DISABLE", "ENABLE", "FORCE_DOWN", "FORCE_UP",
-    "Change", "Conflict", "Invalid", "Missing", "Refused", "ServiceAction", "ServiceRef",
+    "Applied", "Change", "Conflict", "Invalid", "Missing", "Refused", "ServiceAction", "ServiceRef",
     "Unavailable", "actions_for", "actions_in", "delete", "disable", "enable", "name_of",
     "set_forced_down", "update",
 ]  # fmt: skip
@@ -64,6 +68,8 @@ class ServiceAction:
     decided_by: ClassVar[tuple[str, ...]] = ()
     #: Those that only ``warnings`` and ``effects`` read.
     shows: ClassVar[tuple[str, ...]] = ()
+    #: Whether placement is asked what it has of the host.
+    asks_placement: ClassVar[bool] = False
 
     def applies_to(self, service: Service) -> bool:
         """Whether it can be done to a service of this kind at all."""
@@ -89,7 +95,7 @@ class ServiceAction:
         """The update that it is, if it is one; ``reason`` is what was given as the reason."""
         raise NotImplementedError
 
-    def apply(self, ref: ServiceRef, actor: Actor, reason: str = "") -> Found[Service]:
+    def apply(self, ref: ServiceRef, actor: Actor, reason: str = "") -> Applied:
         """Do it; returns the service as it is then, or as it was last.  Raises ``Refused``."""
         return update(ref, self.change(reason), actor, [self])
 
@@ -224,12 +230,15 @@ class Delete(ServiceAction):
     dangerous = True
     decided_by = ("servers", "migrations")
     shows = ("nodes",)
+    asks_placement = True
 
     def applies_to(self, service: Service) -> bool:
         return True
 
     def blockers(self, facts: Facts) -> list[Refused]:
-        """No server and no migration in progress may be on the host of a nova-compute."""
+        """No server and no migration in progress may be on the host of a nova-compute, and
+        placement must be able to follow.
+        """
         blockers: list[Refused] = []
         if facts.servers:
             blockers.append(
@@ -247,12 +256,15 @@ class Delete(ServiceAction):
                     in_progress(facts),
                 )
             )
-        return blockers
+        return blockers + (facts.in_placement.blockers() if facts.in_placement else [])
 
     def warnings(self, facts: Facts) -> list[str]:
+        warnings = facts.in_placement.warnings() if facts.in_placement else []
         if facts.is_reporting:
-            return [_("it still reports: stop it first, or it will come back as a new service")]
-        return []
+            warnings.append(
+                _("it still reports: stop it first, or it will come back as a new service")
+            )
+        return warnings
 
     def effects(self, facts: Facts) -> list[str]:
         effects = [_("the service is removed")]
@@ -265,9 +277,14 @@ class Delete(ServiceAction):
                 )
                 % {"n": facts.nodes}
             )
+            effects += (
+                [_("placement was not asked")]
+                if facts.in_placement is None
+                else facts.in_placement.effects()
+            )
         return effects
 
-    def apply(self, ref: ServiceRef, actor: Actor, reason: str = "") -> Found[Service]:
+    def apply(self, ref: ServiceRef, actor: Actor, reason: str = "") -> Applied:
         return delete(ref, actor)
 
 
@@ -321,17 +338,17 @@ def actions_for(
 # --- carrying them out ------------------------------------------------------------------------
 
 
-def enable(ref: ServiceRef, actor: Actor) -> Found[Service]:
+def enable(ref: ServiceRef, actor: Actor) -> Applied:
     """Let the scheduler use the host again; the reason for disabling it is removed."""
     return update(ref, Change(status="enabled"), actor)
 
 
-def disable(ref: ServiceRef, actor: Actor, reason: str | None = None) -> Found[Service]:
+def disable(ref: ServiceRef, actor: Actor, reason: str | None = None) -> Applied:
     """Keep new servers away from the host, for ``reason`` (at most 255 characters)."""
     return update(ref, Change(status="disabled", reason=reason), actor)
 
 
-def set_forced_down(ref: ServiceRef, forced_down: bool, actor: Actor) -> Found[Service]:
+def set_forced_down(ref: ServiceRef, forced_down: bool, actor: Actor) -> Applied:
     """Declare the host dead (fence it first!), or let its heartbeats count again."""
     return update(ref, Change(forced_down=forced_down), actor)
 
@@ -353,11 +370,12 @@ def name_of(actions: Sequence[ServiceAction]) -> str:
 
 def update(
     ref: ServiceRef, change: Change, actor: Actor, actions: Sequence[ServiceAction] | None = None
-) -> Found[Service]:
+) -> Applied:
     """Change a nova-compute by the rules of ``actions`` (those that the change consists of), and
     return it as it is then.
 
-    Values that are set already are not written.  Raises ``Invalid``, ``Missing`` or
+    Values that are set already are not written.  When the cell has committed, a nova-compute that
+    was enabled or disabled is told (``trait_sync``).  Raises ``Invalid``, ``Missing`` or
     ``Unavailable``.
     """
     if actions is None:
@@ -375,12 +393,14 @@ def update(
         with locked(ref, found, entry) as found:
             apply_rules(actions, found)
             write(found, change, actor, attempt)
-    return found
+        if change.status is not None:
+            attempt.remark = sync_trait(found, actor)
+    return Applied(found.cell, found.row, attempt.remark)
 
 
-def delete(ref: ServiceRef, actor: Actor) -> Found[Service]:
+def delete(ref: ServiceRef, actor: Actor) -> Applied:
     """Delete a service, and return it as it was; with a nova-compute go its compute nodes, its
-    places in aggregates and its host mapping.
+    places in aggregates, its host mapping, and what placement has of its nodes.
 
     Raises ``Missing``, ``Invalid`` (the id is in several cells), ``Conflict`` (servers or
     migrations are on the host) or ``Unavailable``.
@@ -388,23 +408,30 @@ def delete(ref: ServiceRef, actor: Actor) -> Found[Service]:
     The rows of the cell go in one transaction.  Those of the API database go in another, which
     is carried out before the cell's commits and committed after it: a failure before the cell
     has committed undoes both, one after it is finished from the intent (``changes.settle``).
+    Placement is asked before, and changed last (``host_removal``).
     """
     entry = journal.draft(actor, DELETE.name, service_uuid=ref.uuid)
     with recorded(entry) as attempt:
         found = find(ref)
         describe(entry, found)
+        in_placement = host_removal.in_placement(found)
         with (
             transaction.atomic(using=router.db_for_write(HostMapping), durable=True),
             locked(ref, found, entry) as found,
         ):
-            apply_rules([DELETE], found)
-            soft_delete(found, actor, attempt)
-    return found
+            apply_rules([DELETE], found, in_placement)
+            soft_delete(found, actor, attempt, in_placement)
+        attempt.remark = host_removal.remove_now(in_placement, attempt)
+    return Applied(found.cell, found.row, attempt.remark)
 
 
-def apply_rules(actions: Iterable[ServiceAction], found: Found[Service]) -> None:
+def apply_rules(
+    actions: Iterable[ServiceAction],
+    found: Found[Service],
+    in_placement: HostInPlacement | None = None,
+) -> None:
     """Raise the first thing that forbids one of the actions to the service, which is locked."""
     for action in actions:
         [facts] = count_facts(found.cell, [found.row], action.decided_by, timezone.now())
-        for blocker in action.blockers(facts):
+        for blocker in action.blockers(replace(facts, in_placement=in_placement)):
             raise blocker

@@ -7,7 +7,7 @@ or two per number however many they are, and for the one service that an action 
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, F
@@ -17,6 +17,7 @@ from cells.executors import CellUnavailable
 from cells.locate import Found, by_keys
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
+from services.host_removal import HostInPlacement, look_up
 from services.models import API_BINARIES, NOVA_COMPUTE, Service, is_up, up_window
 
 
@@ -24,12 +25,14 @@ from services.models import API_BINARIES, NOVA_COMPUTE, Service, is_up, up_windo
 class Facts:
     """A service, and what is on its host as far as it was counted.
 
-    Reading a number that was not counted raises ``KeyError``.
+    Reading a number that was not counted raises ``KeyError``.  ``in_placement`` is what placement
+    has of the host; ``None`` if it was not asked.
     """
 
     found: Found[Service]
     counts: Mapping[str, int]
     now: datetime.datetime
+    in_placement: HostInPlacement | None = None
 
     @property
     def service(self) -> Service:
@@ -98,8 +101,12 @@ class FactsByKey:
     missing: list[CellUnavailable]
 
 
-def facts_by_key(keys: Iterable[str], names: Collection[str]) -> FactsByKey:
-    """The services with these keys, of those that Nova lists, from all cells side by side."""
+def facts_by_key(
+    keys: Iterable[str], names: Collection[str], *, placement: bool = False
+) -> FactsByKey:
+    """The services with these keys, of those that Nova lists, from all cells side by side; with
+    ``placement``, that is asked about their hosts.
+    """
     wanted = list(dict.fromkeys(keys))
     found, missing = by_keys(Service.objects.exclude(binary__in=API_BINARIES), wanted)
     services: dict[Cell, list[Service]] = defaultdict(list)
@@ -107,8 +114,11 @@ def facts_by_key(keys: Iterable[str], names: Collection[str]) -> FactsByKey:
         services[one.cell].append(one.row)
     now = timezone.now()
     answers = ask_cells(services, lambda cell: count_facts(cell, services[cell], names, now))
+    in_placement = look_up(services, usage=True) if placement else {}
     counted = {
-        (cell, facts.service.id): facts
+        (cell, facts.service.id): replace(
+            facts, in_placement=in_placement.get((cell, facts.service.id))
+        )
         for cell, in_cell in answers.by_cell.items()
         for facts in in_cell
     }

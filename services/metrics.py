@@ -5,10 +5,17 @@ from typing import Any, NamedTuple
 from django.utils import timezone
 
 from cells.availability_zones import zones_by_cell, zones_in
-from cells.fields import flag
 from cells.registry import Cell
-from portal.metrics import CellReader, Family, RawQuery, Read, escape, latest_or_load
-from services.models import API_BINARIES, Service, Zones, availability_zone, status, up_at
+from cells.statements import Statement
+from portal.metrics import CellReader, Family, Read, escape, latest_or_load
+from services.models import (
+    API_BINARIES,
+    Service,
+    Zones,
+    availability_zone,
+    state_expression,
+    status,
+)
 
 AGENT_STATE = Family(
     "openstack_nova_agent_state",
@@ -44,13 +51,13 @@ def begin() -> Read:
             "topic",
             "disabled",
             "disabled_reason",
-            flag(up_at(timezone.now())),
+            state_expression(timezone.now()),
         )
     )
-    query = RawQuery(services)
+    statement = Statement(services)
 
     def read(cell: Cell, label: str) -> list[str]:
-        rows, zones = query.rows(cell), zones_in(cell)
+        rows, zones = statement.rows(cell.alias), zones_in(cell)
         last = _rendered.get(cell)
         if last is None or last[:3] != (label, zones, rows):
             last = _rendered[cell] = Rendered(label, zones, rows, render(label, Zones(zones), rows))
@@ -66,8 +73,8 @@ def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[str]:
         f'{name}{{cell="{label}",id="{uuid or ""}",hostname="{escape(host)}",'
         f'service="{escape(binary)}",adminState="{status(disabled)}",'
         f'zone="{escape(availability_zone(topic, host, zones))}",'
-        f'disabledReason="{escape(reason)}"}} {is_up}\n'
-        for uuid, host, binary, topic, disabled, reason, is_up in rows
+        f'disabledReason="{escape(reason)}"}} {int(state == "up")}\n'
+        for uuid, host, binary, topic, disabled, reason, state in rows
     ]
     without_uuid = sum(row[0] is None for row in rows)
     return ["".join(states), f'{WITHOUT_UUID.name}{{cell="{label}"}} {without_uuid}\n']

@@ -1,6 +1,7 @@
 """``/metrics``: what a scrape has, who may have it, and that it waits for nobody."""
 
 import base64
+import datetime
 import threading
 import time
 import urllib.request
@@ -206,7 +207,7 @@ def test_actions_and_the_outbox(cloud: Cloud) -> None:
         )
     OutboxMessage.objects.create(
         transport="bus", sequence=1, subject="x", payload={},
-        created_at=timezone.now() - timezone.timedelta(seconds=700),
+        created_at=timezone.now() - datetime.timedelta(seconds=700),
     )  # fmt: skip
     samples = scrape()
     actions = {"action": "disable", "channel": "api"}

@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +18,24 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from cells.cache import Hints
+from cloud import clients
+from portal import logins
+from portal.api.faults import TooManyRequests
 from portal.models import ApiToken
+from portal.proxies import is_forwarded
 
+MAX_USERNAME_LENGTH = 150  # of Django's users
 LOOPBACK = ("127.0.0.1", "::1")
-DEMO_USER, DEMO_PASSWORD = "admin", "demo"
+DEMO_USER = "admin"
+
+
+@contextmanager
+def too_many_logins_as_fault() -> Iterator[None]:
+    """``TooManyLogins`` as the API says it: 429 with ``Retry-After``."""
+    try:
+        yield
+    except logins.TooManyLogins as error:
+        raise TooManyRequests(str(error), error.retry_after) from None
 
 
 class TokenAuthentication(authentication.BaseAuthentication):
@@ -31,7 +47,12 @@ class TokenAuthentication(authentication.BaseAuthentication):
             return None
         token = ApiToken.objects.valid(text)
         if token is None:
+            if clients.keystone() is not None:  # then it may be one of Keystone's
+                return None
+            with too_many_logins_as_fault():
+                logins.failed(request._request, "")
             raise AuthenticationFailed
+        token.note_use()
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
@@ -75,19 +96,24 @@ class BasicAuthentication(authentication.BasicAuthentication):
     def authenticate_credentials(
         self, userid: str, password: str, request: Any = None
     ) -> tuple[User, None]:
-        if "\0" in userid:  # no user has it, and PostgreSQL would not look for it
+        if "\0" in userid or len(userid) > MAX_USERNAME_LENGTH:  # nobody's
             raise AuthenticationFailed
         user = get_user_model().objects.filter(username=userid, is_active=True).first()
         if user is not None and (user, password) in _verified:
             return user, None
-        user, _ = super().authenticate_credentials(userid, password, request)
+        with too_many_logins_as_fault():
+            try:
+                user, _ = super().authenticate_credentials(userid, password, request._request)
+            except AuthenticationFailed:
+                logins.refuse_if_locked_out(request._request)
+                raise
         if user.has_usable_password():
             _verified.add(user, password)
         return user, None
 
 
 class DemoBackend(ModelBackend):
-    """The demo's printed login: only of the embedded demo, only from this machine.
+    """The demo's printed login, ``DEMO_PASSWORD``: only of the embedded demo, only from here.
 
     The demo user has no usable password, so no other backend lets it in.
     """
@@ -99,13 +125,14 @@ class DemoBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        if not (settings.EMBEDDED and request is not None and username == DEMO_USER):
+        if not (settings.EMBEDDED and settings.DEMO_PASSWORD):
             return None
-        local = (
-            request.META.get("REMOTE_ADDR") in LOOPBACK
-            and "HTTP_X_FORWARDED_FOR" not in request.META
+        if request is None or username != DEMO_USER:
+            return None
+        local = request.META.get("REMOTE_ADDR") in LOOPBACK and not is_forwarded(request)
+        right = secrets.compare_digest(
+            (password or "").encode(errors="replace"), settings.DEMO_PASSWORD.encode()
         )
-        right = secrets.compare_digest((password or "").encode(), DEMO_PASSWORD.encode())
         if not (local and right):
             return None
         user = User.objects.filter(username=DEMO_USER, is_active=True).first()

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from portal.roles import ADMIN_ROLE, READER_ROLE, roles_of
+from portal.roles import ADMIN_ROLE, READER_ROLE, groups_of
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def may_enter(user: Any) -> bool:
     """Staff, and members of the groups that the portal itself has made."""
     return bool(user.is_active) and (
-        bool(user.is_staff) or bool(roles_of(user) & {ADMIN_ROLE, READER_ROLE})
+        bool(user.is_staff) or bool(groups_of(user) & {ADMIN_ROLE, READER_ROLE})
     )
 
 
