@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from cells.cache import CachedValue
 from cells.databases import cause_of
+from cells.executors import executor_for
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import CELLS_AT_ONCE, ScatterGather
 
@@ -83,7 +84,14 @@ def register_collector(collector: Collector) -> None:
 
 # --- cells ------------------------------------------------------------------------------------
 
-UP = Family("nova_cell_up", "Whether the cell has answered this scrape.", ("cell_uuid",))
+UP = Family(
+    "nova_cell_up",
+    "Whether the cell answers: this scrape or, if that could not wait for it, the last question.",
+    ("cell_uuid",),
+)
+SCRAPED = Family(
+    "nova_cell_scraped", "Whether the samples of the cell are in this scrape.", ("cell_uuid",)
+)
 LATENCY = Family(
     "nova_cell_latency_seconds",
     "How long the cell took to answer this scrape, in seconds.",
@@ -117,16 +125,23 @@ def read_cells() -> list[tuple[Family, list[bytes]]]:
     families = [family for reader in _readers for family in reader.families]
     blocks: list[list[bytes]] = [[] for _family in families]
     up: list[bytes] = []
+    scraped: list[bytes] = []
     latency: list[bytes] = []
     for cell in cells:
         answer = answers.get(cell)
         text = f'{{cell="{escape(labels[cell])}",cell_uuid="{cell.uuid}"}}'
-        up.append(f"{UP.name}{text} {int(answer is not None)}\n".encode())
+        up.append(f"{UP.name}{text} {int(answer is not None or _answered_last(cell))}\n".encode())
+        scraped.append(f"{SCRAPED.name}{text} {int(answer is not None)}\n".encode())
         if answer is not None:
             latency.append(f"{LATENCY.name}{text} {answer.seconds:.6f}\n".encode())
             for block, samples in zip(blocks, answer.samples, strict=True):
                 block.append(samples)
-    return [(UP, up), (LATENCY, latency), *zip(families, blocks, strict=True)]
+    return [(UP, up), (SCRAPED, scraped), (LATENCY, latency), *zip(families, blocks, strict=True)]
+
+
+def _answered_last(cell: Cell) -> bool:
+    breaker = executor_for(cell).breaker
+    return breaker.answered_at is not None and not breaker.is_open() and not cell.problem
 
 
 def _read(cell: Cell, labels: dict[Cell, str], reads: list[Read]) -> CellAnswer:
@@ -175,7 +190,7 @@ def _wait(
     def is_enough(_answer: CellAnswer) -> bool:
         return next(to_come) <= 0
 
-    timeout = max(patience, time.monotonic() - started_at + PATIENCE / 8)
+    timeout = max(patience, time.monotonic() - started_at + PATIENCE / 2)
     answered = -1
     while (now_answered := len(gathering.answers().by_cell)) > answered:
         answered = now_answered
