@@ -1,6 +1,7 @@
 """The audit in the console, to be read, searched and exported."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -27,6 +28,14 @@ FORMATTED = {"at": "when", "before": "was", "after": "became"}
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
 
 
+class CellNameFilter(admin.AllValuesFieldListFilter):
+    """By cell; entries about a service that was not found have none."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield choice | {"display": choice["display"] or _("none")}
+
+
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     """Audit entries; none can be added, changed or deleted."""
@@ -42,7 +51,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         "channel",
     )
     list_display_links = ("when",)
-    list_filter = ("outcome", "action", "channel", "cell_name", "username")
+    list_filter = ("outcome", "action", "channel", ("cell_name", CellNameFilter), "username")
     search_fields = (
         "username",
         "host",

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 
 from portal.api.not_found import Preflight
 from portal.proxies import forwarded
@@ -80,14 +80,25 @@ class StorableTextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.encoding is not None and request.encoding.lower() not in ("utf-8", "utf8"):
-            if not is_of_api(request):
-                raise BadRequest("forms must be in UTF-8")
-            request.encoding = "utf-8"
+        if is_of_api(request):
+            request.POST = QueryDict()  # there are no forms, so nobody reads a body as one
+        else:
+            self._read_form(request)
         return self.get_response(request)
 
+    def _read_form(self, request: HttpRequest) -> None:
+        """Read it once; a malformed one is empty for the page that says so, which reads it too."""
+        charset = (request.content_params or {}).get("charset", "utf-8")
+        try:
+            if charset.lower() not in ("utf-8", "utf8"):
+                raise BadRequest("forms must be in UTF-8")
+            request.POST  # noqa: B018  (reading it is what may fail)
+        except Exception:
+            request.POST = QueryDict()
+            raise
+
     def process_view(self, request: HttpRequest, *args: Any) -> None:
-        """Look at the parameters, once the form has been read."""
+        """Look at the parameters, those of a form too."""
         if is_of_api(request):
             return
         texts = [request.path_info]

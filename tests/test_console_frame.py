@@ -141,9 +141,10 @@ def test_navigation_has_the_pages_that_apps_register(
     cloud: Cloud, console: Client, rf: RequestFactory
 ) -> None:
     entries = re.findall(r'<li>\s*<a href="(/admin/[^"?]*)"', page(console, "/admin/"))
-    assert entries[:9] == [
-        "/admin/", NODES, SERVICES, "/admin/problems/", "/admin/cells/cellmapping/",
-        "/admin/audit/entry/", "/admin/portal/apitoken/", "/admin/auth/user/", "/admin/auth/group/",
+    assert entries[:10] == [
+        "/admin/", NODES, SERVICES, "/admin/problems/", "/admin/maintenance/maintenance/",
+        "/admin/cells/cellmapping/", "/admin/audit/entry/", "/admin/portal/apitoken/",
+        "/admin/auth/user/", "/admin/auth/group/",
     ]  # fmt: skip
     own = Console()
     own.register_page("Second", "admin:problems", permissions=["services.view_service"], order=2)

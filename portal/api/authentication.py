@@ -112,6 +112,14 @@ class BasicAuthentication(authentication.BasicAuthentication):
         return user, None
 
 
+class SessionAuthentication(authentication.SessionAuthentication):
+    """The console's session, with the token against forged requests in ``X-CSRFToken``."""
+
+    def enforce_csrf(self, request: Any) -> None:
+        """REST framework would look for a form in what is parsed as JSON."""
+        super().enforce_csrf(request._request)
+
+
 class DemoBackend(ModelBackend):
     """The demo's printed login, ``DEMO_PASSWORD``: only of the embedded demo, only from here.
 
