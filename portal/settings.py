@@ -14,7 +14,16 @@ from django.core.management.utils import get_random_secret_key
 
 from cloud.config import NovaConfig
 from portal import environment
-from portal.environment import count, database, flag, make_var_dir, names, seconds, setting
+from portal.environment import (
+    count,
+    database,
+    flag,
+    make_var_dir,
+    names,
+    networks,
+    seconds,
+    setting,
+)
 from portal.proxies import FORWARDED_PROTO, parse_networks
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
@@ -166,6 +175,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
     "portal.middleware.ProxyMiddleware",
+    "portal.request_metrics.RequestMetricsMiddleware",
     "portal.middleware.StorableTextMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -286,6 +296,10 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+
+#: Who may scrape /metrics without the right to read the API.
+METRICS_ALLOWED = setting("METRICS_ALLOWED", networks, networks("127.0.0.0/8, ::1"))
+METRICS_TOKEN: str = setting("METRICS_TOKEN", str, "")
 
 LOG_LEVEL: str = setting("LOG_LEVEL", str, "INFO").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():
