@@ -19,6 +19,7 @@ from prometheus_client.samples import Sample
 from pytest_django import Settings
 
 from audit.models import Channel, Entry, OutboxMessage, Outcome
+from cells.availability_zones import zones_by_cell
 from cells.models import AggregateMetadata
 from cells.registry import Cell
 from hypervisors.metrics import aggregates_of_hosts
@@ -36,6 +37,7 @@ Samples = dict[str, list[Sample]]
 def _forget(cloud: Cloud) -> Iterator[None]:
     """What scrapes remember, and the threads that they leave behind."""
     aggregates_of_hosts.clear()
+    zones_by_cell.clear()
     yield
     for thread in threading.enumerate():
         if thread.name == "metrics":
@@ -222,7 +224,10 @@ def test_requests_by_route_microversion_and_status(api: ApiClient) -> None:
         return sum(values(scrape(), "nova_portal_requests_total", method="GET", **labels))
 
     route = "/v2.1/os-hypervisors/<id>"
-    before = {status: count(route=route, status=status) for status in ("400", "404")}
+    before = {
+        status: count(route=route, status=status, microversion=version)
+        for status, version in (("400", "2.60"), ("404", "2.53"))
+    }
     api.get("/os-hypervisors/7d1c2b7e-3c2b-4d0e-9a55-000000000001", "2.53")
     api.get("/os-hypervisors/7d1c2b7e-3c2b-4d0e-9a55-000000000002", "2.53")
     api.get("/os-hypervisors/x", "2.60")
