@@ -78,6 +78,11 @@ MAINTENANCE_MOVES_PER_HOST = count("MAINTENANCE_MOVES_PER_HOST", 2)
 MAINTENANCE_MOVES_PER_CELL = count("MAINTENANCE_MOVES_PER_CELL", 10)
 #: Seconds between looks at the moves that are under way.
 MAINTENANCE_POLL = seconds("MAINTENANCE_POLL", 3)
+#: Where every change of a maintenance's state is posted, and what that is signed with.
+WEBHOOK_URL: str = setting("WEBHOOK_URL", str, "")
+WEBHOOK_SECRET: str = setting("WEBHOOK_SECRET", str, "")
+if WEBHOOK_URL and not WEBHOOK_SECRET:
+    sys.exit("WEBHOOK_SECRET: must be set, as WEBHOOK_URL is")
 #: Nova's API: what ``cloud.compute_api`` authenticates with, where ``[nova]`` does not say.
 NOVA_AUTH_URL: str = setting("NOVA_AUTH_URL", str, "")
 NOVA_CREDENTIALS: dict[str, str] = (
