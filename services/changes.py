@@ -17,6 +17,7 @@ from django.utils import timezone
 from audit import journal
 from audit.journal import Actor, Attempt
 from audit.models import Entry, Outcome
+from cells.aggregates import aggregates_of_hosts
 from cells.databases import cause_of
 from cells.locate import Found
 from cells.models import AggregateHost, HostMapping
@@ -141,6 +142,8 @@ def soft_delete(found: Found[Service], actor: Actor, attempt: Attempt) -> None:
     alias, service = found.cell.alias, found.row
     deleted = {"deleted": F("id"), "deleted_at": attempt.entry.at}
     is_compute = service.binary == NOVA_COMPUTE
+    if is_compute and service.host:
+        attempt.entry.before = (attempt.entry.before or {}) | _places_of(service)
     begin(attempt, found, actor, "delete")
     if is_compute and service.host:
         forget_host(service.host)
@@ -160,6 +163,12 @@ def begin(attempt: Attempt, found: Found[Service], actor: Actor, event: str) -> 
 def subject_of(cell: Cell, service: Service) -> str:
     """What names the service in the journal, with or without a uuid."""
     return f"{cell.uuid}:{service.id}"
+
+
+def _places_of(service: Service) -> dict[str, Any]:
+    """The aggregates that the host of a nova-compute is taken out of, so that it can be put back."""
+    host = service.host or ""
+    return {"aggregates": list(aggregates_of_hosts([host]).get(host, ()))}
 
 
 def forget_host(host: str) -> None:

@@ -7,29 +7,35 @@ or two per number however many they are, and for the one service that an action 
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, F
 from django.utils import timezone
 
+from cells.aggregates import aggregates_of_hosts
 from cells.executors import CellUnavailable
 from cells.locate import Found, by_keys
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
-from services.models import API_BINARIES, NOVA_COMPUTE, Service, is_up, up_window
+from services.disablings import Disabling, disablings_of
+from services.models import API_BINARIES, NOVA_COMPUTE, Service
 
 
 @dataclass(frozen=True)
 class Facts:
     """A service, and what is on its host as far as it was counted.
 
-    Reading a number that was not counted raises ``KeyError``.
+    Reading a number that was not counted raises ``KeyError``.  ``aggregates`` are the names of
+    those that a compute host is in, and ``disabling`` says who disabled the service; only
+    ``facts_by_key`` reads them.
     """
 
     found: Found[Service]
     counts: Mapping[str, int]
     now: datetime.datetime
+    aggregates: tuple[str, ...] = ()
+    disabling: Disabling | None = None
 
     @property
     def service(self) -> Service:
@@ -46,7 +52,7 @@ class Facts:
     @property
     def is_reporting(self) -> bool:
         """Whether its heartbeats arrive, even if it is forced down."""
-        return is_up(None, self.service.last_seen_up, None, up_window(self.now))
+        return self.service.is_reporting(self.now)
 
     @property
     def servers(self) -> int:
@@ -107,8 +113,15 @@ def facts_by_key(keys: Iterable[str], names: Collection[str]) -> FactsByKey:
         services[one.cell].append(one.row)
     now = timezone.now()
     answers = ask_cells(services, lambda cell: count_facts(cell, services[cell], names, now))
+    disablings = disablings_of(one.row for one in found.values())
+    hosts = {one.row.host for one in found.values() if one.row.binary == NOVA_COMPUTE}
+    aggregates = aggregates_of_hosts(hosts - {None}) if hosts else {}
     counted = {
-        (cell, facts.service.id): facts
+        (cell, facts.service.id): replace(
+            facts,
+            aggregates=aggregates.get(facts.service.host or "", ()) if facts.is_compute else (),
+            disabling=disablings.get(facts.service.uuid or ""),
+        )
         for cell, in_cell in answers.by_cell.items()
         for facts in in_cell
     }
