@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Entry, Outcome
-from portal.console.admin import ReadOnlyAdminMixin
+from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.export import CHUNK_SIZE, csv_response
 from portal.console.html import DASH, badge, moment
 
@@ -28,7 +28,7 @@ EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.na
 
 
 @admin.register(Entry)
-class EntryAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     """Audit entries; none can be added, changed or deleted."""
 
     list_display = (

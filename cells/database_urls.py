@@ -119,20 +119,32 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
     }
 
 
+#: What a template may have between braces: the plain name of a value, as in Nova's documentation.
+PLACEHOLDER = re.compile(r"\{([a-z]+\d*)\}")
+#: Where a password may stand in a template; errors repeat what stands elsewhere.
+PASSWORD_PLACE = re.compile(r"(://[^:/@]*:)\{password\d*\}(?=@)")
+
+
 def fill_template(url: str, main_url: str) -> str:
     """Fill in ``{username}``, ``{hostname}``, ... in a cell mapping's URL from ``main_url``.
 
     As ``nova.objects.cell_mapping`` does with ``[database]/connection``, ``{hostname1}`` and so
-    on included.  A URL without braces is returned unchanged.  Raises ``DatabaseURLError``.
+    on included, but without the rest of Python's format language.  A URL without braces is
+    returned unchanged.  Raises ``DatabaseURLError``.
     """
     if "{" not in url:
         return url
+    if "{password" in PASSWORD_PLACE.sub("", url):
+        raise DatabaseURLError("template has a password where none belongs")
     try:
-        return url.format(**_template_values(main_url))
-    except (KeyError, IndexError, AttributeError) as error:
-        raise DatabaseURLError(f"template has an unknown name: {error}") from error
+        values = _template_values(main_url)
     except ValueError as error:  # its text may repeat a part of the main URL
         raise DatabaseURLError("template or main database URL cannot be read") from error
+    unknown = [name for name in PLACEHOLDER.findall(url) if name not in values]
+    if unknown or set("{}") & set(PLACEHOLDER.sub("", url)):
+        named = ", ".join(unknown) or "something other than names in its braces"
+        raise DatabaseURLError(f"template has an unknown name: {named}")
+    return PLACEHOLDER.sub(lambda match: str(values[match[1]]), url)
 
 
 def _template_values(main_url: str) -> dict[str, Any]:

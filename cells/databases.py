@@ -11,6 +11,9 @@ from cells.database_urls import without_password
 
 CELL_ALIAS_PREFIX = "cell-"
 
+#: How much of what a driver says is repeated, in characters.
+MAX_CAUSE = 300
+
 #: Where Nova's migrations record their version: Alembic's since Xena, sqlalchemy-migrate's before.
 NOVA_VERSION_TABLES = frozenset({"alembic_version", "migrate_version"})
 
@@ -62,4 +65,4 @@ def cause_of(error: BaseException) -> str:
     has_text = isinstance(error, DatabaseError) and error.args
     text = str(error.args[-1] if has_text else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return without_password(lines[0]) if lines else type(error).__name__
+    return without_password(lines[0])[:MAX_CAUSE] if lines else type(error).__name__

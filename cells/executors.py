@@ -9,17 +9,23 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import SimpleQueue
+from contextvars import copy_context
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
+from cells.breakers import CircuitBreaker
 from cells.databases import cause_of
 from cells.registry import Cell
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+#: Errors of the question, whichever cell is asked; any other is the fault of the cell.
+DEFECTS = (FieldError, ImproperlyConfigured)
 Job = tuple["Future[Any]", Callable[[], Any]]
 
 
@@ -32,53 +38,6 @@ class CellUnavailable(Exception):
         self.cause = cause
 
 
-class CircuitBreaker:
-    """Whether a cell is worth asking, judged by how it answered last.
-
-    It is closed while the cell answers.  A failure opens it: for ``CELL_RETRY_AFTER`` seconds
-    the cell is not asked at all.  Then it is half open: the cell is asked again, but given only
-    a quarter of the deadline, until it answers.
-
-    ``failed_at`` and ``answered_at`` are as of ``time.time()``; ``latency``, in seconds, and
-    ``last_error`` are those of the last answer and of the failure since, if there was one.
-    """
-
-    def __init__(self, cell_name: str) -> None:
-        self.cell_name = cell_name
-        self.last_error = ""
-        self.failed_at: float | None = None
-        self.answered_at: float | None = None
-        self.latency: float | None = None
-
-    def is_open(self) -> bool:
-        """Whether the cell failed so recently that asking it again would only cost time."""
-        failed_at = self.failed_at
-        return failed_at is not None and time.time() - failed_at < settings.CELL_RETRY_AFTER
-
-    def is_closed(self) -> bool:
-        """Whether the cell has not failed since its last answer."""
-        return self.failed_at is None
-
-    def timeout(self) -> float:
-        """How long to wait for the cell, in seconds."""
-        deadline: float = settings.CELL_DEADLINE
-        return deadline if self.is_closed() else deadline / 4
-
-    def succeeded(self, latency: float) -> None:
-        """Close it: the cell answered after ``latency`` seconds."""
-        if not self.is_closed():
-            logger.info("cell %s answers again", self.cell_name)
-        self.answered_at, self.latency = time.time(), latency
-        self.failed_at, self.last_error = None, ""
-
-    def failed(self, cause: str) -> None:
-        """Open it: the cell did not answer, for the reason given."""
-        if self.is_closed():
-            logger.warning("cell %s does not answer: %s", self.cell_name, cause)
-        self.last_error = cause
-        self.failed_at = time.time()
-
-
 class CellExecutor:
     """Runs functions on the threads of one cell, at most ``CELL_MAX_WORKERS`` of them.
 
@@ -88,7 +47,7 @@ class CellExecutor:
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.breaker = CircuitBreaker(cell.name)
+        self.breaker = CircuitBreaker(f"cell {cell.name}")
         self.pending = 0  # jobs that are waiting or running
         self.workers = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -98,8 +57,10 @@ class CellExecutor:
     def submit(self, function: Callable[[], T]) -> "Future[T]":
         """Run ``function`` on one of the threads; its exceptions arrive in the future."""
         future: Future[T] = Future()
+        # What is noted meanwhile belongs to the request: its id in the log, for instance.
+        in_context = partial(copy_context().run, function)
         with self._lock:
-            self._jobs.put((future, function))
+            self._jobs.put((future, in_context))
             if self._closed:  # a moment ago, by a thread that saw that the mapping has changed
                 self._jobs.put(None)
             self.pending += 1
@@ -111,6 +72,17 @@ class CellExecutor:
                 ).start()
         return future
 
+    def is_away(self) -> bool:
+        """Whether the cell does not answer, so that asking it would only cost time.
+
+        Probes it, in the background, when that is due and no idle thread of its own does so.
+        """
+        if not self.breaker.is_open():
+            return False
+        if self.breaker.claim_probe():
+            self.submit(self._select)
+        return True
+
     def close(self) -> None:
         """Let the threads end once all jobs are done, those still waiting included."""
         with self._lock:
@@ -119,7 +91,15 @@ class CellExecutor:
                 self._jobs.put(None)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=self.breaker.probe_in())
+            except Empty:
+                if self.breaker.claim_probe():
+                    self._probe()
+                continue
+            if job is None:
+                break
             future, function = job
             if future.set_running_or_notify_cancel():
                 try:
@@ -134,32 +114,66 @@ class CellExecutor:
         if self.cell.alias in connections.settings:
             connections[self.cell.alias].close()
 
+    def _probe(self) -> None:
+        """Find out whether the cell answers again; the breaker has the result."""
+        try:
+            self._call(self._select)
+        except Exception as error:
+            logger.debug("cell %s still does not answer: %s", self.cell.name, cause_of(error))
+
+    def _select(self) -> None:
+        with connections[self.cell.alias].cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+
     def _call(self, function: Callable[[], T]) -> T:
-        """Call it; once more on a new connection if the one that was kept turns out to be dead."""
+        """Call it; once more on a new connection if the one that was kept turns out to be dead.
+
+        An error that is neither a database's nor a defect of the question is raised as a
+        ``CellUnavailable``: a driver that cannot read what the cell has, for instance.
+        """
         connection = connections[self.cell.alias]
         was_connected = connection.connection is not None
         started = time.monotonic()
         try:
-            result = function()
-        except (OperationalError, InterfaceError) as error:
-            if not was_connected or connection.is_usable():
-                self._record(error)
-                raise
-            connection.close()
             try:
+                self._connect()
                 result = function()
-            except DatabaseError as second_error:
-                self._record(second_error)
-                raise
+            except (OperationalError, InterfaceError):
+                if not was_connected or connection.is_usable():
+                    raise
+                connection.close()
+                result = function()
+        except DEFECTS:
+            raise
+        except (DatabaseError, CellUnavailable) as error:
+            self._record(error)
+            raise
+        except Exception as error:
+            cause = f"{type(error).__name__}: {cause_of(error)}"
+            if not self._record(error):  # it is connected, so this may be a defect of the portal
+                logger.exception("cell %s cannot be read: %s", self.cell.name, cause)
+            raise CellUnavailable(self.cell, cause) from error
         self.breaker.succeeded(time.monotonic() - started)
         return result
 
-    def _record(self, error: DatabaseError | InterfaceError) -> None:
-        """Open the breaker if the connection is lost; an error in a statement leaves it."""
+    def _connect(self) -> None:
+        try:
+            connections[self.cell.alias].ensure_connection()
+        except DEFECTS as error:  # a setting that Django refuses comes from the mapping
+            raise CellUnavailable(self.cell, cause_of(error)) from error
+
+    def _record(self, error: Exception) -> bool:
+        """Open the breaker if the connection is lost; an error in a statement leaves it.
+
+        Returns whether it is lost.
+        """
         connection = connections[self.cell.alias]
-        if connection.connection is None or not connection.is_usable():
-            connection.close()
-            self.breaker.failed(cause_of(error))
+        if connection.connection is not None and connection.is_usable():
+            return False
+        connection.close()
+        self.breaker.failed(cause_of(error))
+        return True
 
 
 _executors: dict[str, CellExecutor] = {}

@@ -3,7 +3,7 @@
 A key is what the console names a row by: its uuid, or ``cell-uuid:id`` while it has none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet
 from cells.cache import Hints
 from cells.executors import CellUnavailable
 from cells.registry import Cell, all_cells
-from cells.scatter_gather import AcrossCells, Answers, ScatterGather, ask_cells
+from cells.scatter_gather import AcrossCells, Answers, ScatterGather, ask_cells, first_of
 
 M = TypeVar("M", bound=Model)
 
@@ -59,26 +59,30 @@ def remember(cell: Cell, uuids: Iterable[str]) -> None:
 
 
 def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
-    """The row with this uuid, which may be in upper case.
+    """The row with this uuid; see ``find_uuid``."""
+    return find_uuid(uuid, rows.cells, lambda uuid: first_of(rows.queryset.filter(uuid=uuid)))
 
-    The cell that it was last seen in is asked first.  If that has no such row, or has not
-    answered after a quarter of the deadline, the others are asked side by side; the first row
-    ends the search.  Raises ``NotFound``, or ``MayBeMissing`` when a cell does not answer.
+
+def find_uuid(
+    uuid: str, cells: Iterable[Cell], row_with: Callable[[str], Callable[[Cell], Any]]
+) -> Found[Any]:
+    """The row with this uuid, which may be in upper case, in one of ``cells``.
+
+    ``row_with(uuid)`` is what to ask each cell; it returns the row, or ``None``.  The cell that the
+    uuid was last seen in is asked first.  If that has no such row, or has not answered after a
+    quarter of the deadline, the others are asked side by side; the first row ends the search.
+    Raises ``NotFound``, or ``MayBeMissing`` when a cell does not answer.
     """
     if not _could_be_a_uuid(uuid):
         raise NotFound(uuid)
     uuid = uuid.lower()
     hint = last_seen.get(uuid)
-
-    def row_in(cell: Cell) -> Any:
-        return rows.queryset.using(cell.alias).filter(uuid=uuid).first()
-
-    search = ScatterGather(row_in)
-    search.submit(cell for cell in rows.cells if cell == hint)
+    search = ScatterGather(row_with(uuid))
+    search.submit(cell for cell in cells if cell == hint)
     search.gather(settings.CELL_DEADLINE / 4, stop_when=_exists)
     found = _first_of(search.answers())
     if found is None:
-        search.submit(cell for cell in rows.cells if cell != hint)
+        search.submit(cell for cell in cells if cell != hint)
         search.gather(stop_when=_exists)
         found = _first_of(search.answers())
     if found is not None:
@@ -113,7 +117,7 @@ def by_id(rows: AcrossCells[M], row_id: int) -> Found[Any]:
     """
     if not 0 < row_id <= MAX_ID:
         raise NotFound(row_id)
-    answers = rows.ask(lambda queryset: queryset.filter(id=row_id).first())
+    answers = ask_cells(rows.cells, first_of(rows.queryset.filter(id=row_id)))
     found = [Found(cell, row) for cell, row in answers.by_cell.items() if row is not None]
     if len(found) > 1:
         raise Ambiguous([candidate.cell for candidate in found])

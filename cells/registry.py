@@ -14,6 +14,7 @@ from cells.cache import CachedValue
 from cells.database_urls import DatabaseURLError, database_settings, fill_template
 from cells.databases import alias_of, cause_of, register
 from cells.models import CellMapping, HostMapping
+from cells.statements import Parameter, Statement
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,9 @@ def _cell(mapping: CellMapping) -> Cell:
             problem = "its database file is gone"  # SQLite would create an empty one
     except DatabaseURLError as error:
         problem = f"database URL: {error}"
+    except (ValueError, OSError) as error:  # whose text may repeat a part of the URL
+        problem = f"database URL: cannot be used ({type(error).__name__})"
+        database = {}
     return Cell(mapping.uuid, mapping.id, name, bool(mapping.disabled), database, problem)
 
 
@@ -137,6 +141,11 @@ HOSTS_PER_QUERY = 10_000
 RANGE_MIN_HOSTS = 50
 
 
+_mapping_of_host = Statement(
+    HostMapping.objects.filter(host=Parameter("host")).values_list("host", "cell_id")
+)
+
+
 def cell_ids_of_hosts(hosts: Collection[str] | None = None) -> dict[str, int]:
     """The id of its cell for each mapped host; for all mapped hosts unless ``hosts`` is given.
 
@@ -145,6 +154,9 @@ def cell_ids_of_hosts(hosts: Collection[str] | None = None) -> dict[str, int]:
     mappings = HostMapping.objects.values_list("host", "cell_id")
     if hosts is None:
         return dict(mappings)
+    if len(hosts) == 1:
+        [host] = hosts
+        return dict(_mapping_of_host.rows(mappings.db, host=host))
     found: dict[str, int] = {}
     remaining = sorted(hosts)
     if len(remaining) >= RANGE_MIN_HOSTS:

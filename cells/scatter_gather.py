@@ -18,6 +18,7 @@ from django.db.models import Model, QuerySet
 from cells.databases import cause_of
 from cells.executors import CellUnavailable, executor_for
 from cells.registry import Cell, all_cells
+from cells.statements import Statement
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class ScatterGather(Generic[T]):
         self._ask = ask
         self._started = time.monotonic()
         self._submitted: list[Cell] = []
-        self._pending: dict[Future[T], tuple[Cell, float]] = {}  # and when each one times out
+        self._pending: dict[Future[T], Cell] = {}
         self._results: dict[Cell, T] = {}
         self._causes: dict[Cell, str] = {}
 
@@ -64,15 +65,11 @@ class ScatterGather(Generic[T]):
             self._submitted.append(cell)
             if cell.problem:
                 self._causes[cell] = cell.problem
-            elif executor.breaker.is_open():
+            elif executor.is_away():
                 self._causes[cell] = executor.breaker.last_error
             else:
                 future = executor.submit(partial(self._ask, cell))
-                times_out_at = min(
-                    self._started + settings.CELL_DEADLINE,
-                    time.monotonic() + executor.breaker.timeout(),
-                )
-                self._pending[future] = (cell, times_out_at)
+                self._pending[future] = cell
 
     def gather(
         self,
@@ -83,34 +80,32 @@ class ScatterGather(Generic[T]):
 
         Returns when every cell has answered, failed or timed out, as soon as ``stop_when`` is
         true of one answer, and at the latest ``timeout`` seconds after this object was made.
-        Raises an error of ``ask`` that is not a ``DatabaseError``.
+        Whatever goes wrong in a cell is that cell's fault; only ``executors.DEFECTS`` are raised.
         """
-        returns_at = self._started + timeout
-        while self._pending and time.monotonic() < returns_at:
-            next_at = min(returns_at, *(times_out_at for _, times_out_at in self._pending.values()))
-            done, _ = wait(
-                self._pending,
-                timeout=max(0, next_at - time.monotonic()),
-                return_when=FIRST_COMPLETED,
-            )
+        times_out_at = self._started + settings.CELL_DEADLINE
+        returns_at = min(self._started + timeout, times_out_at)
+        while self._pending and (left := returns_at - time.monotonic()) > 0:
+            done, _ = wait(self._pending, timeout=left, return_when=FIRST_COMPLETED)
             for future in done:
-                cell, _ = self._pending.pop(future)
+                cell = self._pending.pop(future)
                 try:
                     result = self._results[cell] = future.result()
                 except DatabaseError as error:
                     self._causes[cell] = cause_of(error)
+                except CellUnavailable as error:
+                    self._causes[cell] = error.cause
                 else:
                     if stop_when is not None and stop_when(result):
                         return not self._pending
+        if time.monotonic() >= times_out_at:
             self._time_out()
         return not self._pending
 
     def _time_out(self) -> None:
-        """Stop waiting for the cells whose time is up."""
+        """Stop waiting for the cells that have not answered."""
         now = time.monotonic()
-        overdue = [future for future, (_, at) in self._pending.items() if at <= now]
-        for future in overdue:
-            cell, _ = self._pending.pop(future)
+        while self._pending:
+            future, cell = self._pending.popitem()
             if future.cancel():  # it was never asked, so this is no failure of the cell
                 cause = "busy: all its connections are in use"
             else:
@@ -130,14 +125,28 @@ class ScatterGather(Generic[T]):
         )
 
 
+def rows_of(queryset: "QuerySet[M, Any]") -> Callable[[Cell], list[Any]]:
+    """What to call for a cell's rows of the queryset."""
+    if not Statement.can_be_made_of(queryset):
+        return lambda cell: list(queryset.using(cell.alias))
+    statement = Statement(queryset)
+    return lambda cell: statement.rows(cell.alias)
+
+
+def first_of(queryset: "QuerySet[M, Any]") -> Callable[[Cell], Any]:
+    """What to call for a cell's first row of the queryset, or ``None``."""
+    rows_in = rows_of(queryset[:1])
+    return lambda cell: next(iter(rows_in(cell)), None)
+
+
 def ask_cells(
     cells: Iterable[Cell], ask: Callable[[Cell], T], *, at_once: int | None = None
 ) -> Answers[T]:
     """Call ``ask(cell)`` for all ``cells`` side by side, each in its own executor.
 
     Waits until each has answered or failed, for ``CELL_DEADLINE`` seconds at most.  Cells that
-    fail, whose breaker is open or that do not answer in time are in ``missing``; an error that
-    is not a ``DatabaseError`` is raised.
+    fail, for whatever reason, whose breaker is open or that do not answer in time are in
+    ``missing``.
 
     With ``at_once`` only so many cells are asked at a time, each batch with its own deadline.
     """
@@ -185,7 +194,7 @@ class AcrossCells(Generic[M]):
 
     def all(self) -> Answers[list[Any]]:
         """Every cell's rows."""
-        return self.ask(list)
+        return ask_cells(self.cells, rows_of(self.queryset))
 
     def count(self) -> Answers[int]:
         """How many rows each cell has."""
@@ -200,11 +209,15 @@ class AcrossCells(Generic[M]):
         if after is not None:
             cells = cells[cells.index(after[0]) :]
 
+        ordered = self.queryset.order_by("id")
+        from_start = rows_of(ordered[:limit])
+        first: Cell | None = None
+        from_after = from_start
+        if after is not None:
+            first, from_after = after[0], rows_of(ordered.filter(id__gt=after[1])[:limit])
+
         def rows_in(cell: Cell) -> list[Any]:
-            rows = self.queryset.using(cell.alias).order_by("id")
-            if after is not None and cell == after[0]:
-                rows = rows.filter(id__gt=after[1])
-            return list(rows[:limit])
+            return from_after(cell) if cell == first else from_start(cell)
 
         answers = _ask_until_full(cells, rows_in, limit)
         page: Page[Any] = Page([], answers.missing)

@@ -9,7 +9,8 @@ from typing import Any
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from cells.executors import CellUnavailable, CircuitBreaker, executor_for
+from cells.breakers import CircuitBreaker
+from cells.executors import CellUnavailable, executor_for
 from cells.fields import flag
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells

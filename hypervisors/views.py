@@ -124,8 +124,8 @@ class HypervisorViewSet(NovaViewSet):
         try:
             if self.lookup_field == "uuid":
                 check_uuid(id)
-                return self._nodes().by_uuid(id)
-            return self._nodes().by_id(as_integer(id))
+                return VisibleNodes(self.get_plan(KEYS).columns).by_uuid(id)
+            return VisibleNodes(self.get_plan(KEYS).columns).by_id(as_integer(id))
         except NotFound:
             raise ItemNotFound(f"Hypervisor with ID '{id}' could not be found.") from None
         except Ambiguous as error:
@@ -148,7 +148,7 @@ class HypervisorViewSet(NovaViewSet):
 
     def _nodes(self) -> VisibleNodes:
         """The nodes that the request is about, with the columns of its answer."""
-        return VisibleNodes(self.filter_queryset(self.get_queryset()), self.get_plan(KEYS).columns)
+        return VisibleNodes(self.get_plan(KEYS).columns, self.filter_queryset(self.get_queryset()))
 
     def _shown(self, listing: Listing) -> Hypervisors:
         """The nodes as the answer shows them, with their servers if asked for."""

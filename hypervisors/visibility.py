@@ -8,17 +8,19 @@ service is not visible.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum, Value
 
 from cells.executors import CellUnavailable
 from cells.fields import as_stored
-from cells.locate import MAX_ID, Ambiguous, MayBeMissing, NotFound, by_uuid, remember
+from cells.locate import MAX_ID, Ambiguous, MayBeMissing, NotFound, find_uuid, remember
 from cells.registry import Cell, cell_ids_of_hosts, cell_with_id, compute_cells
 from cells.scatter_gather import AcrossCells, ask_cells
+from cells.statements import Parameter, Statement
 from hypervisors.models import ComputeNode, Instance
 from services.models import NOVA_COMPUTE, Service
 
@@ -71,11 +73,16 @@ class Listing:
 
 
 class VisibleNodes:
-    """The visible ones of some nodes, with ``columns``, of which the first are ``KEYS``."""
+    """Visible nodes, with ``columns``, of which the first are ``KEYS``.
 
-    def __init__(self, nodes: "QuerySet[ComputeNode]", columns: Sequence[str]) -> None:
-        self.columns = columns
-        self.nodes = nodes.order_by("id")
+    Lists are of ``nodes``; a single node is looked for among all.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], nodes: "QuerySet[ComputeNode] | None" = None
+    ) -> None:
+        self.columns = tuple(columns)
+        self.nodes = ComputeNode.objects.order_by("id") if nodes is None else nodes.order_by("id")
 
     def all(self) -> Listing:
         """Every visible node."""
@@ -107,7 +114,7 @@ class VisibleNodes:
 
     def by_uuid(self, uuid: str) -> Listing:
         """The visible node with that uuid.  Raises ``NotFound`` or ``MayBeMissing``."""
-        found = by_uuid(self._across(self.nodes), uuid)
+        found = find_uuid(uuid, compute_cells(), _row_with(self.columns))
         listing = self._visible([(found.cell, [found.row])], [])
         if not listing.rows:
             raise MayBeMissing(listing.missing) if listing.missing else NotFound(uuid)
@@ -132,8 +139,9 @@ class VisibleNodes:
         """The cell and id of the node with that uuid, visible or not: a page may begin after a node
         that has been hidden since it was listed.  Raises ``NotFound`` or ``MayBeMissing``.
         """
-        found = by_uuid(AcrossCells(self.nodes.values_list("id", flat=True), compute_cells()), uuid)
-        return found.cell, found.row
+        found = find_uuid(uuid, compute_cells(), _row_with(("id",)))
+        [node_id] = found.row
+        return found.cell, node_id
 
     def position_of_id(self, node_id: int) -> tuple[Cell, int]:
         """The cell of the node with that integer id, and the id.
@@ -193,6 +201,18 @@ class VisibleNodes:
                     listing.rows.append(found[0])
                     listing.cells.append(cell)
                     listing.homes.append(found[1])
+
+
+@cache
+def _row_with(columns: tuple[str, ...]) -> Callable[[str], Callable[[Cell], Any]]:
+    """How to ask a cell for the columns of the node with a uuid; compiled once for all requests."""
+    nodes = ComputeNode.objects.filter(uuid=Parameter("uuid"))
+    statement = Statement(nodes.values_list(*as_stored(ComputeNode, columns))[:1])
+
+    def row_with(uuid: str) -> Callable[[Cell], Any]:
+        return lambda cell: next(iter(statement.rows(cell.alias, uuid=uuid)), None)
+
+    return row_with
 
 
 class _ServicesElsewhere:
@@ -342,10 +362,13 @@ def statistics(
     live = Service.objects.filter(binary=NOVA_COMPUTE, disabled=False)
     # Nova joins on either; two INs are hash joins where one EXISTS with an OR is a nested loop.
     counted = nodes.filter(Q(host__in=live.values("host")) | Q(service_id__in=live.values("id")))
-    sums = {"count": Count("id"), **{column: Sum(column) for column in CAPACITY}}
-    answers = AcrossCells(counted, compute_cells()).ask(lambda nodes: nodes.aggregate(**sums))
-    total: dict[str, int] = {}
-    for cell_sums in answers.values():
-        for name, value in cell_sums.items():
-            total[name] = total.get(name, 0) + int(value or 0)
+    # One row per cell: grouping by a constant is no grouping.
+    sums = [Count("id"), *map(Sum, CAPACITY)]
+    rows = counted.order_by().values_list(Value(1))
+    rows = rows.annotate(**{f"sum_{number}": each for number, each in enumerate(sums)})
+    answers = AcrossCells(rows, compute_cells()).all()
+    total = dict.fromkeys(("count", *CAPACITY), 0)
+    for [(_, *values)] in answers.values():
+        for name, value in zip(total, values, strict=True):
+            total[name] += int(value or 0)
     return total, answers.missing

@@ -19,13 +19,13 @@ from django.utils.translation import gettext_lazy as _
 from cells.executors import executor_for
 from cells.models import CellMapping
 from cells.probes import probe_cells
-from portal.console.admin import ReadOnlyAdminMixin
+from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.html import NOTHING, badge, copyable, moment
 from portal.models import ApiToken
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiTokenAdmin(BoundedQueryMixin):
     """Tokens for ``X-Auth-Token``: issued and revoked, never shown again or changed.
 
     A superuser issues them for anyone, others for themselves.
@@ -92,7 +92,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
+class UserAdmin(BoundedQueryMixin, auth_admin.UserAdmin):  # type: ignore[type-arg]
     """Users.  Plain lists to choose from, since screen readers do not understand Django's own."""
 
     filter_horizontal = ()
@@ -100,7 +100,7 @@ class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(auth_admin.GroupAdmin):
+class GroupAdmin(BoundedQueryMixin, auth_admin.GroupAdmin):
     """Groups: the API's roles, and what their members may do in the console."""
 
     filter_horizontal = ()

@@ -14,6 +14,9 @@ limit_request_line = 8190  # searches can be long, and Nova accepts them
 graceful_timeout = 10
 loglevel = "warning"
 control_socket_disable = True
+# What proxies say is the affair of TRUSTED_PROXIES; a client must not say where the portal is.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 
 
 def post_worker_init(worker: Any) -> None:

@@ -1,18 +1,22 @@
-"""Middleware: request ids, and paths as Nova's router reads them."""
+"""Middleware: request ids, proxies, paths as Nova's router reads them, and text for the console."""
 
 import logging
 import re
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from portal.api.not_found import Preflight
+from portal.proxies import forwarded
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 API_ROOTS = ("v2.1", "v2")
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class RequestIdMiddleware:
@@ -47,6 +51,45 @@ class MergeSlashesMiddleware:
             if _root_of(merged) in API_ROOTS:
                 request.path_info = merged
         return self.get_response(request)
+
+
+class ProxyMiddleware:
+    """Give each request its client's address and scheme, by the word of trusted proxies only."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        forwarded(request)
+        return self.get_response(request)
+
+
+class StorableTextMiddleware:
+    """Refuse what no database can look for in the console: NUL, and halves of surrogate pairs.
+
+    The API, which reads everything as UTF-8, answers these by the rules of its own schemas.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.encoding is not None and request.encoding.lower() not in ("utf-8", "utf8"):
+            if not _in_api(request):
+                raise BadRequest("forms must be in UTF-8")
+            request.encoding = "utf-8"
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *args: Any) -> None:
+        """Look at the parameters, once the form has been read."""
+        if _in_api(request):
+            return
+        texts = [request.path_info]
+        for parameters in (request.GET, request.POST):
+            for name, values in parameters.lists():
+                texts += (name, *values)
+        if any(UNSTORABLE.search(text) for text in texts):
+            raise BadRequest("a parameter has a character that cannot be stored")
 
 
 def _in_api(request: HttpRequest) -> bool:

@@ -14,6 +14,7 @@ import pymysql
 from django.core.management.utils import get_random_secret_key
 
 from cells.database_urls import DatabaseURLError, database_settings
+from portal.proxies import FORWARDED_PROTO, parse_networks
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
 pymysql.install_as_MySQLdb()
@@ -69,7 +70,10 @@ def names(name: str, default: list[str]) -> list[str]:
 
 def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
     """Settings of the database behind the variable ``name``; ``timeout`` in seconds."""
-    url: str = setting(name, str, "") or f"sqlite:///{default}"
+    url: str = setting(name, str, "")
+    if not url:
+        make_var_dir(name)
+        url = f"sqlite:///{default}"
     try:
         settings = database_settings(url, connect_timeout=timeout)
     except DatabaseURLError as error:
@@ -77,7 +81,22 @@ def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
     return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
+#: What the portal makes (databases, keys) is its own user's alone.
+os.umask(0o077)
+#: ... but what collectstatic copies is for a web server.
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755
+
 VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
+
+
+def make_var_dir(name: str) -> None:
+    """Make VAR_DIR, in which the setting ``name`` keeps something by default."""
+    try:
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"{name}: not set, and VAR_DIR {VAR_DIR} cannot be made: {error.strerror}")
+
+
 DEBUG = flag("DEBUG", default=False)
 #: Where ``manage.py serve`` listens; 0 takes any free port.
 PORT: int = setting("PORT", int, 8000)
@@ -123,10 +142,10 @@ def secret_key() -> str:
     key: str = setting("SECRET_KEY", str, "")
     if key:
         return key
+    make_var_dir("SECRET_KEY")
     kept = VAR_DIR / "secret_key"
     try:
         if not kept.exists():
-            VAR_DIR.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=VAR_DIR) as made:
                 made.write(get_random_secret_key())
                 made.flush()
@@ -138,6 +157,9 @@ def secret_key() -> str:
 
 
 SECRET_KEY = secret_key()
+#: The password of the demo's administrator; `manage.py serve` makes one at each start.  Without it
+#: there is no such login.
+DEMO_PASSWORD: str = setting("DEMO_PASSWORD", str, "")
 ALLOWED_HOSTS = names("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -161,12 +183,14 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
+    "portal.middleware.ProxyMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "portal.middleware.StorableTextMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -234,10 +258,16 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "portal.api.faults.exception_handler",
 }
 
-# --- TLS in front of the portal -----------------------------------------------------------------
+# --- proxies and TLS in front of the portal ---------------------------------------------------
+#: Whose X-Forwarded-For and X-Forwarded-Proto count: addresses, networks, "unix".
+TRUSTED_PROXIES = names("TRUSTED_PROXIES", ["127.0.0.1", "::1"])
+try:
+    parse_networks(TRUSTED_PROXIES)
+except ValueError as error:
+    sys.exit(f"TRUSTED_PROXIES: {error}")
 if flag("HTTPS", default=False):
     SECURE_SSL_REDIRECT = True
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_PROXY_SSL_HEADER = (FORWARDED_PROTO, "https")
     SECURE_HSTS_SECONDS = 31536000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -266,16 +296,20 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "format": "{asctime} {levelname} {request_id} {name} {message}",
+            "()": "portal.logs.LineFormatter",
+            "format": "{asctime} {levelname} {request_id} {name} {message}{repeated}",
             "style": "{",
         },
     },
-    "filters": {"request_id": {"()": "portal.middleware.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "portal.middleware.RequestIdFilter"},
+        "repeats": {"()": "portal.logs.RepeatFilter"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["request_id"],
+            "filters": ["request_id", "repeats"],
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},

@@ -72,7 +72,7 @@ def settle(seconds: float = 5) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if all(
-            executor.pending == 0 or not executor.breaker.is_closed()
+            executor.pending == 0 or executor.breaker.is_open()
             for executor in list(_executors.values())
         ):
             return

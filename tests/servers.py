@@ -35,8 +35,8 @@ def free_port() -> int:
 class SilentServer:
     """A socket that accepts connections and never says a word: a hung database."""
 
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int = 0) -> None:
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         self._taken: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()

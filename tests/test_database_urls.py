@@ -157,9 +157,28 @@ def test_templates_of_several_hosts() -> None:
     )
 
 
-@pytest.mark.parametrize("template", ["{user}://", "{port1}", "{", "{0}", "{hostname.x}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{user}://",
+        "{port1}",
+        "{",
+        "{0}",
+        "{hostname.x}",
+        "{path:>999999999}",
+        "{hostname!r}",
+        "{{hostname}}",
+    ],
+)
 def test_a_template_with_an_unknown_name_is_refused(template: str) -> None:
     with pytest.raises(DatabaseURLError):
+        fill_template(template, MAIN)
+
+
+@pytest.mark.parametrize("template", ["mysql://nova@db/{password}", "mysql://{password}@db/nova"])
+def test_a_template_shows_no_password(template: str) -> None:
+    """Names of users, hosts and databases are repeated by errors."""
+    with pytest.raises(DatabaseURLError, match="a password where none belongs"):
         fill_template(template, MAIN)
 
 

@@ -9,8 +9,11 @@ import pytest
 from django.db import DatabaseError, connections
 from pytest_django import Settings
 
-from cells.executors import CellExecutor, close_executors, executor_for
+from cells import breakers
+from cells.breakers import CircuitBreaker
+from cells.executors import CellExecutor, CellUnavailable, close_executors, executor_for
 from cells.registry import Cell
+from cells.scatter_gather import ask_cells
 from services.models import Service
 from tests.clouds import Cloud
 from tests.servers import SilentServer, free_port
@@ -49,8 +52,10 @@ def test_an_answer_and_an_error_arrive(executor: CellExecutor) -> None:
     def fail() -> None:
         raise error
 
-    assert executor.submit(fail).exception(10) is error
-    assert executor.breaker.is_closed()
+    raised = executor.submit(fail).exception(10)
+    assert isinstance(raised, CellUnavailable)
+    assert raised.__cause__ is error
+    assert not executor.breaker.is_open()
 
 
 def test_an_executor_has_at_most_so_many_threads(
@@ -131,7 +136,7 @@ def test_closing_all_forgets_what_their_breakers_know(cloud: Cloud) -> None:
 def test_the_breaker_knows_the_last_answer(
     executor: CellExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "cells.executors")
+    caplog.set_level(logging.INFO, "cells.breakers")
     assert (executor.breaker.answered_at, executor.breaker.latency) == (None, None)
     executor.submit(count_services(executor.cell)).result(10)
     assert executor.breaker.answered_at == pytest.approx(time.time(), abs=5)
@@ -140,34 +145,53 @@ def test_the_breaker_knows_the_last_answer(
 
     executor.breaker.failed("first cause")
     executor.breaker.failed("second cause")
-    assert (not executor.breaker.is_closed(), executor.breaker.last_error) == (True, "second cause")
+    assert (executor.breaker.is_open(), executor.breaker.last_error) == (True, "second cause")
     executor.submit(count_services(executor.cell)).result(10)
-    assert (not executor.breaker.is_closed(), executor.breaker.last_error) == (False, "")
+    assert (executor.breaker.is_open(), executor.breaker.last_error) == (False, "")
     assert [record.getMessage() for record in caplog.records] == [
         "cell cell1 does not answer: first cause",
         "cell cell1 answers again",
     ]
 
 
-def test_the_breaker_is_open_for_a_while_and_then_half_open(
-    executor: CellExecutor, settings: Settings
+def test_a_cell_that_failed_is_probed_until_it_answers(
+    cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By the executor itself: no request waits for it, and none is needed."""
+    monkeypatch.setattr(breakers, "FIRST_PROBE_AFTER", 0.05)
     settings.CELL_RETRY_AFTER = 0.2
-    settings.CELL_DEADLINE = 4
-    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (False, 4)
-    executor.breaker.failed("a cause")
-    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (True, 1)
-    time.sleep(0.25)
-    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (False, 1)
-    executor.breaker.succeeded(0.1)
-    assert (executor.breaker.is_open(), executor.breaker.timeout()) == (False, 4)
+    port = free_port()
+    scheme = "mysql" if cloud.engine == "mysql" else "postgresql"
+    cell = cloud.point("cell2", f"{scheme}://nova:secret@127.0.0.1:{port}/nova")
+    assert not ask_cells([cell], lambda cell: count_services(cell)()).complete
+    with SilentServer(port) as server:
+        wait_until(lambda: server.connections > 0)
+    close_executors()
+
+
+def test_probes_are_ever_further_apart(settings: Settings) -> None:
+    settings.CELL_RETRY_AFTER = 10
+    breaker = CircuitBreaker("cell cell1")
+    assert (breaker.probe_in(), breaker.claim_probe()) == (None, False)
+    breaker.failed("a cause")
+    waits = []
+    for _ in range(6):
+        assert not breaker.claim_probe()
+        waits.append(round(breaker.probe_in() or 0))
+        breaker._probe_at = 0  # as if the time had come
+        assert breaker.claim_probe()
+        breaker.failed("a cause")
+    assert waits == [1, 2, 4, 8, 10, 10]
+    breaker.succeeded(0.1)
+    breaker.failed("again, and within a minute")
+    assert round(breaker.probe_in() or 0) == 10
 
 
 def test_a_cell_that_refuses_has_failed(cloud: Cloud, dead_cell: Cell) -> None:
     executor = executor_for(dead_cell)
     error = executor.submit(count_services(dead_cell)).exception(10)
     assert isinstance(error, DatabaseError)
-    assert not executor.breaker.is_closed()
+    assert executor.breaker.is_open()
     assert "refused" in executor.breaker.last_error
     assert "\n" not in executor.breaker.last_error
 
@@ -187,7 +211,7 @@ def test_a_statement_that_fails_is_not_the_cells_fault(executor: CellExecutor) -
             cursor.execute("SELECT nothing FROM nowhere")
 
     assert isinstance(executor.submit(misspelt).exception(10), DatabaseError)
-    assert executor.breaker.is_closed()
+    assert not executor.breaker.is_open()
     assert executor.submit(count_services(executor.cell)).result(10) == 0
 
 
@@ -198,7 +222,7 @@ def test_connecting_to_a_hung_server_ends(cloud: Cloud, settings: Settings) -> N
         cell = cloud.point("cell2", f"{scheme}://nova:secret@127.0.0.1:{server.port}/nova")
         executor = executor_for(cell)
         assert isinstance(executor.submit(count_services(cell)).exception(30), DatabaseError)
-        assert not executor.breaker.is_closed()
+        assert executor.breaker.is_open()
 
 
 # --- connections that died while they were idle ---------------------------------------------------
@@ -238,7 +262,7 @@ def test_an_idle_connection_that_died_is_replaced(cloud: Cloud, executor: CellEx
     futures = [executor.submit(count_all_at_once) for _ in range(4)]
     started.reset()
     assert [future.result(10) for future in futures] == [1] * 4
-    assert executor.breaker.is_closed()
+    assert not executor.breaker.is_open()
 
 
 @pytest.mark.server

@@ -11,13 +11,16 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
 
+from audit.models import Entry
 from portal.api import authentication
-from portal.api.authentication import DEMO_PASSWORD, DEMO_USER, DemoBackend
+from portal.api.authentication import DEMO_USER, DemoBackend
 from portal.models import ApiToken, digest_of
 from tests.clients import ApiClient
 from tests.clouds import Cloud
 
 pytestmark = pytest.mark.any_engine
+
+DEMO_PASSWORD = "printed at the start"
 
 
 # --- the demo's login -----------------------------------------------------------------------------
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.any_engine
 @pytest.fixture
 def demo_user(db: None, settings: Settings) -> User:
     """The demo's administrator, as ``make run`` makes it."""
-    settings.EMBEDDED = True
+    settings.EMBEDDED, settings.DEMO_PASSWORD = True, DEMO_PASSWORD
     user = User.objects.create_superuser(DEMO_USER)
     assert not user.has_usable_password()
     return user
@@ -59,6 +62,10 @@ def test_the_demo_login_works_on_this_machine(demo_user: User, address: str) -> 
         {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.7"},
         {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1"},
         {"REMOTE_ADDR": "192.0.2.7", "HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_FORWARDED": "for=127.0.0.1"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REAL_IP": "127.0.0.1"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_HOST": "localhost"},
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_VIA": "1.1 proxy"},
     ],
 )
 def test_the_demo_login_works_from_nowhere_else(demo_user: User, request_: dict[str, str]) -> None:
@@ -80,6 +87,14 @@ def test_the_demo_login_needs_its_password_and_its_user(demo_user: User) -> None
     assert DemoBackend().authenticate(request, "alice", DEMO_PASSWORD) is None
     assert DemoBackend().authenticate(None, DEMO_USER, DEMO_PASSWORD) is None
     User.objects.filter(username=DEMO_USER).update(is_active=False)
+    assert not log_in()
+
+
+def test_without_a_printed_password_there_is_no_demo_login(
+    demo_user: User, settings: Settings
+) -> None:
+    settings.DEMO_PASSWORD = ""
+    assert not log_in("")
     assert not log_in()
 
 
@@ -260,3 +275,28 @@ def test_the_console_needs_a_login(db: None, client: Client) -> None:
         response = client.get(path)
         assert response.status_code == 302, path
         assert response.headers["Location"].startswith("/admin/login/"), path
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "POST"])
+@pytest.mark.parametrize("path", ["/os-services", "/os-services/7", "/os-hypervisors/detail", "/x"])
+def test_a_refused_browser_gets_the_page_with_the_way_to_the_login(
+    cloud: Cloud, alice: User, method: str, path: str
+) -> None:
+    anonymous = ApiClient(None)
+    for headers in ({}, basic("alice", "wrong"), basic("nobody", "x"), {"Authorization": "Basic"}):
+        answer = anonymous.send(method, path, headers={"Accept": "text/html", **headers})
+        assert answer.status == 401
+        assert answer.headers["Content-Type"].startswith("text/html")
+        if method != "HEAD":
+            assert f'/admin/login/?next=%2Fv2.1{path.replace("/", "%2F")}"' in answer.text
+    assert not Entry.objects.filter(service_uuid="", host="").exclude(action="log in").exists()
+
+
+def test_a_browser_without_the_role_is_told_who_is_logged_in(cloud: Cloud, alice: User) -> None:
+    client = ApiClient(None)
+    client.client.force_login(User.objects.create_user("bob"))
+    answer = client.get("/os-services", Accept="text/html")
+    assert answer.status == 403
+    assert "logged in as bob" in answer.text
+    assert "Policy doesn&#x27;t allow os_compute_api:os-services:list" in answer.text
+    assert Entry.objects.count() == 0

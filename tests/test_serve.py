@@ -32,6 +32,7 @@ class Served:
     process: "subprocess.Popen[str]"
     port: int
     text: str
+    folder: Path
 
     def line(self, start: str) -> str:
         """The line that begins so."""
@@ -62,7 +63,7 @@ def served(folder: Path, **settings: str) -> Iterator[Served]:
         text += line
     try:
         shell(f"curl --silent --fail http://127.0.0.1:{port}/v2.1")
-        yield Served(process, port, text)
+        yield Served(process, port, text, folder)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -101,7 +102,25 @@ def test_it_says_where_it_is(portal: Served) -> None:
     base = f"http://127.0.0.1:{portal.port}"
     assert portal.line("console").split() == ["console", f"{base}/admin/"]
     assert portal.line("API").split() == ["API", f"{base}/v2.1"]
-    assert portal.line("login").split()[:4] == ["login", "admin", "/", "demo"]
+    assert re.match(r"login +admin / [0-9a-f]{16} \(", portal.line("login"))
+
+
+def test_what_it_makes_is_its_owners_alone(portal: Served) -> None:
+    made = [portal.folder / name for name in ("portal.sqlite3", "api.sqlite3", "secret_key")]
+    made += [portal.folder / "cells", *(portal.folder / "cells").iterdir()]
+    assert len(made) > 5
+    assert not [path for path in made if path.stat().st_mode & 0o077]
+
+
+def test_the_demo_password_is_another_at_each_start(portal: Served, tmp_path: Path) -> None:
+    with served(tmp_path) as other:
+        assert other.line("login") != portal.line("login")
+
+
+def test_a_client_cannot_say_where_the_portal_is(portal: Served) -> None:
+    page = f"http://127.0.0.1:{portal.port}/v2.1"
+    links = shell(f"curl -s -H 'SCRIPT_NAME: /x' -H 'X-Forwarded-Proto: gopher' {page}")
+    assert f'"{page}/"' in links
 
 
 def test_the_printed_lines_work(portal: Served) -> None:
@@ -199,7 +218,8 @@ def test_attached_to_a_database_that_is_away(tmp_path: Path) -> None:
         ("LOG_LEVEL", "loud", "LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR"),
         ("NOVA_API_DATABASE_URL", "oracle://u:hidden@h/db", "NOVA_API_DATABASE_URL: oracle"),
         ("DATABASE_URL", "mysql://u:hidden@h", "DATABASE_URL: names no database"),
-        ("VAR_DIR", "/dev/null/var", "SECRET_KEY: not set, and none can be kept in"),
+        ("VAR_DIR", "/dev/null/var", "DATABASE_URL: not set, and VAR_DIR /dev/null/var cannot be"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33", "TRUSTED_PROXIES: '10.0.0.0/33' does not appear"),
     ],
 )
 def test_a_malformed_setting_is_one_line(tmp_path: Path, name: str, value: str, said: str) -> None:
@@ -215,6 +235,19 @@ def test_a_secret_key_may_begin_with_anything(tmp_path: Path) -> None:
     done = manage("check", VAR_DIR=str(tmp_path), SECRET_KEY="$ecret" * 10)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "secret_key").exists()
+
+
+def test_a_fresh_clone_with_a_secret_key_can_be_attached(cloud: Cloud, tmp_path: Path) -> None:
+    var_dir = tmp_path / "var"
+    done = manage(
+        "migrate",
+        VAR_DIR=str(var_dir),
+        SECRET_KEY="s3cret" * 10,
+        NOVA_API_DATABASE_URL=cloud.api_url,
+    )
+    assert done.returncode == 0, done.stderr
+    assert var_dir.stat().st_mode & 0o777 == 0o700
+    assert (var_dir / "portal.sqlite3").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_command_whose_database_is_away_says_so_in_one_line(tmp_path: Path) -> None:

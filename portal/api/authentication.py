@@ -17,9 +17,10 @@ from rest_framework.request import Request
 
 from cells.cache import Hints
 from portal.models import ApiToken
+from portal.proxies import is_forwarded
 
 LOOPBACK = ("127.0.0.1", "::1")
-DEMO_USER, DEMO_PASSWORD = "admin", "demo"
+DEMO_USER = "admin"
 
 
 class TokenAuthentication(authentication.BaseAuthentication):
@@ -87,7 +88,7 @@ class BasicAuthentication(authentication.BasicAuthentication):
 
 
 class DemoBackend(ModelBackend):
-    """The demo's printed login: only of the embedded demo, only from this machine.
+    """The demo's printed login, ``DEMO_PASSWORD``: only of the embedded demo, only from here.
 
     The demo user has no usable password, so no other backend lets it in.
     """
@@ -99,13 +100,14 @@ class DemoBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        if not (settings.EMBEDDED and request is not None and username == DEMO_USER):
+        if not (settings.EMBEDDED and settings.DEMO_PASSWORD):
             return None
-        local = (
-            request.META.get("REMOTE_ADDR") in LOOPBACK
-            and "HTTP_X_FORWARDED_FOR" not in request.META
+        if request is None or username != DEMO_USER:
+            return None
+        local = request.META.get("REMOTE_ADDR") in LOOPBACK and not is_forwarded(request)
+        right = secrets.compare_digest(
+            (password or "").encode(errors="replace"), settings.DEMO_PASSWORD.encode()
         )
-        right = secrets.compare_digest((password or "").encode(), DEMO_PASSWORD.encode())
         if not (local and right):
             return None
         user = User.objects.filter(username=DEMO_USER, is_active=True).first()

@@ -55,10 +55,10 @@ class MarkerPagination(BasePagination):
             return None
         self.view = view
         self.next_marker: object = None
-        limit = min(
-            int(view.query.get(self.limit_query_param, settings.API_MAX_LIMIT)),
-            settings.API_MAX_LIMIT,
-        )
+        limit = as_integer(view.query.get(self.limit_query_param, str(settings.API_MAX_LIMIT)))
+        if limit is None:  # thousands of digits
+            raise BadRequest("Invalid input received: limit must be an integer")
+        limit = min(limit, settings.API_MAX_LIMIT)
         marker = view.query.get(self.marker_query_param)
         after = None if marker is None else self._position(queryset, marker)
         page = queryset.page(limit, after)

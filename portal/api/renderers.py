@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -29,7 +30,10 @@ class JSONRenderer(renderers.BaseRenderer):
 
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
-    """DRF's pages, with a choice of microversions and with ids as links."""
+    """DRF's pages, with a choice of microversions and with ids as links.
+
+    A refusal is a page too, with the way to the login; rendering it asks for no permission.
+    """
 
     template = "rest_framework/portal_api.html"
 
@@ -42,17 +46,23 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     def get_raw_data_form(self, *args: Any) -> None:
         """None: the pages are for reading."""
 
+    def get_breadcrumbs(self, request: Any) -> list[tuple[str, str]]:
+        """None: the pages show the API's paths instead."""
+        return []
+
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
     ) -> dict[str, Any]:
         context = super().get_context(data, accepted_media_type, renderer_context)
         request = renderer_context["request"]
-        context["microversion"] = str(request.version or "")
+        context["microversion"] = str(getattr(request, "version", None) or "")
         versions = list(dict.fromkeys(map(str, (*dict(HISTORY), MAX_VERSION))))
         if context["microversion"] and context["microversion"] not in versions:
             versions.append(context["microversion"])
         context["microversions"] = versions
         context |= admin.site.each_context(request)
+        status = renderer_context["response"].status_code
+        context["needs_login"] = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         context["query"] = [
             (key, value)
             for key, values in request.query_params.lists()

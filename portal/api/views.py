@@ -208,6 +208,8 @@ def name_type(response: Response) -> None:
 class UnknownRoute(APIView):
     """Any path below the API where there is no resource: 401 first, then 404."""
 
+    format_kwarg = None
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
         if not request.user.is_authenticated:

@@ -1,11 +1,13 @@
 """Admin of models that live in cells: lists over all cells, and read-only pages of single rows."""
 
+import datetime
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import BadRequest, ImproperlyConfigured, PermissionDenied
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 #: The maximum number of words in a search; a few hundred keep a cell busy beyond its deadline.
 MAX_WORDS = 20
+#: What the links of Django's filters by field and by date look rows up by.
+FILTER_LOOKUPS = ("", "__exact", "__isnull", "__id__exact")
+DATE_PARTS = ("year", "month", "day")
 #: ``ModelAdmin`` options that a list over all cells cannot support, and refuses.
 UNSUPPORTED = (
     "date_hierarchy",
@@ -53,6 +58,45 @@ class ReadOnlyAdminMixin:
         return False
 
 
+class BoundedQueryMixin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Django's lists, without the queries by which one user could keep a database busy.
+
+    A search has few words, since each costs a scan of each field; and rows can be selected by what
+    the list offers only: a regular expression in the URL can run for hours.
+    """
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        words = list(smart_split(search_term))
+        if len(words) > MAX_WORDS:
+            messages.warning(
+                request, _("Only the first %(n)d words are searched for.") % {"n": MAX_WORDS}
+            )
+            search_term = " ".join(words[:MAX_WORDS])
+        return super().get_search_results(request, queryset, search_term)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Those of ``list_filter`` and ``date_hierarchy``."""
+        field, separator, kind = lookup.partition(LOOKUP_SEP)
+        if field == self.date_hierarchy:
+            return kind in DATE_PARTS
+        return field in self.list_filter and separator + kind in FILTER_LOOKUPS
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Django's list; raises ``BadRequest`` for a date that there is not."""
+        if self.date_hierarchy:
+            texts = [
+                request.GET.get(f"{self.date_hierarchy}{LOOKUP_SEP}{part}", "1")
+                for part in DATE_PARTS
+            ]
+            try:
+                datetime.date(*(int(text[:5]) for text in texts))
+            except ValueError as error:
+                raise BadRequest("no such date") from error
+        return super().get_changelist_instance(request)
+
+
 class RowAction(Protocol):
     """An action on rows of a list: a button below it."""
 
@@ -64,7 +108,7 @@ class RowAction(Protocol):
     def dangerous(self) -> bool: ...
 
 
-class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     """The console's pages of a model that lives in cells: a list, its CSV file, a detail page.
 
     A subclass declares them like any ``ModelAdmin``:
@@ -130,18 +174,6 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
     def media(self) -> forms.Media:
         """Empty: Django's scripts are for its own tables and forms."""
         return forms.Media()
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: Any, search_term: str
-    ) -> tuple[Any, bool]:
-        """Django's search with a limit: every word costs each cell a scan of each field."""
-        words = list(smart_split(search_term))
-        if len(words) > MAX_WORDS:
-            messages.warning(
-                request, _("Only the first %(n)d words are searched for.") % {"n": MAX_WORDS}
-            )
-            search_term = " ".join(words[:MAX_WORDS])
-        return super().get_search_results(request, queryset, search_term)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}"))

@@ -1,6 +1,7 @@
 """A real browser in front of the portal, served with a demo fleet of its own."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.servers import ROOT, PortalServer, serve
 SERVICES = "/admin/services/service/"
 ARGUMENTS = ("--no-sandbox", "--disable-quic", "--disable-background-networking")
 VIEWER_PASSWORD = "may-only-look"
+DEMO_PASSWORD = "printed-at-the-start"
 #: Tells of every violation of the Content-Security-Policy, also those that no console shows.
 WATCH_POLICY = """
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -86,7 +88,8 @@ def demo_portal(before_serving: str = "") -> Iterator[Portal]:
             name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
         } | {
             "VAR_DIR": directory,
-            "SECRET_KEY": "only-for-tests",
+            "SECRET_KEY": secrets.token_hex(32),
+            "DEMO_PASSWORD": DEMO_PASSWORD,
             "SERVICE_DOWN_TIME": "86400",
             "CELL_DEADLINE": "5",
         }
@@ -142,7 +145,7 @@ class Visitor:
         assert response.ok, (path, response.status)
         return self.page
 
-    def log_in(self, name: str = "admin", password: str = "demo") -> Page:  # noqa: S107
+    def log_in(self, name: str = "admin", password: str = DEMO_PASSWORD) -> Page:
         self.open("/admin/login/")
         self.page.fill("#id_username", name)
         self.page.fill("#id_password", password)

@@ -47,7 +47,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        logging.getLogger("cells.executors").setLevel(logging.ERROR)  # the table says it
+        logging.getLogger("cells.breakers").setLevel(logging.ERROR)  # the table says it
         try:
             probes = probe_cells()
         except DatabaseError as error:

@@ -1,6 +1,7 @@
 """``manage.py serve``: what ``make run`` does once the requirements are installed."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from django.db import DatabaseError
 from cells.databases import cause_of
 from cells.models import CellMapping
 from cells.probes import probe_cells
-from portal.api.authentication import DEMO_PASSWORD, DEMO_USER
+from portal.api.authentication import DEMO_USER
 
 ADDRESS = "127.0.0.1"
 
@@ -29,8 +30,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         listening = self.listen()
         self.prepare()
-        self.announce(listening.getsockname()[1])
+        password = settings.DEMO_PASSWORD or secrets.token_hex(8)
+        self.announce(listening.getsockname()[1], password)
         if settings.EMBEDDED:
+            os.environ["DEMO_PASSWORD"] = password  # for gunicorn's workers
             # gunicorn will take this process over and so be the parent of the heartbeats, which
             # end when it does, whether Ctrl-C reaches them or not.
             subprocess.Popen(
@@ -79,17 +82,17 @@ class Command(BaseCommand):
             if check.problem:
                 self.stdout.write(f"cell {check.cell}: {check.problem}")
 
-    def announce(self, port: int) -> None:
-        """Print where the portal is and how to talk to it."""
+    def announce(self, port: int, password: str) -> None:
+        """Print where the portal is and how to talk to it; ``password`` is the demo's."""
         base = f"http://{ADDRESS}:{port}"
         compute = f"{base}/v2.1"
         lines = [f"console  {base}/admin/", f"API      {compute}"]
         if settings.EMBEDDED:
-            login = f"--os-username {DEMO_USER} --os-password {DEMO_PASSWORD}"
+            login = f"--os-username {DEMO_USER} --os-password {password}"
             lines += [
-                f"login    {DEMO_USER} / {DEMO_PASSWORD} (from this machine only)",
+                f"login    {DEMO_USER} / {password} (from this machine only, until it stops)",
                 "",
-                f"curl -u {DEMO_USER}:{DEMO_PASSWORD} -H 'OpenStack-API-Version: compute 2.53' "
+                f"curl -u {DEMO_USER}:{password} -H 'OpenStack-API-Version: compute 2.53' "
                 f"{compute}/os-hypervisors",
                 f"openstack --os-auth-type http_basic {login} --os-endpoint {compute} "
                 "compute service list",

@@ -1,0 +1,86 @@
+"""Circuit breakers: a database that failed is left alone, and probed until it answers."""
+
+import logging
+import threading
+import time
+
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+#: Seconds until the first probe of a database that failed; each later one waits twice as long.
+FIRST_PROBE_AFTER = 1.0
+#: A database that fails again within so many seconds of coming back is probed no sooner than
+#: before, so that one that comes and goes is not asked all the time.
+STEADY_AFTER = 60.0
+
+
+class CircuitBreaker:
+    """Whether a database is worth asking, judged by how it answered last.
+
+    It is closed while the database answers.  A failure opens it: then the database is not asked
+    until a probe, which nobody waits for, has been answered.  Probes are ``CELL_RETRY_AFTER``
+    seconds apart, the first few less.
+
+    ``name`` is what logs call the database.  ``failed_at`` and ``answered_at`` are as of
+    ``time.time()``; ``latency``, in seconds, and ``last_error`` are those of the last answer and
+    of the failure since, if there was one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.last_error = ""
+        self.failed_at: float | None = None
+        self.answered_at: float | None = None
+        self.latency: float | None = None
+        self._probe_at = 0.0  # of time.monotonic(), as the two below
+        self._interval = FIRST_PROBE_AFTER
+        self._back_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def is_open(self) -> bool:
+        """Whether the database has failed and not answered since."""
+        return self.failed_at is not None
+
+    def succeeded(self, latency: float) -> None:
+        """Close it: the database answered after ``latency`` seconds."""
+        self.answered_at, self.latency = time.time(), latency
+        if self.failed_at is None:
+            return
+        with self._lock:
+            was_open, self.failed_at, self.last_error = self.is_open(), None, ""
+            self._back_at = time.monotonic()
+        if was_open:
+            logger.info("%s answers again", self.name)
+
+    def failed(self, cause: str) -> None:
+        """Open it: the database did not answer, for the reason given."""
+        with self._lock:
+            was_open, now = self.is_open(), time.monotonic()
+            self.failed_at, self.last_error = time.time(), cause
+            if not was_open:
+                if now - self._back_at > STEADY_AFTER:
+                    self._interval = FIRST_PROBE_AFTER
+                self._schedule(now)
+        if not was_open:
+            logger.warning("%s does not answer: %s", self.name, cause)
+
+    # --- probes -------------------------------------------------------------------------------
+
+    def probe_in(self) -> float | None:
+        """Seconds until the next probe is due; ``None`` when none is needed."""
+        return max(0.0, self._probe_at - time.monotonic()) if self.is_open() else None
+
+    def claim_probe(self) -> bool:
+        """Whether a probe is due; if it is, the caller has to make it, and nobody else will."""
+        with self._lock:
+            now = time.monotonic()
+            if not self.is_open() or now < self._probe_at:
+                return False
+            self._schedule(now)
+            return True
+
+    def _schedule(self, now: float) -> None:
+        self._interval = min(self._interval, settings.CELL_RETRY_AFTER)
+        self._probe_at = now + self._interval
+        self._interval *= 2
