@@ -166,7 +166,7 @@ def subject_of(cell: Cell, service: Service) -> str:
 
 
 def _places_of(service: Service) -> dict[str, Any]:
-    """The aggregates that the host of a nova-compute is taken out of, so that it can be put back."""
+    """The aggregates that a host is taken out of, so that it can be put back."""
     host = service.host or ""
     return {"aggregates": list(aggregates_of_hosts([host]).get(host, ()))}
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from cells.models import AggregateHost
+from services.facts import facts_by_key
 from services.models import Service
 from tests.clouds import Cloud
 
@@ -59,23 +60,21 @@ def test_a_reason_is_kept_unless_it_is_to_be_replaced_by_another(
     post(console, "disable", broken, reason="scrapped", replace="1", confirm="1")
     assert now_in(cloud, "cell1", broken).disabled_reason == "scrapped"
     assert 'name="confirm"' in post(console, "disable", broken)
-    assert Entry.objects.get(host="broken").before["disabled_reason"] == RMA["disabled_reason"]
+    before = Entry.objects.get(host="broken").before or {}
+    assert before["disabled_reason"] == RMA["disabled_reason"]
 
 
 def test_a_reason_given_since_the_preview_is_kept(
     cloud: Cloud, console: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, _ = cloud.host("cell1", "a")
-    from services import action_views
-
-    facts_by_key = action_views.facts_by_key
 
     def and_then_a_colleague(*args: Any) -> Any:
         found = facts_by_key(*args)
         Service.objects.using(cloud.cell("cell1").alias).update(**RMA)
         return found
 
-    monkeypatch.setattr(action_views, "facts_by_key", and_then_a_colleague)
+    monkeypatch.setattr("services.action_views.facts_by_key", and_then_a_colleague)
     html = post(console, "disable", service, reason="kernel", confirm="1")
     assert "its reason was kept" in html
     assert now_in(cloud, "cell1", service).disabled_reason == RMA["disabled_reason"]
@@ -133,7 +132,7 @@ def test_deleting_asks_for_the_host_and_says_what_is_left(cloud: Cloud, console:
     assert now_in(cloud, "cell1", service).deleted
     assert "openstack resource provider list --name cmp-1" in result
     assert "openstack aggregate add host &#x27;rack r01&#x27; cmp-1" in result
-    assert Entry.objects.get().before["aggregates"] == ["rack r01", "ssd"]
+    assert (Entry.objects.get().before or {})["aggregates"] == ["rack r01", "ssd"]
     assert list(AggregateHost.objects.values_list("host", flat=True)) == ["cmp-2"]
 
 

@@ -123,9 +123,9 @@ def test_views_are_saved_for_their_list_and_user(cloud: Cloud, console: Client) 
         "A name is required"
         in console.post(f"{NODES}views/", {"name": " "}, follow=True).content.decode()
     )
-    for name, error in (("a\0b", "Null characters are not allowed"), ("x" * 101, "at most 100")):
-        response = console.post(f"{NODES}views/", {"name": name}, follow=True)
-        assert error in response.content.decode()
+    assert console.post(f"{NODES}views/", {"name": "a\0b"}).status_code == 400
+    too_long = console.post(f"{NODES}views/", {"name": "x" * 101}, follow=True)
+    assert "at most 100" in too_long.content.decode()
     assert SavedView.objects.count() == 1
     assert console.get(f"{NODES}views/").status_code == 405
     other = Client()
