@@ -161,16 +161,26 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 
 
 class Attempt:
-    """An action being carried out; ``intent`` is ``None`` until it begins to change something."""
+    """An action being carried out; ``intent`` is ``None`` until it begins to change something.
+
+    ``remark`` goes on record with an action that is done.
+    """
 
     def __init__(self, entry: Entry, kind: str) -> None:
         self.entry = entry
         self.kind = kind
         self.intent: Intent | None = None
+        self.remark = ""
 
     def begin(self, subject: str, messages: Sequence[Message] = ()) -> None:
         """Write down the entry as it is now, the subject, and what to send when it is done."""
         self.intent = begin(self.entry, self.kind, subject, messages)
+
+    def delivered(self, transport: str) -> None:
+        """The message for this transport has been delivered already, and is not to be sent."""
+        if self.intent is not None:
+            kept = [one for one in self.intent.messages if one["transport"] != transport]
+            self.intent.messages = kept
 
 
 @contextmanager
@@ -192,7 +202,7 @@ def recorded(entry: Entry, kind: str) -> Iterator[Attempt]:
         _record_failure(attempt, error)
         raise
     if attempt.intent is not None:
-        end(attempt.intent, Outcome.DONE)
+        end(attempt.intent, Outcome.DONE, attempt.remark)
 
 
 def _record_failure(attempt: Attempt, error: DatabaseError) -> None:

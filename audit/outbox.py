@@ -41,12 +41,14 @@ class Transport:
     """A way of sending messages.
 
     ``is_enabled`` says whether it is configured, ``connect`` opens a connection for a round of
-    messages; it may raise ``TransportUnusable``.
+    messages; it may raise ``TransportUnusable``.  One that ``notifies`` gets a notification of
+    every action; another only gets the messages that are made for it.
     """
 
     name: str
     is_enabled: Callable[[], bool]
     connect: Callable[[], AbstractContextManager[Send]]
+    notifies: bool = True
 
 
 _transports: dict[str, Transport] = {}

@@ -6,11 +6,11 @@ that Nova's report client uses for the same requests (``nova/scheduler/client/re
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from keystoneauth1 import exceptions as ksa_exceptions
@@ -19,15 +19,22 @@ from oslo_config import cfg
 from requests import Response
 
 from cloud.config import ConfigError, NovaConfig
-from cloud.deadlines import BoundedExecutor, CloudError, ServiceUnavailable
+from cloud.deadlines import BoundedExecutor, CloudError
 from cloud.providers import (
+    GenerationConflict,
     Inventory,
+    PlacementRefused,
+    PlacementUnavailable,
     Provider,
     ProviderDetail,
+    ProviderInUse,
+    ProviderNotFound,
     inventory_from,
     provider_from,
     top_down,
 )
+
+T = TypeVar("T")
 
 GROUP: Final = "placement"
 
@@ -35,30 +42,6 @@ _TRAITS: Final = "1.6"
 _NESTED: Final = "1.14"
 _AGGREGATES: Final = "1.19"
 _CONSUMER_GENERATION: Final = "1.28"
-
-
-class PlacementUnavailable(ServiceUnavailable):
-    """Placement cannot be reached, does not answer in time, or answers with a 5xx or a 401."""
-
-
-class PlacementRefused(CloudError):
-    """Placement answered, and did not do it.  ``status`` is that of its answer."""
-
-    def __init__(self, text: str, status: int) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class ProviderNotFound(PlacementRefused):
-    """There is no such resource provider."""
-
-
-class ProviderInUse(PlacementRefused):
-    """The provider still has allocations, or providers below it."""
-
-
-class GenerationConflict(PlacementRefused):
-    """Someone else changed the provider or consumer since it was read."""
 
 
 class Placement:
@@ -107,7 +90,23 @@ class Placement:
 
     def providers_in_tree(self, member: str) -> list[Provider]:
         """The whole tree that the provider ``member`` is in, empty when there is none."""
-        return self._providers(f"?in_tree={_uuid(member)}")
+        return self._executor.call(
+            lambda: _providers_in(self._send("GET", _path_of_tree(member), _NESTED))
+        )
+
+    def trees(self, members: Iterable[str]) -> dict[str, list[Provider]]:
+        """``providers_in_tree`` of many, asked side by side, all within one deadline.
+
+        Raises a ``CloudError`` unless all are known then.
+        """
+        found, missing = self._side_by_side(
+            lambda member: _providers_in(self._send("GET", _path_of_tree(member), _NESTED)),
+            members,
+            self._executor.deadline,
+        )
+        for error in missing.values():
+            raise error
+        return found
 
     def provider_named(self, name: str) -> Provider | None:
         """The provider with that name, which is unique; a compute node's is its hostname."""
@@ -115,8 +114,9 @@ class Placement:
         return found[0] if found else None
 
     def _providers(self, query: str, deadline: float | None = None) -> list[Provider]:
-        found = self._get(f"/resource_providers{query}", _NESTED, deadline)
-        return [provider_from(data) for data in found["resource_providers"]]
+        return _providers_in(
+            self._request("GET", f"/resource_providers{query}", _NESTED, deadline=deadline)
+        )
 
     def inventories(self, provider: str) -> list[Inventory]:
         """What the provider has, and how much of it is used."""
@@ -161,28 +161,38 @@ class Placement:
         return {consumer: data["resources"] for consumer, data in sorted(found.items())}
 
     def allocations_by_provider(
-        self, providers: Iterable[str]
+        self, providers: Iterable[str], *, deadline: float | None = None
     ) -> tuple[dict[str, dict[str, dict[str, int]]], dict[str, str]]:
         """``allocations`` of many providers, and for those that are missing why.
 
         Placement has no request for more than one, so they are asked side by side, all within
-        ``bulk_deadline``.
+        ``deadline`` seconds (``bulk_deadline`` unless given).
         """
-        futures = {
-            provider: self._executor.submit(partial(self._allocations, provider))
-            for provider in providers
-        }
-        wait(futures.values(), timeout=self._bulk_deadline)
-        found: dict[str, dict[str, dict[str, int]]] = {}
-        missing: dict[str, str] = {}
-        for provider, future in futures.items():
+        found, missing = self._side_by_side(
+            self._allocations, providers, deadline or self._bulk_deadline
+        )
+        return found, {provider: str(error) for provider, error in missing.items()}
+
+    def _side_by_side(
+        self, ask: Callable[[str], T], members: Iterable[str], deadline: float
+    ) -> tuple[dict[str, T], dict[str, CloudError]]:
+        """What ``ask`` finds for each member within ``deadline`` seconds, and why not."""
+        executor = self._executor
+        if executor.is_open():
+            away = PlacementUnavailable(executor.last_error)
+            return {}, dict.fromkeys(members, away)
+        futures = {member: executor.submit(partial(ask, member)) for member in members}
+        wait(futures.values(), timeout=deadline)
+        found: dict[str, T] = {}
+        missing: dict[str, CloudError] = {}
+        for member, future in futures.items():
             if future.cancel() or not future.done():
-                missing[provider] = f"placement: no answer within {self._bulk_deadline:g} s"
+                missing[member] = executor.failed(f"no answer within {deadline:g} s")
                 continue
             try:
-                found[provider] = future.result()
+                found[member] = future.result()
             except CloudError as error:
-                missing[provider] = str(error)
+                missing[member] = error
         return found, missing
 
     def consumer_allocations(self, consumer: str) -> dict[str, dict[str, int]]:
@@ -327,6 +337,14 @@ def _refusal(response: Response, text: str) -> PlacementRefused:
         made_of_generation = response.request.method in ("PUT", "POST")
         return (GenerationConflict if made_of_generation else ProviderInUse)(text, status)
     return PlacementRefused(text, status)
+
+
+def _path_of_tree(member: str) -> str:
+    return f"/resource_providers?in_tree={_uuid(member)}"
+
+
+def _providers_in(response: Response) -> list[Provider]:
+    return [provider_from(data) for data in _json(response)["resource_providers"]]
 
 
 def _json(response: Response) -> Any:

@@ -1,12 +1,46 @@
-"""What placement knows: resource providers, their inventories and what is used of them."""
+"""What placement knows: resource providers, their inventories and what is used of them; and how it
+fails.  Without the client (``cloud.placement``), which takes a while to import.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cloud.deadlines import CloudError, ServiceUnavailable
+
 #: The trait of every provider of a disabled compute service.  nova-compute sets and removes it;
 #: the scheduler's request filter ``compute_status_filter`` forbids it.
 COMPUTE_STATUS_DISABLED: Final = "COMPUTE_STATUS_DISABLED"
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+class PlacementUnavailable(ServiceUnavailable):
+    """Placement cannot be reached, does not answer in time, or answers with a 5xx or a 401."""
+
+
+class PlacementRefused(CloudError):
+    """Placement answered, and did not do it.  ``status`` is that of its answer."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class ProviderNotFound(PlacementRefused):
+    """There is no such resource provider."""
+
+
+class ProviderInUse(PlacementRefused):
+    """The provider still has allocations, or providers below it."""
+
+
+class GenerationConflict(PlacementRefused):
+    """Someone else changed the provider or consumer since it was read."""
+
+
+# --- what there is --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

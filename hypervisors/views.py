@@ -6,8 +6,12 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audit.journal import actor_of
+from audit.models import Channel
 from cells.fields import utc_now
 from cells.locate import Ambiguous, MayBeMissing, NotFound
+from cloud.compute_rpc import NotSupported
+from cloud.deadlines import CloudError
 from hypervisors import schemas
 from hypervisors.filters import HypervisorFilterSet
 from hypervisors.models import ComputeNode
@@ -16,9 +20,10 @@ from hypervisors.serializers import (
     HypervisorSerializer,
     HypervisorUptimeSerializer,
 )
+from hypervisors.uptime import ask_uptime
 from hypervisors.visibility import KEYS, Listing, VisibleNodes, servers_on, statistics
 from portal.api.endpoints import endpoint
-from portal.api.faults import BadRequest, ItemNotFound, NotImplementedFault
+from portal.api.faults import BadRequest, ComputeFault, ItemNotFound, NotImplementedFault
 from portal.api.pagination import MarkerPagination
 from portal.api.responses import NovaResponse
 from portal.api.schemas import as_bool, as_integer, check_uuid
@@ -99,18 +104,35 @@ class HypervisorViewSet(NovaViewSet):
 
     @endpoint("show", query=schemas.SHOW, serializer=HypervisorDetailSerializer)
     def retrieve(self, request: Request, id: str, **kwargs: Any) -> Response:
-        """A hypervisor in full."""
-        [hypervisor] = self._shown(self.get_object())
+        """A hypervisor in full; from 2.88 with its uptime, for which nova-compute may be asked."""
+        listing = self.get_object()
+        [hypervisor] = self._shown(listing)
+        if hypervisor.get("uptime", "") is None and hypervisor["state"] == "up":
+            try:
+                hypervisor["uptime"] = self._ask_uptime(listing)
+            except NotSupported:
+                pass  # null, as in Nova
+            except CloudError as error:
+                self.warnings.append(str(error))
         return NovaResponse({"hypervisor": hypervisor})
 
     @action(detail=True)
     @endpoint("uptime", versions=before("2.88"), serializer=HypervisorUptimeSerializer)
     def uptime(self, request: Request, id: str, **kwargs: Any) -> Response:
-        """A hypervisor with the uptime that nova-compute last reported."""
+        """A hypervisor with the uptime that its nova-compute answers.
+
+        Without a message bus to ask over, it is what nova-compute last reported with the node.
+        """
         listing = self.get_object()
         [hypervisor] = self._shown(listing)
         if hypervisor["state"] == "down":
             raise BadRequest(f"Compute service of {listing.hosts[0]} is unavailable at this time.")
+        try:
+            hypervisor["uptime"] = self._ask_uptime(listing) or hypervisor["uptime"]
+        except NotSupported:
+            raise NotImplementedFault from None
+        except CloudError as error:
+            raise ComputeFault(f"The uptime is not known: {error}") from None
         if hypervisor["uptime"] is None:
             raise NotImplementedFault
         return NovaResponse({"hypervisor": hypervisor})
@@ -133,6 +155,11 @@ class HypervisorViewSet(NovaViewSet):
                 f"Hypervisor id {id} refers to multiple hypervisors, {error}. "
                 "Use microversion 2.53 and the hypervisor's uuid."
             ) from None
+
+    def _ask_uptime(self, listing: Listing) -> str | None:
+        """What the nova-compute of the only node answers, in the cell its host is mapped to."""
+        actor = actor_of(self.request, Channel.API)
+        return ask_uptime(listing.homes[0], listing.hosts[0], actor)
 
     # --- all hypervisors ------------------------------------------------------------------
 

@@ -1,102 +1,31 @@
-"""Settings of the portal; each comes from the environment, named and explained in .env.example."""
+"""Settings of the portal, named and explained in .env.example; see ``portal.environment``."""
 
 import logging
 import os
 import sys
 import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 import pymysql
 from django.core.management.utils import get_random_secret_key
 
-from cells.database_urls import DatabaseURLError, database_settings
+from cloud.config import NovaConfig
+from portal import environment
+from portal.environment import count, database, flag, make_var_dir, names, seconds, setting
 from portal.proxies import FORWARDED_PROTO, parse_networks
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
 pymysql.install_as_MySQLdb()
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-TRUE_STRINGS = environ.Env.BOOLEAN_TRUE_STRINGS
-FALSE_STRINGS = ("false", "off", "n", "no", "0")
-environ.Env.read_env(BASE_DIR / ".env")
-
-
-def setting(name: str, cast: Any, default: Any) -> Any:
-    """The environment variable ``name``; a malformed one ends the program with one line.
-
-    One that is empty counts as not set.
-    """
-    text = os.environ.get(name, "")
-    if not text.strip():
-        return default
-    try:
-        # Not environ's own casts, for which 5min is 5.0, and $x the variable called x.
-        return cast(text)
-    except ValueError as error:
-        sys.exit(f"{name}: {text!r} cannot be read: {error}")
-
-
-def flag(name: str, *, default: bool) -> bool:
-    text: str = setting(name, str, str(default)).lower()
-    if text not in TRUE_STRINGS + FALSE_STRINGS:
-        sys.exit(f"{name}: must be true or false, not {text!r}")
-    return text in TRUE_STRINGS
-
-
-def seconds(name: str, default: float) -> float:
-    value: float = setting(name, float, default)
-    if not 0 < value < float("inf"):
-        sys.exit(f"{name}: must be a number of seconds above 0, not {value:g}")
-    return value
-
-
-def count(name: str, default: int) -> int:
-    value: int = setting(name, int, default)
-    if value < 1:
-        sys.exit(f"{name}: must be a whole number above 0, not {value}")
-    return value
-
-
-def names(name: str, default: list[str]) -> list[str]:
-    """What stands between commas."""
-    text: str = setting(name, str, "")
-    return [part.strip() for part in text.split(",") if part.strip()] or default
-
-
-def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
-    """Settings of the database behind the variable ``name``; ``timeout`` in seconds."""
-    url: str = setting(name, str, "")
-    if not url:
-        make_var_dir(name)
-        url = f"sqlite:///{default}"
-    try:
-        settings = database_settings(url, connect_timeout=timeout)
-    except DatabaseURLError as error:
-        sys.exit(f"{name}: {error}")
-    return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-
 
 #: What the portal makes (databases, keys) is its own user's alone.
 os.umask(0o077)
 #: ... but what collectstatic copies is for a web server.
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755
 
-VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
-
-
-def make_var_dir(name: str) -> None:
-    """Make VAR_DIR, in which the setting ``name`` keeps something by default."""
-    try:
-        VAR_DIR.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sys.exit(f"{name}: not set, and VAR_DIR {VAR_DIR} cannot be made: {error.strerror}")
-
-
+BASE_DIR = environment.BASE_DIR
+VAR_DIR = environment.VAR_DIR
 DEBUG = flag("DEBUG", default=False)
 #: Where ``manage.py serve`` listens; 0 takes any free port.
 PORT: int = setting("PORT", int, 8000)
@@ -106,6 +35,9 @@ if not 0 <= PORT <= 65535:
 WEB_CONCURRENCY = count("WEB_CONCURRENCY", 2)
 
 # --- the cloud -----------------------------------------------------------------------------
+NOVA_CONFIG_FILES = names("NOVA_CONFIG_FILES", [])
+#: What they say; without files, Nova's defaults.
+NOVA_CONFIG: NovaConfig = environment.NOVA_CONFIG
 CELL_DEADLINE = seconds("CELL_DEADLINE", 2)
 CELL_RETRY_AFTER = seconds("CELL_RETRY_AFTER", 10)
 CELL_MAX_WORKERS = count("CELL_MAX_WORKERS", 4)
@@ -118,6 +50,15 @@ DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
 API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
+#: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one
+#: that failed is left alone.
+KEYSTONE_DEADLINE = seconds("KEYSTONE_DEADLINE", 5)
+PLACEMENT_DEADLINE = seconds("PLACEMENT_DEADLINE", 5)
+RPC_DEADLINE = seconds("RPC_DEADLINE", 5)
+CLOUD_RETRY_AFTER = seconds("CLOUD_RETRY_AFTER", 10)
+#: What transport URLs of cell mappings with templates are filled from; without it, no RPC.
+NOVA_TRANSPORT_URL: str = setting("NOVA_TRANSPORT_URL", str, "")
+POLICY_FILE: str = setting("POLICY_FILE", str, "")
 NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
 NOTIFICATION_TOPICS = names("NOTIFICATION_TOPICS", ["versioned_notifications"])
 

@@ -93,7 +93,9 @@ def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if not keys:
         messages.warning(request, _("No service was selected."))
         return HttpResponseRedirect(back)
-    services = facts_by_key(keys, (*action.decided_by, *action.shows))
+    services = facts_by_key(
+        keys, (*action.decided_by, *action.shows), placement=action.asks_placement
+    )
     previews = [_preview(request, action, key, facts) for key, facts in services.facts.items()]
     errors: list[str] = []
     if request.method == "POST" and "confirm" in request.POST:
@@ -226,11 +228,13 @@ def _carry_out(
             result.message = preview.blockers[0].message if preview.blockers else untyped
             continue
         try:
-            action.apply(ref_to(cell, service), actor, _reason(request), replace=_replace(request))
+            applied = action.apply(
+                ref_to(cell, service), actor, _reason(request), replace=_replace(request)
+            )
         except Refused as refusal:
             result.message = refusal.message
         else:
-            result.outcome = "done"
+            result.outcome, result.message = "done", applied.remark
             result.next_steps = [asdict(step) for step in action.after(preview.facts)]
     missing = _("not found in the cells that answer")
     return results + [Result(key, key, "", "", "failed", missing) for key in not_found]

@@ -8,9 +8,9 @@ follow.  Knows neither HTTP nor microversions.
 Every action is carried out in the same way.  The service is found, and its row is locked in a
 transaction of its cell; the rules are applied to the locked row; what is about to be done is
 written down in the portal's own database (``audit.journal``); only the columns of the action are
-written; and when the cell has committed, the action is put on record together with its
-notification.  Actions on one service thus follow one another, on record and in notifications as
-in the cell.
+written; and when the cell has committed, placement or nova-compute is told, and the action is put
+on record together with its notification.  Actions on one service thus follow one another, on
+record and in notifications as in the cell.
 
 The API accepts an action that has no effect (enabling an enabled service is a 200, and notified,
 as in Nova); the console does not show a button for it (``has_effect``).  Otherwise both accept and
@@ -25,9 +25,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from audit.journal import Actor
-from cells.locate import Found
 from services import execution
-from services.changes import Change
+from services.changes import Applied, Change
 from services.exceptions import Conflict, Invalid, Missing, Refused, Unavailable
 from services.execution import not_compute
 from services.facts import Facts
@@ -37,7 +36,7 @@ from services.next_steps import NextStep, after_delete, command
 
 __all__ = [
     "ACTIONS", "DELETE", "DISABLE", "ENABLE", "FORCE_DOWN", "FORCE_UP",
-    "Change", "Conflict", "Invalid", "Missing", "Refused", "ServiceAction", "ServiceRef",
+    "Applied", "Change", "Conflict", "Invalid", "Missing", "Refused", "ServiceAction", "ServiceRef",
     "Unavailable", "actions_for", "actions_in", "delete", "disable", "enable", "name_of",
     "set_forced_down", "update",
 ]  # fmt: skip
@@ -71,6 +70,8 @@ class ServiceAction:
     decided_by: ClassVar[tuple[str, ...]] = ()
     #: Those that only ``warnings`` and ``effects`` read.
     shows: ClassVar[tuple[str, ...]] = ()
+    #: Whether placement is asked what it has of the host.
+    asks_placement: ClassVar[bool] = False
 
     def applies_to(self, service: Service) -> bool:
         """Whether it can be done to a service of this kind at all."""
@@ -120,7 +121,7 @@ class ServiceAction:
 
     def apply(
         self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True
-    ) -> Found[Service]:
+    ) -> Applied:
         """Do it; returns the service as it is then, or as it was last.  Raises ``Refused``."""
         return execution.update(ref, self.change(reason), actor, self.name, [self])
 
@@ -186,7 +187,7 @@ class Disable(ServiceAction):
 
     def apply(
         self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True
-    ) -> Found[Service]:
+    ) -> Applied:
         def check(service: Service) -> None:
             if self.keeps(service, reason, replace=replace):
                 raise Conflict("It is disabled already; its reason was kept.")
@@ -288,12 +289,15 @@ class Delete(ServiceAction):
     )
     decided_by = ("servers", "migrations")
     shows = ("nodes",)
+    asks_placement = True
 
     def applies_to(self, service: Service) -> bool:
         return True
 
     def blockers(self, facts: Facts) -> list[Refused]:
-        """No server and no migration in progress may be on the host of a nova-compute."""
+        """No server and no migration in progress may be on the host of a nova-compute, and
+        placement must be able to follow.
+        """
         blockers: list[Refused] = []
         if facts.servers:
             blockers.append(
@@ -311,12 +315,15 @@ class Delete(ServiceAction):
                     in_progress(facts),
                 )
             )
-        return blockers
+        return blockers + (facts.in_placement.blockers() if facts.in_placement else [])
 
     def warnings(self, facts: Facts) -> list[str]:
+        warnings = facts.in_placement.warnings() if facts.in_placement else []
         if facts.is_reporting:
-            return [_("it still reports: stop it first, or it will come back as a new service")]
-        return []
+            warnings.append(
+                _("it still reports: stop it first, or it will come back as a new service")
+            )
+        return warnings
 
     def effects(self, facts: Facts) -> list[str]:
         effects = [_("the service is removed")]
@@ -328,6 +335,11 @@ class Delete(ServiceAction):
                     facts.nodes,
                 )
                 % {"n": facts.nodes}
+            )
+            effects += (
+                [_("placement was not asked")]
+                if facts.in_placement is None
+                else facts.in_placement.effects()
             )
         if facts.aggregates:
             names = {"names": ", ".join(facts.aggregates)}
@@ -342,7 +354,7 @@ class Delete(ServiceAction):
 
     def apply(
         self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True
-    ) -> Found[Service]:
+    ) -> Applied:
         return execution.delete(ref, actor, self.name, self)
 
 
@@ -389,17 +401,17 @@ def actions_for(
 # --- carrying them out ------------------------------------------------------------------------
 
 
-def enable(ref: ServiceRef, actor: Actor) -> Found[Service]:
+def enable(ref: ServiceRef, actor: Actor) -> Applied:
     """Let the scheduler use the host again; the reason for disabling it is removed."""
     return update(ref, Change(status="enabled"), actor)
 
 
-def disable(ref: ServiceRef, actor: Actor, reason: str | None = None) -> Found[Service]:
+def disable(ref: ServiceRef, actor: Actor, reason: str | None = None) -> Applied:
     """Keep new servers away from the host, for ``reason`` (at most 255 characters)."""
     return update(ref, Change(status="disabled", reason=reason), actor)
 
 
-def set_forced_down(ref: ServiceRef, forced_down: bool, actor: Actor) -> Found[Service]:
+def set_forced_down(ref: ServiceRef, forced_down: bool, actor: Actor) -> Applied:
     """Declare the host dead (fence it first!), or let its heartbeats count again."""
     return update(ref, Change(forced_down=forced_down), actor)
 
@@ -421,12 +433,12 @@ def name_of(actions: Sequence[ServiceAction]) -> str:
 
 def update(
     ref: ServiceRef, change: Change, actor: Actor, actions: Sequence[ServiceAction] | None = None
-) -> Found[Service]:
+) -> Applied:
     """``execution.update`` by the rules of the actions that the change consists of."""
     actions = actions_in(change) if actions is None else actions
     return execution.update(ref, change, actor, name_of(actions), actions)
 
 
-def delete(ref: ServiceRef, actor: Actor) -> Found[Service]:
+def delete(ref: ServiceRef, actor: Actor) -> Applied:
     """Delete a service, and return it as it was; with a nova-compute goes its host."""
     return execution.delete(ref, actor, DELETE.name, DELETE)

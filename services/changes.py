@@ -5,7 +5,7 @@ a ``Change`` makes sense and can be stored.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +17,16 @@ from django.utils import timezone
 from audit import journal
 from audit.journal import Actor, Attempt
 from audit.models import Entry, Outcome
+from audit.outbox import Message
 from cells.aggregates import aggregates_of_hosts
 from cells.databases import cause_of
 from cells.locate import Found
 from cells.models import AggregateHost, HostMapping
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import AcrossCells
-from services import notifications
+from services import host_removal, notifications
 from services.exceptions import Invalid, Unavailable
+from services.host_removal import HostInPlacement
 from services.locate import ServiceRef
 from services.models import NOVA_COMPUTE, Service
 
@@ -69,6 +71,15 @@ class Change:
         if self.forced_down is not None:
             columns["forced_down"] = self.forced_down
         return columns
+
+
+@dataclass(frozen=True)
+class Applied(Found[Service]):
+    """The service after an action, and what is to be said of what followed from it, if anything:
+    another service of the cloud that did not do its part.
+    """
+
+    remark: str = ""
 
 
 def state_of(service: Service) -> dict[str, Any]:
@@ -134,17 +145,20 @@ def write(found: Found[Service], change: Change, actor: Actor, attempt: Attempt)
         Service.objects.using(cell.alias).filter(id=service.id).update(**changed)
 
 
-def soft_delete(found: Found[Service], actor: Actor, attempt: Attempt) -> None:
+def soft_delete(
+    found: Found[Service], actor: Actor, attempt: Attempt, in_placement: HostInPlacement | None
+) -> None:
     """Mark the service as deleted, in the way of Nova, and with a nova-compute all of its host.
 
-    Those are its compute nodes, its places in aggregates and its host mapping.
+    Those are its compute nodes, its places in aggregates and its host mapping.  What placement
+    has of it is written down to be removed.
     """
     alias, service = found.cell.alias, found.row
     deleted = {"deleted": F("id"), "deleted_at": attempt.entry.at}
     is_compute = service.binary == NOVA_COMPUTE
     if is_compute and service.host:
         attempt.entry.before = (attempt.entry.before or {}) | _places_of(service)
-    begin(attempt, found, actor, "delete")
+    begin(attempt, found, actor, "delete", host_removal.messages(in_placement))
     if is_compute and service.host:
         forget_host(service.host)
     Service.objects.using(alias).filter(id=service.id).update(**deleted)
@@ -154,10 +168,18 @@ def soft_delete(found: Found[Service], actor: Actor, attempt: Attempt) -> None:
         nodes.update(mapped=0, **deleted)
 
 
-def begin(attempt: Attempt, found: Found[Service], actor: Actor, event: str) -> None:
-    """Write down the intent, with the notification of the service as it is going to be."""
-    messages = notifications.messages(actor, found.row, event)
-    attempt.begin(subject_of(found.cell, found.row), messages)
+def begin(
+    attempt: Attempt,
+    found: Found[Service],
+    actor: Actor,
+    event: str,
+    messages: Sequence[Message] = (),
+) -> None:
+    """Write down the intent, with the notification of the service as it is going to be, and
+    further ``messages``.
+    """
+    notified = notifications.messages(actor, found.row, event)
+    attempt.begin(subject_of(found.cell, found.row), [*notified, *messages])
 
 
 def subject_of(cell: Cell, service: Service) -> str:
@@ -183,7 +205,8 @@ def forget_host(host: str) -> None:
 def settle(entry: Entry) -> tuple[Outcome, str] | None:
     """Find out from the cell what became of an interrupted action; a ``journal.Settler``.
 
-    A delete that the cell has committed is finished in the API database.
+    A delete that the cell has committed is finished in the API database here, and in placement
+    by the message that is in the intent.
     """
     cell = next((cell for cell in all_cells() if cell.uuid == entry.cell_uuid), None)
     if cell is None:

@@ -19,6 +19,7 @@ from cells.locate import Found, by_keys
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
 from services.disablings import Disabling, disablings_of
+from services.host_removal import HostInPlacement, look_up
 from services.models import API_BINARIES, NOVA_COMPUTE, Service
 
 
@@ -28,7 +29,8 @@ class Facts:
 
     Reading a number that was not counted raises ``KeyError``.  ``aggregates`` are the names of
     those that a compute host is in, and ``disabling`` says who disabled the service; only
-    ``facts_by_key`` reads them.
+    ``facts_by_key`` reads them.  ``in_placement`` is what placement has of the host; ``None`` if
+    it was not asked.
     """
 
     found: Found[Service]
@@ -36,6 +38,7 @@ class Facts:
     now: datetime.datetime
     aggregates: tuple[str, ...] = ()
     disabling: Disabling | None = None
+    in_placement: HostInPlacement | None = None
 
     @property
     def service(self) -> Service:
@@ -104,8 +107,12 @@ class FactsByKey:
     missing: list[CellUnavailable]
 
 
-def facts_by_key(keys: Iterable[str], names: Collection[str]) -> FactsByKey:
-    """The services with these keys, of those that Nova lists, from all cells side by side."""
+def facts_by_key(
+    keys: Iterable[str], names: Collection[str], *, placement: bool = False
+) -> FactsByKey:
+    """The services with these keys, of those that Nova lists, from all cells side by side; with
+    ``placement``, that is asked about their hosts.
+    """
     wanted = list(dict.fromkeys(keys))
     found, missing = by_keys(Service.objects.exclude(binary__in=API_BINARIES), wanted)
     services: dict[Cell, list[Service]] = defaultdict(list)
@@ -116,11 +123,13 @@ def facts_by_key(keys: Iterable[str], names: Collection[str]) -> FactsByKey:
     disablings = disablings_of(one.row for one in found.values())
     hosts = {one.row.host for one in found.values() if one.row.binary == NOVA_COMPUTE}
     aggregates = aggregates_of_hosts(hosts - {None}) if hosts else {}
+    in_placement = look_up(services, usage=True) if placement else {}
     counted = {
         (cell, facts.service.id): replace(
             facts,
             aggregates=aggregates.get(facts.service.host or "", ()) if facts.is_compute else (),
             disabling=disablings.get(facts.service.uuid or ""),
+            in_placement=in_placement.get((cell, facts.service.id)),
         )
         for cell, in_cell in answers.by_cell.items()
         for facts in in_cell

@@ -22,24 +22,28 @@ def command(*words: object) -> str:
 
 
 def after_delete(facts: Facts) -> list[NextStep]:
-    """Nova removes a host's resource providers as well; the cells' databases do not have them."""
+    """The host's resource providers, if placement was not asked, and its aggregates."""
     if not facts.is_compute or not facts.service.host:
         return []
     host = facts.service.host
-    steps = [
-        NextStep(
-            _(
-                "Remove the host's resource provider from placement, which was not asked. Look it "
-                "up by name, and delete it by its uuid once it has no allocations."
-            ),
-            "\n".join(
-                (
-                    command("openstack", "resource", "provider", "list", "--name", host),
-                    "openstack resource provider delete UUID",
-                )
-            ),
-        )
-    ]
+    steps = (
+        []
+        if facts.in_placement is not None
+        else [
+            NextStep(
+                _(
+                    "Remove the host's resource provider from placement, which was not asked. "
+                    "Look it up by name, and delete it by its uuid once it has no allocations."
+                ),
+                "\n".join(
+                    (
+                        command("openstack", "resource", "provider", "list", "--name", host),
+                        "openstack resource provider delete UUID",
+                    )
+                ),
+            )
+        ]
+    )
     if facts.aggregates:
         steps.append(
             NextStep(

@@ -26,7 +26,7 @@ PRIORITY = "INFO"
 
 def messages(actor: Actor, service: Service, event: str) -> list[Message]:
     """The notification of an ``event`` (``update``, ``delete``), for each enabled transport."""
-    transports = outbox.enabled_transports()
+    transports = [each for each in outbox.enabled_transports() if each.notifies]
     if not transports:
         return []
     payload = notification(actor, service, event)

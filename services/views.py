@@ -34,7 +34,7 @@ from portal.api.schemas import as_integer, check_uuid
 from portal.api.views import NovaViewSet
 from portal.microversions import Versioned
 from services import actions, schemas
-from services.changes import Change
+from services.changes import Applied, Change
 from services.down_cells import compute_hosts_in
 from services.exceptions import Conflict, Invalid, Missing, Refused, Unavailable
 from services.filters import ServiceFilterSet
@@ -105,22 +105,28 @@ class ServiceViewSet(NovaViewSet):
         by_name = schemas.ACTIONS.at(self.version)
         if by_name is None:
             found = actions.update(self.get_ref(), schemas.change(self.body), self.actor)
+            self._remark(found)
             return NovaResponse({"service": self._shown(found.row)})
         if id not in by_name:
             raise ItemNotFound("Unknown action")
         change = by_name[id](self.body)
         ref = ServiceRef(host=self.body["host"], binary=self.body["binary"])
-        actions.update(ref, change, self.actor)
+        self._remark(actions.update(ref, change, self.actor))
         return NovaResponse({"service": as_asked(ref, change)})
 
     @endpoint("delete")
     def destroy(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Delete a service: by uuid, before 2.53 by integer id."""
         try:
-            actions.delete(self.get_ref(), self.actor)
+            self._remark(actions.delete(self.get_ref(), self.actor))
         except Missing:
             raise ItemNotFound(f"Service {id} not found.") from None
         return NoContent()
+
+    def _remark(self, applied: Applied) -> None:
+        """Let the answer say what another service of the cloud did not do."""
+        if applied.remark:
+            self.warnings.append(applied.remark)
 
     @property
     def actor(self) -> Actor:

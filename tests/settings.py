@@ -16,6 +16,8 @@ for name in (
     "DEBUG",
     "DEFAULT_AVAILABILITY_ZONE",
     "INTERNAL_AVAILABILITY_ZONE",
+    "NOVA_TRANSPORT_URL",
+    "POLICY_FILE",
     "SERVICE_DOWN_TIME",
 ):
     os.environ.pop(name, None)
@@ -23,6 +25,7 @@ os.environ |= {
     "SECRET_KEY": "only-for-tests",
     "VAR_DIR": _var_dir,
     "DATABASE_URL": "",
+    "NOVA_CONFIG_FILES": "",
     "NOVA_API_DATABASE_URL": "",
     "NOVA_DATABASE_URL": "",
     "NOTIFICATION_TRANSPORT_URL": "",

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from cloud.config import ConfigError, load
-from cloud.placement import (
+from cloud.placement import Placement
+from cloud.providers import (
     GenerationConflict,
-    Placement,
     PlacementUnavailable,
+    Provider,
     ProviderInUse,
     ProviderNotFound,
+    top_down,
 )
-from cloud.providers import Provider, top_down
 from tests import cloud_servers
 from tests.cloud_servers import Stored
 

@@ -98,6 +98,12 @@ class UnsupportedMediaType(Fault):
         super().__init__("Unsupported Content-Type")
 
 
+class ComputeFault(Fault):
+    """500: another service of the cloud failed, which Nova has no other answer for."""
+
+    status_code = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 class NotImplementedFault(Fault):
     """501"""
 

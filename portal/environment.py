@@ -1,0 +1,100 @@
+"""How ``portal.settings`` reads a setting: the environment, else nova.conf, else the default.
+
+A malformed one ends the program with one line that names the variable, or the file and option.
+A file called .env beside manage.py is part of the environment.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import environ
+
+from cells.database_urls import DatabaseURLError, database_settings
+from cloud.config import ConfigError, NovaConfig, load
+from cloud.setting_sources import SettingError, SettingSources
+
+T = TypeVar("T")
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+TRUE_STRINGS = environ.Env.BOOLEAN_TRUE_STRINGS
+FALSE_STRINGS = ("false", "off", "n", "no", "0")
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _nova_config() -> NovaConfig:
+    try:
+        return load(_parts(os.environ.get("NOVA_CONFIG_FILES", "")))
+    except ConfigError as error:
+        sys.exit(str(error))
+
+
+NOVA_CONFIG = _nova_config()
+#: Knows afterwards what was asked for; ``manage.py settings`` lists it.
+SOURCES = SettingSources(os.environ, NOVA_CONFIG)
+
+
+def setting(name: str, cast: Callable[[str], T], default: T) -> T:
+    """The setting ``name``; an environment variable that is empty counts as not set."""
+    # Not environ's own casts, for which 5min is 5.0, and $x the variable called x.
+    try:
+        return SOURCES.get(name, cast, default)
+    except SettingError as error:
+        sys.exit(str(error))
+
+
+def flag(name: str, *, default: bool) -> bool:
+    text = setting(name, str, str(default)).lower()
+    if text not in TRUE_STRINGS + FALSE_STRINGS:
+        sys.exit(f"{name}: must be true or false, not {text!r}")
+    return text in TRUE_STRINGS
+
+
+def seconds(name: str, default: float) -> float:
+    value = setting(name, float, default)
+    if not 0 < value < float("inf"):
+        sys.exit(f"{SOURCES.source_of(name)}: must be a number of seconds above 0, not {value:g}")
+    return value
+
+
+def count(name: str, default: int) -> int:
+    value = setting(name, int, default)
+    if value < 1:
+        sys.exit(f"{SOURCES.source_of(name)}: must be a whole number above 0, not {value}")
+    return value
+
+
+def names(name: str, default: list[str]) -> list[str]:
+    """What stands between commas."""
+    return setting(name, _parts, default) or default
+
+
+VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
+
+
+def make_var_dir(name: str) -> None:
+    """Make VAR_DIR, in which the setting ``name`` keeps something by default."""
+    try:
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"{name}: not set, and VAR_DIR {VAR_DIR} cannot be made: {error.strerror}")
+
+
+def database(name: str, default: Path, timeout: float) -> dict[str, Any]:
+    """Settings of the database behind the setting ``name``; ``timeout`` in seconds."""
+    url = setting(name, str, "")
+    if not url:
+        make_var_dir(name)
+        url = f"sqlite:///{default}"
+    try:
+        settings = database_settings(url, connect_timeout=timeout)
+    except DatabaseURLError as error:
+        sys.exit(f"{SOURCES.source_of(name)}: {error}")
+    return settings | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
