@@ -10,6 +10,9 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db import OperationalError
 
+    from portal import processes
+
+    processes.command = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:

@@ -1,6 +1,7 @@
 """The audit in the console, to be read, searched and exported."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -27,6 +28,14 @@ FORMATTED = {"at": "when", "before": "was", "after": "became"}
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
 
 
+class CellNameFilter(admin.AllValuesFieldListFilter):
+    """By cell; entries about a service that was not found have none."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield choice | {"display": choice["display"] or _("none")}
+
+
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     """Audit entries; none can be added, changed or deleted."""
@@ -42,8 +51,16 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         "channel",
     )
     list_display_links = ("when",)
-    list_filter = ("outcome", "action", "channel", "cell_name", "username")
-    search_fields = ("username", "host", "service_uuid", "request_id", "message", "cell_name")
+    list_filter = ("outcome", "action", "channel", ("cell_name", CellNameFilter), "username")
+    search_fields = (
+        "username",
+        "host",
+        "service_uuid",
+        "request_id",
+        "message",
+        "cell_name",
+        "subject",
+    )
     search_help_text = _("User, host, uuid, request id or message")
     date_hierarchy = "at"
     list_per_page = 100
@@ -57,9 +74,9 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     def when(self, entry: Entry) -> str:
         return moment(entry.at)
 
-    @admin.display(description=_("Service"), ordering="host")
+    @admin.display(description=_("Subject"), ordering="host")
     def service(self, entry: Entry) -> str:
-        return format_html("{} {}", entry.host or entry.service_uuid, entry.binary)
+        return format_html("{} {}", entry.host or entry.service_uuid or entry.subject, entry.binary)
 
     @admin.display(description=_("Outcome"), ordering="outcome")
     def result(self, entry: Entry) -> str:

@@ -7,6 +7,9 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit"
 
     def ready(self) -> None:
+        from audit import accounts
+
+        accounts.connect()
         self.register_worker()
         self.register_console_pages()
 

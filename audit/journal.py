@@ -29,7 +29,7 @@ from audit import outbox
 from audit.models import Channel, Entry, Intent, OutboxMessage, Outcome
 from audit.outbox import Message
 from cells.databases import cause_of
-from portal.roles import roles_of
+from portal.roles import identity_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,14 +74,15 @@ class Actor:
 def actor_of(request: HttpRequest, channel: Channel) -> Actor:
     """Who sent ``request``, which may be one of REST framework's."""
     user = request.user
+    identity = identity_of(user)
     return Actor(
         username=user.get_username(),
         channel=channel,
         request_id=getattr(request, "request_id", ""),
         remote_address=request.META.get("REMOTE_ADDR") or None,
-        user_id=str(user.pk),
+        user_id=identity.user_id,
         project_id=getattr(getattr(request, "auth", None), "project_id", "") or None,
-        roles=tuple(sorted(roles_of(user))),
+        roles=tuple(sorted(identity.roles)),
     )
 
 
@@ -95,7 +96,7 @@ def draft(actor: Actor, action: str, **columns: str) -> Entry:
         for name, text in columns.items()
     }
     return Entry(
-        username=actor.username,
+        username=actor.username[:150],
         channel=actor.channel,
         request_id=actor.request_id,
         remote_address=actor.remote_address,
@@ -106,14 +107,17 @@ def draft(actor: Actor, action: str, **columns: str) -> Entry:
 
 def begin(entry: Entry, kind: str, subject: str, messages: Sequence[Message] = ()) -> Intent:
     """Write down what is about to be done to ``subject``, and what to send when it is done."""
-    kept = {name: getattr(entry, name) for name in KEPT} | {"at": entry.at.isoformat()}
+    intent = _intent(entry, kind, subject, messages)
     with transaction.atomic(using=router.db_for_write(Intent), durable=True):
-        return Intent.objects.create(
-            kind=kind,
-            subject=subject,
-            entry=kept,
-            messages=[asdict(message) for message in messages],
-        )
+        intent.save()
+    return intent
+
+
+def _intent(entry: Entry, kind: str, subject: str, messages: Sequence[Message]) -> Intent:
+    kept = {name: getattr(entry, name) for name in KEPT} | {"at": entry.at.isoformat()}
+    return Intent(
+        kind=kind, subject=subject, entry=kept, messages=[asdict(message) for message in messages]
+    )
 
 
 def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
@@ -137,6 +141,17 @@ def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
             )
     outbox.wake()
     return entry
+
+
+def record_done(entry: Entry, kind: str, subject: str, messages: Sequence[Message] = ()) -> None:
+    """Put on record what the current transaction does in the portal's own database.
+
+    The entry and its messages are there exactly if the transaction commits, so there is nothing
+    to settle.
+    """
+    intent = _intent(entry, kind, subject, messages)
+    intent.save()
+    end(intent, Outcome.DONE, entry.message)
 
 
 def entry_of(intent: Intent) -> Entry:

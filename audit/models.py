@@ -48,7 +48,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 
 
 class Entry(models.Model):
-    """Who did what to which service, and how it ended.
+    """Who did what to which service, or to which ``subject`` else, and how it ended.
 
     Names and uuids are kept as text, so that an entry outlives the user, the service and the
     cell.  ``before`` and ``after`` hold the values that the action could change; ``after`` is
@@ -63,6 +63,7 @@ class Entry(models.Model):
     action = models.CharField(max_length=32)
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     message = models.TextField(blank=True)
+    subject = models.CharField(max_length=255, blank=True)
     cell_uuid = models.CharField(max_length=36, blank=True)
     cell_name = models.CharField(max_length=255, blank=True)
     service_uuid = models.CharField(max_length=255, blank=True, db_index=True)
@@ -81,7 +82,8 @@ class Entry(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.action} {self.host or self.service_uuid} by {self.username}"
+        what = self.host or self.service_uuid or self.subject
+        return f"{self.action} {what} by {self.username}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Add the entry; saving one that is already on record raises ``AppendOnly``."""

@@ -34,6 +34,11 @@ class CachedValue(Generic[V]):
         """The value as it was last loaded, however old; ``None`` if it never was."""
         return None if self._loaded is None else self._loaded.value
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether ``get()`` would return the value without loading it."""
+        return self._fresh(None) is not None
+
     def get(self, max_age: float | None = None) -> V:
         """The value, at most ``max_age`` seconds old (``ttl`` unless given).
 

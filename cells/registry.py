@@ -151,12 +151,15 @@ def cell_ids_of_hosts(hosts: Collection[str] | None = None) -> dict[str, int]:
 
     There may be more hosts in it than were asked for.
     """
+    if hosts is not None and len(hosts) < 2:
+        return {
+            name: cell_id
+            for host in hosts
+            for name, cell_id in _mapping_of_host.rows(HostMapping.objects.db, host=host)
+        }
     mappings = HostMapping.objects.values_list("host", "cell_id")
     if hosts is None:
         return dict(mappings)
-    if len(hosts) == 1:
-        [host] = hosts
-        return dict(_mapping_of_host.rows(mappings.db, host=host))
     found: dict[str, int] = {}
     remaining = sorted(hosts)
     if len(remaining) >= RANGE_MIN_HOSTS:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.conf import settings
 
 if TYPE_CHECKING:  # each takes a while to import, and not every process needs it
+    from cloud.compute_api import ComputeAPI
     from cloud.compute_rpc import ComputeRPC
     from cloud.keystone import Keystone
     from cloud.placement import Placement
@@ -41,7 +42,7 @@ def keystone() -> "Keystone | None":
 
 
 def policy() -> "Policy":
-    """Nova's policy and the operator's; may raise ``cloud.policy.PolicyError``."""
+    """Nova's policy and the operator's; may raise ``PolicyError``, a ``ConfigError``."""
 
     def make() -> "Policy":
         from cloud.policy import Policy
@@ -84,6 +85,32 @@ def compute_rpc() -> "ComputeRPC | None":
         )
 
     return _client("compute_rpc", make)
+
+
+def compute_api() -> "ComputeAPI | None":
+    """Nova's API, where ``NOVA_AUTH_URL`` or ``[nova]`` is set; may raise ``ConfigError``."""
+    if not (settings.NOVA_CREDENTIALS or settings.NOVA_CONFIG.has_compute_api):
+        return None
+
+    def make() -> "ComputeAPI":
+        from cloud.compute_api import ComputeAPI
+
+        return ComputeAPI(
+            settings.NOVA_CONFIG,
+            settings.NOVA_CREDENTIALS,
+            timeout=settings.COMPUTE_API_TIMEOUT,
+        )
+
+    return _client("compute_api", make)
+
+
+def prepare() -> None:
+    """Make all that the cloud has, so that mistakes are found now and no request waits for it.
+
+    Raises ``ConfigError``; its text is one line.
+    """
+    for accessor in (keystone, policy, placement, compute_rpc, compute_api):
+        accessor()
 
 
 def forget_clients() -> None:

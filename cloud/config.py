@@ -75,6 +75,7 @@ _DECLARED: Final[Mapping[str, tuple[cfg.Opt, ...]]] = MappingProxyType(
             cfg.StrOpt("auth_url"),
             cfg.StrOpt("www_authenticate_uri"),
         ),
+        "nova": (cfg.StrOpt("auth_type"),),
         "placement": (
             cfg.StrOpt("auth_type"),
             cfg.StrOpt("endpoint_override"),
@@ -162,6 +163,11 @@ class NovaConfig:
     def has_placement(self) -> bool:
         """Whether ``[placement]`` says how to reach placement."""
         return bool(self["placement", "auth_type"])
+
+    @property
+    def has_compute_api(self) -> bool:
+        """Whether ``[nova]`` says how to authenticate with Nova's API."""
+        return bool(self["nova", "auth_type"])
 
     @property
     def notifies(self) -> bool:

@@ -26,12 +26,14 @@ class CloudError(Exception):
         ├── ServiceUnavailable          no answer in time, none at all, or a 5xx
         │   ├── KeystoneUnavailable
         │   ├── PlacementUnavailable
-        │   └── MessageBusUnavailable
+        │   ├── MessageBusUnavailable
+        │   └── ComputeUnavailable
         ├── LoginRefused                Keystone does not accept this user, password or project
         ├── PlacementRefused            it answered, and said no
         │   ├── ProviderNotFound
         │   ├── ProviderInUse           it still has allocations, or providers below it
         │   └── GenerationConflict      someone else changed it at the same time
+        ├── ComputeRefused              Nova's API answered, and said no
         ├── NoTransport                 the cell has no message bus
         ├── ComputeTimeout              a nova-compute did not answer
         └── ComputeFailed               a nova-compute answered with an error

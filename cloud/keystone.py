@@ -8,7 +8,6 @@ of the portal's own, or with a session, never waits for Keystone.
 
 import logging
 import uuid
-from collections.abc import Mapping
 from typing import Any, Final
 from wsgiref.util import setup_testing_defaults
 
@@ -34,18 +33,6 @@ logger = logging.getLogger(__name__)
 GROUP: Final = "keystone_authtoken"
 #: Tokens that are remembered in a process where no memcached is configured.
 TOKENS_AT_MOST: Final = 10_000
-
-#: The body of keystonemiddleware's 401, which Nova answers before it looks at anything else.
-UNAUTHORIZED: Final[Mapping[str, Any]] = {
-    "error": {
-        "code": 401,
-        "title": "Unauthorized",
-        "message": "The request you have made requires authentication.",
-    }
-}
-
-#: The explanation in its 503 while Keystone is away; ``webob`` renders it by the Accept header.
-UNAVAILABLE: Final = "The Keystone service is temporarily unavailable."
 
 #: What keystonemiddleware catches and, with ``delay_auth_decision``, calls an invalid token.
 _UNREACHABLE: Final = (

@@ -21,6 +21,7 @@ from requests import Response
 from cloud.config import ConfigError, NovaConfig
 from cloud.deadlines import BoundedExecutor, CloudError
 from cloud.providers import (
+    SHARES_VIA_AGGREGATE,
     GenerationConflict,
     Inventory,
     PlacementRefused,
@@ -40,6 +41,7 @@ GROUP: Final = "placement"
 
 _TRAITS: Final = "1.6"
 _NESTED: Final = "1.14"
+_REQUIRED: Final = "1.18"
 _AGGREGATES: Final = "1.19"
 _CONSUMER_GENERATION: Final = "1.28"
 
@@ -81,6 +83,11 @@ class Placement:
         self._executor = BoundedExecutor(
             "placement", PlacementUnavailable, deadline=deadline, retry_after=retry_after
         )
+        # What is asked about all providers must not keep others waiting.
+        self._bulk_executor = BoundedExecutor(
+            "placement", PlacementUnavailable,
+            deadline=bulk_deadline, retry_after=retry_after, max_workers=4,
+        )  # fmt: skip
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -103,10 +110,20 @@ class Placement:
             lambda member: _providers_in(self._send("GET", _path_of_tree(member), _NESTED)),
             members,
             self._executor.deadline,
+            self._executor,
         )
         for error in missing.values():
             raise error
         return found
+
+    def sharing_providers(self) -> list[Provider]:
+        """Those that share what they have with others, such as disk; they are no hosts."""
+        query = f"?required={SHARES_VIA_AGGREGATE}"
+        return _providers_in(
+            self._request(
+                "GET", f"/resource_providers{query}", _REQUIRED, deadline=self._bulk_deadline
+            )
+        )
 
     def provider_named(self, name: str) -> Provider | None:
         """The provider with that name, which is unique; a compute node's is its hostname."""
@@ -169,15 +186,21 @@ class Placement:
         ``deadline`` seconds (``bulk_deadline`` unless given).
         """
         found, missing = self._side_by_side(
-            self._allocations, providers, deadline or self._bulk_deadline
+            self._allocations,
+            providers,
+            deadline or self._bulk_deadline,
+            self._executor if deadline else self._bulk_executor,
         )
         return found, {provider: str(error) for provider, error in missing.items()}
 
     def _side_by_side(
-        self, ask: Callable[[str], T], members: Iterable[str], deadline: float
+        self,
+        ask: Callable[[str], T],
+        members: Iterable[str],
+        deadline: float,
+        executor: BoundedExecutor,
     ) -> tuple[dict[str, T], dict[str, CloudError]]:
         """What ``ask`` finds for each member within ``deadline`` seconds, and why not."""
-        executor = self._executor
         if executor.is_open():
             away = PlacementUnavailable(executor.last_error)
             return {}, dict.fromkeys(members, away)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from oslo_config import cfg
 from oslo_policy import policy
 
-from cloud.config import NovaConfig
+from cloud.config import ConfigError, NovaConfig
 from cloud.identity import Identity
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _REASON: Final = "Nova 21 divided it and made the project personas of Keystone i
 _MALFORMED: Final = (ValueError, TypeError, AttributeError, cfg.Error)
 
 
-class PolicyError(Exception):
+class PolicyError(ConfigError):
     """The operator's policy file cannot be used; ``str()`` of it is one line that says why."""
 
 

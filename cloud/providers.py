@@ -11,6 +11,8 @@ from cloud.deadlines import CloudError, ServiceUnavailable
 #: The trait of every provider of a disabled compute service.  nova-compute sets and removes it;
 #: the scheduler's request filter ``compute_status_filter`` forbids it.
 COMPUTE_STATUS_DISABLED: Final = "COMPUTE_STATUS_DISABLED"
+#: The trait of providers that share what they have, such as disk, with others.
+SHARES_VIA_AGGREGATE: Final = "MISC_SHARES_VIA_AGGREGATE"
 
 
 # --- failures -------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.models import Entry
+from hypervisors.findings import FleetProblem
 from hypervisors.overview import overview
-from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS, FleetProblem
+from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS
 from hypervisors.report import latest_report
 from portal.console.site import console
 from services.problems import SERVICE_PROBLEMS, Problem

@@ -3,31 +3,27 @@
 A new check is one declaration more in ``NODE_PROBLEMS`` (a condition on a row) or
 ``FLEET_PROBLEMS`` (a function that looks at all cells side by side): the lists' filter by problem,
 ``check_fleet`` and the problems page take it from there.  Checks of services are in
-``services.problems``.
+``services.problems``, those that compare with placement in ``hypervisors.placement_problems``.
 """
 
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
 
 from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from cells.cache import CachedValue
-from cells.locate import key_from
 from cells.models import CellMapping
 from cells.registry import Cell, cell_ids_of_hosts, compute_cells
 from cells.scatter_gather import AcrossCells
+from hypervisors.findings import Finding, FleetProblem, HostProblem
 from hypervisors.models import ComputeNode
-from hypervisors.snapshot import NodeRow, ServiceRow, Snapshot
+from hypervisors.placement_problems import PLACEMENT_PROBLEMS
+from hypervisors.snapshot import NodeRow, Snapshot
 from services.models import NOVA_COMPUTE, up_at
 from services.problems import SERVICE_PROBLEMS, Problem, RowProblem
-
-if TYPE_CHECKING:
-    from django_stubs_ext import StrOrPromise
 
 # --- problems of a compute node -------------------------------------------------------------------
 
@@ -75,53 +71,6 @@ NODE_PROBLEMS = (
 
 
 # --- problems of the fleet ------------------------------------------------------------------------
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong: what it is called, the cells it is in, and its pages' keys."""
-
-    subject: str
-    cells: tuple[Cell, ...] = ()
-    nodes: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, *rows: tuple[Cell, NodeRow | ServiceRow], subject: str | None = None) -> "Finding":
-        """A finding about these rows, named by the first of them unless ``subject`` is given."""
-        keys: dict[type, list[str]] = {NodeRow: [], ServiceRow: []}
-        for cell, row in rows:
-            keys[type(row)].append(key_from(cell, row.uuid, row.id))
-        return cls(
-            rows[0][1].subject if subject is None else subject,
-            tuple(dict.fromkeys(cell for cell, _row in rows)),
-            tuple(keys[NodeRow]),
-            tuple(keys[ServiceRow]),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FleetProblem(Problem):
-    """A problem that no cell's database can tell by itself.
-
-    ``find`` gets the rows of all cells that answered; whatever else a check needs, it asks those
-    cells itself.  ``services_query`` is the query string that narrows the list of services to
-    the findings, if one does.
-    """
-
-    find: Callable[[Snapshot], Iterable[Finding]]
-    services_query: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HostProblem(FleetProblem):
-    """A problem of hosts, by which the list of hypervisors can be filtered.
-
-    ``label`` describes one of its compute nodes, as a choice of the filter; ``hosts`` are the
-    hosts of each cell's compute nodes that have it.
-    """
-
-    label: "StrOrPromise"
-    hosts: CachedValue[dict[Cell, list[str]]]
 
 
 def find_unmapped(snapshot: Snapshot) -> Iterator[Finding]:
@@ -306,6 +255,7 @@ FLEET_PROBLEMS = (
         find=find_ambiguous_hypervisor_ids,
         only_count=True,
     ),
+    *PLACEMENT_PROBLEMS,
 )
 
 

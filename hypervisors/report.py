@@ -1,7 +1,7 @@
 """Everything that is wrong in the fleet now: the problems that are declared, and where they are."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,7 +10,9 @@ from django.utils import timezone
 from cells.cache import CachedValue
 from cells.executors import CellUnavailable
 from cells.registry import Cell, all_cells
-from hypervisors.problems import FLEET_PROBLEMS, NODE_PROBLEMS, PROBLEMS, Finding
+from hypervisors.findings import Finding
+from hypervisors.placement_facts import Facts, facts_now, latest_facts
+from hypervisors.problems import FLEET_PROBLEMS, NODE_PROBLEMS, PROBLEMS
 from hypervisors.snapshot import Snapshot, take_snapshot
 from services.problems import SERVICE_PROBLEMS, Problem
 
@@ -37,13 +39,14 @@ class Result:
 class Report:
     """A result for each problem there can be, worst first, and the cells that did not answer.
 
-    ``cells`` is how many were asked.
+    ``cells`` is how many were asked.  ``placement`` is what placement was, or was not, asked.
     """
 
     results: list[Result]
     missing: list[CellUnavailable]
     cells: int
     at: datetime.datetime
+    placement: Facts
 
     @property
     def count(self) -> int:
@@ -52,30 +55,44 @@ class Report:
 
     @property
     def severity(self) -> str:
-        """``good``, ``warning`` or ``bad``: that of the worst finding; a missing cell is bad."""
+        """``good``, ``warning`` or ``bad``: that of the worst finding.
+
+        A missing cell is bad; placement that does not answer is a warning.
+        """
         found = {result.problem.severity for result in self.results if result.count}
         if self.missing or "bad" in found:
             return "bad"
-        return "warning" if "warning" in found else "good"
+        return "warning" if "warning" in found or self.placement.failed else "good"
 
 
-def check_fleet(cells: Iterable[Cell] | None = None, *, kept: int | None = None) -> Report:
+def check_fleet(
+    cells: Iterable[Cell] | None = None,
+    *,
+    kept: int | None = None,
+    placement: Callable[[], Facts] = facts_now,
+) -> Report:
     """Look for every problem in all cells (or in these).
 
-    ``kept`` is how many findings of a problem to keep; all unless given.  Raises
-    ``DatabaseError`` when the API database does not answer.
+    ``kept`` is how many findings of a problem to keep; all unless given.  ``placement`` says what
+    placement has, which takes a while in a large cloud.  Raises ``DatabaseError`` when the API
+    database does not answer.
     """
     asked = tuple(all_cells() if cells is None else cells)
     now = timezone.now()
+    facts = placement()
     snapshot = take_snapshot(
-        asked, now, node_problems=NODE_PROBLEMS, service_problems=SERVICE_PROBLEMS
+        asked,
+        now,
+        node_problems=NODE_PROBLEMS,
+        service_problems=SERVICE_PROBLEMS,
+        placement=facts,
     )
     results = {
         problem.name: Result(problem, 0 if problem.only_count else kept) for problem in PROBLEMS
     }
     for name, finding in _findings(snapshot):
         results[name].add(finding)
-    return Report(list(results.values()), snapshot.missing, len(asked), now)
+    return Report(list(results.values()), snapshot.missing, len(asked), now, facts)
 
 
 def _findings(snapshot: Snapshot) -> Iterable[tuple[str, Finding]]:
@@ -89,5 +106,5 @@ def _findings(snapshot: Snapshot) -> Iterable[tuple[str, Finding]]:
             yield problem.name, finding
 
 
-#: The report that pages show.
-latest_report = CachedValue(partial(check_fleet, kept=KEPT), ttl=60)
+#: The report that pages show, which do not wait for placement.
+latest_report = CachedValue(partial(check_fleet, kept=KEPT, placement=latest_facts), ttl=60)

@@ -11,9 +11,10 @@ from django.db.models import Q
 from cells.executors import CellUnavailable
 from cells.fields import flag
 from cells.models import HostMapping
-from cells.registry import Cell
+from cells.registry import Cell, all_cells
 from cells.scatter_gather import CELLS_AT_ONCE, ask_cells
 from hypervisors.models import ComputeNode
+from hypervisors.placement_facts import Facts
 from services.models import API_BINARIES, NOVA_COMPUTE, Service
 from services.problems import RowProblem
 
@@ -50,13 +51,16 @@ class ServiceRow(NamedTuple):
 class Snapshot:
     """The live rows of every cell that answered, by cell in Nova's order, and who did not.
 
-    ``mappings`` has for each mapped host the id of its cell.
+    ``mappings`` has for each mapped host the id of its cell.  ``is_complete`` is whether every cell
+    there is was read; ``placement`` is what placement says of all hosts.
     """
 
     mappings: dict[str, int]
     nodes: dict[Cell, list[NodeRow]] = field(default_factory=dict)
     services: dict[Cell, list[ServiceRow]] = field(default_factory=dict)
     missing: list[CellUnavailable] = field(default_factory=list)
+    is_complete: bool = True
+    placement: Facts = field(default_factory=Facts)
 
     @cached_property
     def computes(self) -> list[tuple[Cell, ServiceRow]]:
@@ -86,9 +90,12 @@ def take_snapshot(
     *,
     node_problems: Iterable[RowProblem],
     service_problems: Iterable[RowProblem],
+    placement: Facts,
 ) -> Snapshot:
     """Read these cells, a few at a time: two queries each, whichever problems are looked for."""
-    snapshot = Snapshot(dict(HostMapping.objects.values_list("host", "cell_id")))
+    snapshot = Snapshot(
+        dict(HostMapping.objects.values_list("host", "cell_id")), placement=placement
+    )
     read = partial(
         _read,
         of_nodes={problem.name: problem.condition(now) for problem in node_problems},
@@ -98,6 +105,7 @@ def take_snapshot(
     for cell, (nodes, services) in answers.by_cell.items():
         snapshot.nodes[cell], snapshot.services[cell] = nodes, services
     snapshot.missing += answers.missing
+    snapshot.is_complete = set(all_cells()) == set(answers.by_cell)
     return snapshot
 
 

@@ -9,6 +9,8 @@ class PortalConfig(AppConfig):
     verbose_name = "Portal"
 
     def ready(self) -> None:
+        from portal import checks  # noqa: F401  (registers them)
+
         self.grant_permissions()
         self.register_console_pages()
 
@@ -21,15 +23,14 @@ class PortalConfig(AppConfig):
     def register_console_pages(self) -> None:
         from portal.console.site import console
 
-        for label, name, order in (
-            (_("Cells"), "cells_cellmapping", 40),
-            (_("Tokens"), "portal_apitoken", 60),
-            (_("Users"), "auth_user", 70),
-            (_("Groups"), "auth_group", 80),
+        for label, name, order, permissions in (
+            (_("Cells"), "cells_cellmapping", 40, ["cells.view_cellmapping"]),
+            (_("Tokens"), "portal_apitoken", 60, []),  # everyone has their own
+            (_("Users"), "auth_user", 70, ["auth.view_user"]),
+            (_("Groups"), "auth_group", 80, ["auth.view_group"]),
         ):
-            app, _separator, model = name.partition("_")
             console.register_page(
-                label, f"admin:{name}_changelist", permissions=[f"{app}.view_{model}"], order=order
+                label, f"admin:{name}_changelist", permissions=permissions, order=order
             )
 
 

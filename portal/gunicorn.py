@@ -4,7 +4,10 @@
 """
 
 import os
+import sys
 from typing import Any
+
+from gunicorn.arbiter import Arbiter
 
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
@@ -21,8 +24,15 @@ secure_scheme_headers: dict[str, str] = {}
 
 def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests, now that Django has been set up in the worker."""
+    from cloud.clients import prepare
+    from cloud.config import ConfigError
     from portal.processes import start_workers
 
+    try:
+        prepare()
+    except ConfigError as error:
+        worker.log.error("%s", error)
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)  # every worker would fail, so all of gunicorn ends
     start_workers()
 
 

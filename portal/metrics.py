@@ -12,14 +12,14 @@ from rest_framework.views import APIView
 
 from cells.probes import CellProbe, probe_cells
 from portal.api.renderers import JSONRenderer
-from portal.roles import may_read
+from portal.roles import LIST_SERVICES, may
 
 
 class MayRead(BasePermission):
-    """Who may read the API may read the metrics."""
+    """For those who may see the cells in the console, or list services in the API."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return may_read(request.user)
+        return request.user.has_perm("cells.view_cellmapping") or may(request.user, LIST_SERVICES)
 
 
 class CellCollector(Collector):
@@ -55,7 +55,7 @@ class CellCollector(Collector):
 
 
 class MetricsView(APIView):
-    """``/metrics``, for those who may read the API (token or HTTP Basic)."""
+    """``/metrics``, by token or HTTP Basic."""
 
     permission_classes = (MayRead,)
     renderer_classes = (JSONRenderer,)  # for refusals

@@ -8,12 +8,14 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 
 from portal.api.not_found import Preflight
 from portal.proxies import forwarded
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 API_ROOTS = ("v2.1", "v2")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -32,8 +34,12 @@ class RequestIdMiddleware:
         request_id = f"req-{uuid.uuid4()}"
         request.request_id = request_id  # type: ignore[attr-defined]
         _request_id.set(request_id)
-        response = self.get_response(request)
-        if _in_api(request) and not isinstance(response, Preflight):
+        _request.set(request)
+        try:
+            response = self.get_response(request)
+        finally:
+            _request.set(None)
+        if is_of_api(request) and not isinstance(response, Preflight):
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response
@@ -74,15 +80,26 @@ class StorableTextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.encoding is not None and request.encoding.lower() not in ("utf-8", "utf8"):
-            if not _in_api(request):
-                raise BadRequest("forms must be in UTF-8")
-            request.encoding = "utf-8"
+        if is_of_api(request):
+            request.POST = QueryDict()  # there are no forms, so nobody reads a body as one
+        else:
+            self._read_form(request)
         return self.get_response(request)
 
+    def _read_form(self, request: HttpRequest) -> None:
+        """Read it once; a malformed one is empty for the page that says so, which reads it too."""
+        charset = (request.content_params or {}).get("charset", "utf-8")
+        try:
+            if charset.lower() not in ("utf-8", "utf8"):
+                raise BadRequest("forms must be in UTF-8")
+            request.POST  # noqa: B018  (reading it is what may fail)
+        except Exception:
+            request.POST = QueryDict()
+            raise
+
     def process_view(self, request: HttpRequest, *args: Any) -> None:
-        """Look at the parameters, once the form has been read."""
-        if _in_api(request):
+        """Look at the parameters, those of a form too."""
+        if is_of_api(request):
             return
         texts = [request.path_info]
         for parameters in (request.GET, request.POST):
@@ -92,7 +109,13 @@ class StorableTextMiddleware:
             raise BadRequest("a parameter has a character that cannot be stored")
 
 
-def _in_api(request: HttpRequest) -> bool:
+def current_request() -> HttpRequest | None:
+    """The request that this thread is answering."""
+    return _request.get()
+
+
+def is_of_api(request: HttpRequest) -> bool:
+    """Whether the request is to the compute API."""
     return _root_of(request.path_info) in API_ROOTS
 
 

@@ -2,14 +2,22 @@
 
 import datetime
 import hashlib
+import logging
 import secrets
+from functools import cache
 from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import models
-from django.db.models import Q
+from django.db import DatabaseError, models
 from django.utils import timezone
+
+from cells.statements import Parameter, Statement
+
+logger = logging.getLogger(__name__)
+
+#: How far the noted last use of a token may lie behind its true one.
+LAST_USE_PRECISION = datetime.timedelta(minutes=15)
 
 
 class ApiTokenManager(models.Manager["ApiToken"]):
@@ -22,27 +30,53 @@ class ApiTokenManager(models.Manager["ApiToken"]):
         name: str = "",
         expires_at: datetime.datetime | None = None,
         project_id: str = "",
+        read_only: bool = False,
     ) -> tuple["ApiToken", str]:
-        """Make a token; its text is returned this once and kept only as a digest."""
+        """Make a token; its text is returned this once and kept only as a digest.
+
+        Without ``expires_at`` it is in force for ``TOKEN_LIFETIME_DAYS``.
+        """
         # A letter first: clients would take a leading hyphen for an option.
         text = f"t{secrets.token_urlsafe(32)}"
         token = self.create(
             user=user,
             name=name,
             digest=digest_of(text),
-            expires_at=expires_at,
+            expires_at=expires_at or default_expiry(),
             project_id=project_id,
+            read_only=read_only,
         )
         return token, text
 
     def valid(self, text: str) -> "ApiToken | None":
         """The token with this text, if it is in force and its user is active."""
-        return (
-            self.select_related("user")
-            .filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-            .filter(digest=digest_of(text), user__is_active=True)
-            .first()
-        )
+        token_fields, user_fields, with_digest = _by_digest()
+        rows = with_digest.rows(self.db, digest=digest_of(text))
+        if not rows:
+            return None
+        values = rows[0]
+        token = self.model.from_db(self.db, token_fields, values[: len(token_fields)])
+        token.user = User.from_db(self.db, user_fields, values[len(token_fields) :])
+        expired = token.expires_at is not None and token.expires_at <= timezone.now()
+        return token if token.user.is_active and not expired else None
+
+
+@cache
+def _by_digest() -> tuple[list[str], list[str], Statement]:
+    """The columns of a token and of its user, and the statement that reads both by the digest.
+
+    It is executed for every request, and compiling it took longer than all else about a token.
+    """
+    token_fields = [field.attname for field in ApiToken._meta.concrete_fields]
+    user_fields = [field.attname for field in User._meta.concrete_fields]
+    tokens = ApiToken.objects.filter(digest=Parameter("digest")).order_by()
+    of_user = [f"user__{name}" for name in user_fields]
+    return token_fields, user_fields, Statement(tokens.values_list(*token_fields, *of_user))
+
+
+def default_expiry() -> datetime.datetime:
+    """When a token ends that is issued now without an end."""
+    return timezone.now() + datetime.timedelta(days=settings.TOKEN_LIFETIME_DAYS)
 
 
 def digest_of(text: str) -> str:
@@ -62,8 +96,16 @@ class ApiToken(models.Model):
         blank=True,
         help_text="Refuse /v2.1/{project_id}/... with any other project; empty allows all.",
     )
+    read_only = models.BooleanField(
+        default=False, help_text="Refuse everything that changes something."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="Null only for tokens of older versions: never."
+    )
+    last_used_at = models.DateTimeField(
+        null=True, editable=False, help_text="To within LAST_USE_PRECISION."
+    )
 
     objects: ClassVar[ApiTokenManager] = ApiTokenManager()
 
@@ -73,6 +115,19 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name or 'token'} of {self.user}"
+
+    def note_use(self) -> None:
+        """Write down that it has been used, unless that was done a short while ago.
+
+        A database that cannot be written to is logged, and refuses nobody.
+        """
+        now = timezone.now()
+        if self.last_used_at is not None and now - self.last_used_at < LAST_USE_PRECISION:
+            return
+        try:
+            ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
+        except DatabaseError as error:
+            logger.warning("the last use of a token could not be written: %s", error)
 
 
 class SavedView(models.Model):

@@ -20,6 +20,9 @@ class BackgroundWorker:
     stop: Callable[[], None]
 
 
+#: The command that ``manage.py`` was started with; empty in a server.
+command = ""
+
 _registered: dict[str, BackgroundWorker] = {}
 
 

@@ -1,39 +1,61 @@
-"""Who may do what: Nova's default policy, with Django's users and groups as roles."""
+"""Who may do what: Nova's policy for roles; users of the portal have their groups as roles."""
 
 from typing import Any
 
 from django.apps import AppConfig
-from django.conf import settings
-from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.contrib.auth.models import Group, Permission, User
+
+from cloud import clients
+from cloud.identity import Identity
 
 ADMIN_ROLE = "admin"
 #: The group of those who may look at everything in the console and change nothing.
 READER_ROLE = "reader"
 
+#: Who may see the fleet by Nova's policy may also see the metrics and have a token.
+LIST_SERVICES = "os_compute_api:os-services:list"
 
-def roles_of(user: User | AnonymousUser) -> set[str]:
-    """A user's roles in lower case: ``admin`` for a superuser, else the names of the groups."""
+#: Keystone's roles imply one another as ``keystone-manage bootstrap`` makes them; so do groups.
+IMPLIED_ROLES = {
+    ADMIN_ROLE: ("manager", "member", READER_ROLE),
+    "manager": ("member", READER_ROLE),
+    "member": (READER_ROLE,),
+}
+
+
+def groups_of(user: Any) -> set[str]:
+    """The groups of a portal user in lower case: ``admin`` alone for a superuser."""
     if not user.is_active or user.is_anonymous:
         return set()
-    names: set[str] = getattr(user, "_roles", set())
-    if not hasattr(user, "_roles"):
-        if user.is_superuser:
-            names = {ADMIN_ROLE}
-        else:
-            names = {name.lower() for name in user.groups.values_list("name", flat=True)}
-        user._roles = names  # type: ignore[attr-defined]
-    return names
+    if user.is_superuser:
+        return {ADMIN_ROLE}
+    return {name.lower() for name in user.groups.values_list("name", flat=True)}
 
 
-def may_read(user: User | AnonymousUser) -> bool:
-    """Administrators; and the role named by ``API_READER_ROLE``, if one is."""
-    allowed = {ADMIN_ROLE, settings.API_READER_ROLE.lower()} - {""}
-    return bool(roles_of(user) & allowed)
+def identity_of(user: Any) -> Identity:
+    """Who a request's user is to Nova's policy.
+
+    That of its token for a user of Keystone; a portal user's groups are its roles.
+    """
+    identity: Identity | None = getattr(user, "identity", None)
+    if identity is None:
+        roles = groups_of(user)
+        roles |= {implied for role in roles for implied in IMPLIED_ROLES.get(role, ())}
+        identity = Identity(
+            user_id=str(user.pk), user_name=user.get_username(), roles=tuple(sorted(roles))
+        )
+        user.identity = identity  # for the rest of the request
+    return identity
 
 
-def may_change(user: User | AnonymousUser) -> bool:
-    """Administrators only."""
-    return ADMIN_ROLE in roles_of(user)
+def may_administer(user: User) -> bool:
+    """Whether a user, active or not, is an administrator by role or may become one."""
+    return user.is_superuser or user.groups.filter(name__iexact=ADMIN_ROLE).exists()
+
+
+def may(user: Any, rule: str) -> bool:
+    """Whether Nova's policy allows ``user`` what ``rule`` (``os_compute_api:...``) is about."""
+    return bool(user.is_active) and clients.policy().authorize(rule, identity_of(user))
 
 
 def grant(sender: AppConfig, using: str, **kwargs: Any) -> None:

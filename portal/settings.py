@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,7 +50,8 @@ NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
-API_READER_ROLE: str = setting("API_READER_ROLE", str, "")
+#: How long tokens are in force that are issued without an end.
+TOKEN_LIFETIME_DAYS = count("TOKEN_LIFETIME_DAYS", 365)
 #: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one
 #: that failed is left alone.
 KEYSTONE_DEADLINE = seconds("KEYSTONE_DEADLINE", 5)
@@ -61,6 +63,38 @@ NOVA_TRANSPORT_URL: str = setting("NOVA_TRANSPORT_URL", str, "")
 POLICY_FILE: str = setting("POLICY_FILE", str, "")
 NOTIFICATION_TRANSPORT_URL: str = setting("NOTIFICATION_TRANSPORT_URL", str, "")
 NOTIFICATION_TOPICS = names("NOTIFICATION_TOPICS", ["versioned_notifications"])
+
+#: How many servers are moved at once: of a host, and in a cell.
+MAINTENANCE_MOVES_PER_HOST = count("MAINTENANCE_MOVES_PER_HOST", 2)
+MAINTENANCE_MOVES_PER_CELL = count("MAINTENANCE_MOVES_PER_CELL", 10)
+#: Seconds between looks at the moves that are under way.
+MAINTENANCE_POLL = seconds("MAINTENANCE_POLL", 3)
+#: Nova's API: what ``cloud.compute_api`` authenticates with, where ``[nova]`` does not say.
+NOVA_AUTH_URL: str = setting("NOVA_AUTH_URL", str, "")
+NOVA_CREDENTIALS: dict[str, str] = (
+    {
+        "auth_url": NOVA_AUTH_URL,
+        "auth_type": setting("NOVA_AUTH_TYPE", str, "password"),
+        "username": setting("NOVA_USERNAME", str, ""),
+        "password": setting("NOVA_PASSWORD", str, ""),
+        "project_name": setting("NOVA_PROJECT_NAME", str, ""),
+        "user_domain_name": setting("NOVA_USER_DOMAIN_NAME", str, "Default"),
+        "project_domain_name": setting("NOVA_PROJECT_DOMAIN_NAME", str, "Default"),
+        "region_name": setting("NOVA_REGION_NAME", str, ""),
+        "endpoint_override": setting("NOVA_ENDPOINT_OVERRIDE", str, ""),
+        "cafile": setting("NOVA_CAFILE", str, ""),
+    }
+    if NOVA_AUTH_URL
+    else {}
+)
+COMPUTE_API_TIMEOUT = seconds("COMPUTE_API_TIMEOUT", 20)
+#: The queue of work in the background; another is one class of django-tasks.
+TASKS = {
+    "default": {
+        "BACKEND": setting("TASK_BACKEND", str, "django_tasks_db.DatabaseBackend"),
+        "QUEUES": ["default"],
+    }
+}
 
 NOVA_API_DATABASE_URL: str = setting("NOVA_API_DATABASE_URL", str, "")
 NOVA_DATABASE_URL: str = setting("NOVA_DATABASE_URL", str, "")
@@ -102,6 +136,9 @@ SECRET_KEY = secret_key()
 #: there is no such login.
 DEMO_PASSWORD: str = setting("DEMO_PASSWORD", str, "")
 ALLOWED_HOSTS = names("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
+#: A form acts on 500 rows at most, each with its key and a host's name.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
 
@@ -112,30 +149,36 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "csp",
     "django_filters",
+    "django_tasks",
+    "django_tasks_db",
     "rest_framework",
     "portal.apps.PortalConfig",
     "cells.apps.CellsConfig",
     "services.apps.ServicesConfig",
     "hypervisors.apps.HypervisorsConfig",
     "audit.apps.AuditConfig",
+    "maintenance.apps.MaintenanceConfig",
 ]
 
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
     "portal.middleware.ProxyMiddleware",
+    "portal.middleware.StorableTextMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "portal.middleware.StorableTextMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "portal.logins.LoginMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -158,10 +201,27 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 AUTHENTICATION_BACKENDS = [
-    "portal.api.authentication.DemoBackend",  # first: it needs no password hash
-    "django.contrib.auth.backends.ModelBackend",
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses who is locked out
+    "portal.api.authentication.DemoBackend",  # before: it needs no password hash
+    "portal.logins.PasswordBackend",
 ]
+#: Failures until an account is locked out from an address, and for how many seconds it is.
+LOGIN_FAILURES = count("LOGIN_FAILURES", 5)
+LOGIN_COOLOFF = seconds("LOGIN_COOLOFF", 300)
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=LOGIN_COOLOFF)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit has it
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_HANDLER = "portal.logins.LoginHandler"
+AXES_CLIENT_IP_CALLABLE = "portal.logins.client_address"
+AXES_LOCKOUT_CALLABLE = "portal.logins.locked_out"
+
 AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "portal.passwords.TokenEndingValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
@@ -185,8 +245,9 @@ WHITENOISE_USE_FINDERS = True
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "portal.api.authentication.TokenAuthentication",
+        "portal.api.keystone.KeystoneAuthentication",
         "portal.api.authentication.BasicAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "portal.api.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["portal.api.permissions.NovaPolicy"],
     "DEFAULT_RENDERER_CLASSES": [
@@ -255,5 +316,13 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # A refusal (4xx) is the client's affair.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    # Maintenances put their steps on record themselves.
+    "loggers": {
+        "axes": {"level": "ERROR"},
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "CRITICAL"},
+        "django.security.DisallowedHost": {"level": "ERROR"},
+        "django_tasks": {"level": "WARNING"},
+        "django_tasks_db": {"level": "WARNING"},
+    },
 }

@@ -178,6 +178,7 @@ class Stored:
     parent: str | None = None
     aggregates: list[str] = field(default_factory=list)
     generation: int = 1
+    traits: list[str] = field(default_factory=list)
 
 
 class Placement(Server):
@@ -207,6 +208,8 @@ class Placement(Server):
         found = list(self.providers.values())
         if "name" in query:
             found = [provider for provider in found if provider.name == query["name"]]
+        if "required" in query:
+            found = [provider for provider in found if query["required"] in provider.traits]
         if "in_tree" in query:
             found = [
                 provider

@@ -19,10 +19,14 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from cells.executors import close_executors
 from cells.registry import Cell
+from cloud.clients import forget_clients
+from cloud.config import load
 from hypervisors.demo.fleet import Fleet
+from hypervisors.placement_facts import forget_facts
 from hypervisors.report import latest_report
 from portal.models import ApiToken
 from tests.clients import ApiClient
+from tests.cloud_servers import Placement
 from tests.clouds import Cloud, fill_with, fresh_cloud
 from tests.counting import Queries, counting, settle, watch_connections
 from tests.engines import ENGINES, Engine, EngineMissing, SQLite, empty, forget_connections
@@ -122,6 +126,33 @@ def count_queries() -> Callable[[], AbstractContextManager[Queries]]:
     return counting
 
 
+# --- the cloud around the databases ---------------------------------------------------------
+
+
+@pytest.fixture
+def placement(tmp_path: Path, settings: Settings) -> Iterator[Placement]:
+    """An empty placement that the portal is attached to; ``placement_conf`` is its nova.conf."""
+    server = Placement()
+    conf = tmp_path / "nova.conf"
+    conf.write_text(
+        f"[placement]\nauth_type = admin_token\nendpoint = {server.url}\ntoken = admin\n"
+    )
+    settings.NOVA_CONFIG = load([str(conf)])
+    settings.PLACEMENT_DEADLINE = 10.0
+    settings.CLOUD_RETRY_AFTER = 0.01
+    forget_clients()
+    forget_facts()
+    with server.running():
+        yield server
+    forget_clients()
+    forget_facts()
+
+
+@pytest.fixture
+def placement_conf(tmp_path: Path, placement: Placement) -> Path:
+    return tmp_path / "nova.conf"
+
+
 # --- clients --------------------------------------------------------------------------------
 
 
@@ -129,7 +160,9 @@ def count_queries() -> Callable[[], AbstractContextManager[Queries]]:
 def admin_token(db: None) -> str:
     """The token of a user ``operator``, who is an administrator."""
     user = User.objects.create_superuser("operator")
-    return ApiToken.objects.issue(user)[1]
+    token, text = ApiToken.objects.issue(user)
+    token.note_use()  # so that the requests that tests count do not write that down
+    return text
 
 
 @pytest.fixture

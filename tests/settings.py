@@ -10,26 +10,25 @@ atexit.register(shutil.rmtree, _var_dir, ignore_errors=True)
 
 for name in (
     "API_MAX_LIMIT",
-    "API_READER_ROLE",
     "CELL_MAX_WORKERS",
     "CELL_RETRY_AFTER",
     "DEBUG",
     "DEFAULT_AVAILABILITY_ZONE",
     "INTERNAL_AVAILABILITY_ZONE",
+    "NOVA_AUTH_URL",
     "NOVA_TRANSPORT_URL",
     "POLICY_FILE",
     "SERVICE_DOWN_TIME",
 ):
     os.environ.pop(name, None)
 os.environ |= {
-    "SECRET_KEY": "only-for-tests",
+    "SECRET_KEY": "only for tests " * 4,
     "VAR_DIR": _var_dir,
     "DATABASE_URL": "",
     "NOVA_CONFIG_FILES": "",
     "NOVA_API_DATABASE_URL": "",
     "NOVA_DATABASE_URL": "",
     "NOTIFICATION_TRANSPORT_URL": "",
-    "API_READER_ROLE": "",
     "CSRF_TRUSTED_ORIGINS": "",
     "HTTPS": "false",
     "DEBUG": "false",

@@ -44,6 +44,7 @@ def test_an_entry_records_who_did_what(cloud: Cloud, api: ApiClient, service: Se
         "action": "disable",
         "outcome": "done",
         "message": "",
+        "subject": "",
         "cell_uuid": cloud.cell("cell2").uuid,
         "cell_name": "cell2",
         "service_uuid": service.uuid,

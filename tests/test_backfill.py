@@ -282,7 +282,7 @@ def command(cloud: Cloud, tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]
         cwd=ROOT,
         env={
             "PATH": os.environ["PATH"],
-            "SECRET_KEY": "x",
+            "SECRET_KEY": "only for tests " * 4,
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "NOVA_API_DATABASE_URL": cloud.api_url,
             "DATABASE_URL": cloud.portal_url,

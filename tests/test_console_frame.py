@@ -123,9 +123,8 @@ def test_views_are_saved_for_their_list_and_user(cloud: Cloud, console: Client) 
         "A name is required"
         in console.post(f"{NODES}views/", {"name": " "}, follow=True).content.decode()
     )
-    assert console.post(f"{NODES}views/", {"name": "a\0b"}).status_code == 400
-    too_long = console.post(f"{NODES}views/", {"name": "x" * 101}, follow=True)
-    assert "at most 100" in too_long.content.decode()
+    response = console.post(f"{NODES}views/", {"name": "x" * 101}, follow=True)
+    assert "at most 100" in response.content.decode()
     assert SavedView.objects.count() == 1
     assert console.get(f"{NODES}views/").status_code == 405
     other = Client()
@@ -142,9 +141,10 @@ def test_navigation_has_the_pages_that_apps_register(
     cloud: Cloud, console: Client, rf: RequestFactory
 ) -> None:
     entries = re.findall(r'<li>\s*<a href="(/admin/[^"?]*)"', page(console, "/admin/"))
-    assert entries[:9] == [
-        "/admin/", NODES, SERVICES, "/admin/problems/", "/admin/cells/cellmapping/",
-        "/admin/audit/entry/", "/admin/portal/apitoken/", "/admin/auth/user/", "/admin/auth/group/",
+    assert entries[:10] == [
+        "/admin/", NODES, SERVICES, "/admin/problems/", "/admin/maintenance/maintenance/",
+        "/admin/cells/cellmapping/", "/admin/audit/entry/", "/admin/portal/apitoken/",
+        "/admin/auth/user/", "/admin/auth/group/",
     ]  # fmt: skip
     own = Console()
     own.register_page("Second", "admin:problems", permissions=["services.view_service"], order=2)

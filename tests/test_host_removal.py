@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,6 @@ from audit import journal, outbox
 from audit.journal import Actor
 from audit.models import Channel, Entry, Intent, OutboxMessage
 from cells.models import AggregateHost, HostMapping
-from cloud import clients
-from cloud.config import load
 from hypervisors.models import ComputeNode
 from services.actions import DELETE, ServiceRef
 from services.facts import facts_by_key
@@ -34,35 +31,9 @@ AT_ONCE = datetime.timedelta(0)
 
 
 @pytest.fixture
-def conf(tmp_path: Path, placement: Placement) -> Path:
-    path = tmp_path / "nova.conf"
-    path.write_text(
-        f"[placement]\nauth_type = admin_token\nendpoint = {placement.url}\ntoken = admin\n"
-    )
-    return path
-
-
-@pytest.fixture
-def placement() -> Iterator[Placement]:
-    server = Placement()
-    server.add(Stored(STAYS, "stays"))
-    with server.running():
-        yield server
-
-
-@pytest.fixture
-def _attached(conf: Path, settings: Settings) -> Iterator[None]:
-    settings.NOVA_CONFIG = load([str(conf)])
-    settings.PLACEMENT_DEADLINE = 10.0
-    settings.CLOUD_RETRY_AFTER = 0.01
-    clients.forget_clients()
-    yield
-    clients.forget_clients()
-
-
-@pytest.fixture
-def host(cloud: Cloud, placement: Placement, _attached: None) -> tuple[Service, ComputeNode]:
+def host(cloud: Cloud, placement: Placement) -> tuple[Service, ComputeNode]:
     """A host with a provider tree, in no aggregate."""
+    placement.add(Stored(STAYS, "stays"))
     cloud.host("cell1", "stays", node={"uuid": STAYS})
     service, node = cloud.host(CELL, "cmp")
     assert node.uuid
@@ -285,13 +256,15 @@ def test_without_placement_it_says_so(cloud: Cloud) -> None:
 # --- a process that is killed -------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_attached")
-def test_killed_at_any_step(cloud: Cloud, placement: Placement, conf: Path, tmp_path: Path) -> None:
+def test_killed_at_any_step(
+    cloud: Cloud, placement: Placement, placement_conf: Path, tmp_path: Path
+) -> None:
     """A process is killed at its first step, another at its second, and so on until one is not.
 
     Steps are statements of any database, commits (before and after), and requests of placement.
     """
     hosts: list[tuple[Service, ComputeNode]] = []
+    placement.add(Stored(STAYS, "stays"))
     cloud.host("cell1", "stays", node={"uuid": STAYS})
     names = [f"cmp-{number}" for number in range(60)]
     cloud.add_aggregate("a", names)
@@ -301,11 +274,11 @@ def test_killed_at_any_step(cloud: Cloud, placement: Placement, conf: Path, tmp_
         placement.add(Stored(str(uuid.uuid4()), f"numa of {name}", node.uuid))
         hosts.append((service, node))
     environment = {
-        "SECRET_KEY": "only-for-tests",
+        "SECRET_KEY": "only for tests " * 4,
         "VAR_DIR": str(tmp_path),
         "DATABASE_URL": cloud.portal_url,
         "NOVA_API_DATABASE_URL": cloud.api_url,
-        "NOVA_CONFIG_FILES": str(conf),
+        "NOVA_CONFIG_FILES": str(placement_conf),
         "DJANGO_SETTINGS_MODULE": "portal.settings",
         "CELL_DEADLINE": "10",
     }

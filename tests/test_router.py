@@ -141,7 +141,20 @@ def test_migrate_does_not_touch_a_database_of_nova(cloud: Cloud, of_nova: str) -
 @pytest.mark.parametrize(
     ("alias", "allowed"),
     [
-        ("default", {"admin", "auth", "contenttypes", "sessions", "portal", "audit"}),
+        (
+            "default",
+            {
+                "admin",
+                "audit",
+                "auth",
+                "axes",
+                "contenttypes",
+                "django_tasks_database",
+                "maintenance",
+                "portal",
+                "sessions",
+            },
+        ),
         ("api", {"cells"}),
         (alias_of(CellMapping.CELL0_UUID), {"services", "hypervisors"}),
     ],

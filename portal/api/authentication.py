@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -16,11 +18,24 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from cells.cache import Hints
+from cloud import clients
+from portal import logins
+from portal.api.faults import TooManyRequests
 from portal.models import ApiToken
 from portal.proxies import is_forwarded
 
+MAX_USERNAME_LENGTH = 150  # of Django's users
 LOOPBACK = ("127.0.0.1", "::1")
 DEMO_USER = "admin"
+
+
+@contextmanager
+def too_many_logins_as_fault() -> Iterator[None]:
+    """``TooManyLogins`` as the API says it: 429 with ``Retry-After``."""
+    try:
+        yield
+    except logins.TooManyLogins as error:
+        raise TooManyRequests(str(error), error.retry_after) from None
 
 
 class TokenAuthentication(authentication.BaseAuthentication):
@@ -32,7 +47,12 @@ class TokenAuthentication(authentication.BaseAuthentication):
             return None
         token = ApiToken.objects.valid(text)
         if token is None:
+            if clients.keystone() is not None:  # then it may be one of Keystone's
+                return None
+            with too_many_logins_as_fault():
+                logins.failed(request._request, "")
             raise AuthenticationFailed
+        token.note_use()
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
@@ -76,15 +96,28 @@ class BasicAuthentication(authentication.BasicAuthentication):
     def authenticate_credentials(
         self, userid: str, password: str, request: Any = None
     ) -> tuple[User, None]:
-        if "\0" in userid:  # no user has it, and PostgreSQL would not look for it
+        if "\0" in userid or len(userid) > MAX_USERNAME_LENGTH:  # nobody's
             raise AuthenticationFailed
         user = get_user_model().objects.filter(username=userid, is_active=True).first()
         if user is not None and (user, password) in _verified:
             return user, None
-        user, _ = super().authenticate_credentials(userid, password, request)
+        with too_many_logins_as_fault():
+            try:
+                user, _ = super().authenticate_credentials(userid, password, request._request)
+            except AuthenticationFailed:
+                logins.refuse_if_locked_out(request._request)
+                raise
         if user.has_usable_password():
             _verified.add(user, password)
         return user, None
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """The console's session, with the token against forged requests in ``X-CSRFToken``."""
+
+    def enforce_csrf(self, request: Any) -> None:
+        """REST framework would look for a form in what is parsed as JSON."""
+        super().enforce_csrf(request._request)
 
 
 class DemoBackend(ModelBackend):

@@ -4,13 +4,18 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import BadRequest as BadInput
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
-from django.http import Http404
+from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
-from rest_framework.response import Response
+from rest_framework.request import Request
+from webob import Request as WebObRequest
+from webob.exc import HTTPServiceUnavailable
 
 from cells.databases import cause_of
 from cells.locate import MayBeMissing
+from cloud import clients
 from portal.api.responses import NovaResponse
 
 logger = logging.getLogger(__name__)
@@ -98,6 +103,15 @@ class UnsupportedMediaType(Fault):
         super().__init__("Unsupported Content-Type")
 
 
+class TooManyRequests(Fault):
+    """429"""
+
+    status_code = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
 class ComputeFault(Fault):
     """500: another service of the cloud failed, which Nova has no other answer for."""
 
@@ -122,12 +136,33 @@ class ServiceUnavailable(Fault):
         super().__init__(message, headers={"Retry-After": "10"})
 
 
+class KeystoneAway(Exception):
+    """The token may be Keystone's, which cannot be asked."""
+
+
 def fault_body(status: int, message: str) -> dict[str, Any]:
     """Nova's JSON for an error."""
     return {FAULT_NAMES.get(status, "computeFault"): {"code": int(status), "message": message}}
 
 
-def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+def challenge() -> str:
+    """``WWW-Authenticate`` of a 401: Keystone's, as Nova's, where the cloud has one."""
+    keystone = clients.keystone()
+    return 'Basic realm="compute"' if keystone is None else keystone.www_authenticate
+
+
+def keystone_is_away(request: Request) -> HttpResponse:
+    """The 503 of keystonemiddleware: HTML, JSON or text, as ``Accept`` has it."""
+    asked = WebObRequest.blank("/", headers={"Accept": request.headers.get("Accept", "")})
+    answer = asked.get_response(
+        HTTPServiceUnavailable("The Keystone service is temporarily unavailable.")
+    )
+    return HttpResponse(
+        answer.body, status=answer.status_code, content_type=answer.headers["Content-Type"]
+    )
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """DRF's hook: turn an exception into Nova's answer.
 
     An unexpected error is logged with its traceback and answered as Nova's 500; the details stay
@@ -144,8 +179,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
                 }
             },
             status=HTTPStatus.UNAUTHORIZED,
-            headers={"WWW-Authenticate": 'Basic realm="compute"'},
+            headers={"WWW-Authenticate": challenge()},
         )
+    if isinstance(error, KeystoneAway):
+        return keystone_is_away(context["request"])
     if isinstance(error, Fault):
         return NovaResponse(
             fault_body(error.status_code, error.message),
@@ -159,6 +196,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, (Http404, exceptions.NotFound)):
         fault = ItemNotFound()
         return NovaResponse(fault_body(404, fault.message), status=404)
+    if isinstance(error, (BadInput, SuspiciousOperation, UnreadablePostError)):
+        return NovaResponse(fault_body(400, "Malformed request."), status=400)
     if isinstance(error, exceptions.APIException):
         return NovaResponse(
             fault_body(error.status_code, str(error.detail)), status=error.status_code

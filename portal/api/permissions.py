@@ -1,4 +1,4 @@
-"""Nova's policy rules, checked against the roles of the user."""
+"""Nova's policy, checked for the endpoint that was asked for."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from portal.api.faults import Forbidden
-from portal.roles import may_change, may_read
+from portal.roles import may
 
 
 class NovaPolicy(BasePermission):
     """Refuse as Nova does, naming the policy rule: ``os_compute_api:os-services:list``.
 
-    The view names the rule in ``policy``.
+    The view names the rule in ``policy``.  A token may be limited to reading.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        allowed = may_read if request.method in SAFE_METHODS else may_change
-        if not allowed(request.user):
+        read_only = getattr(request.auth, "read_only", False)
+        if (read_only and request.method not in SAFE_METHODS) or not may(request.user, view.policy):
             raise Forbidden(f"Policy doesn't allow {view.policy} to be performed.")
         return True

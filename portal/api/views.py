@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cells.executors import CellUnavailable
+from cloud.identity import Identity
 from portal.api.endpoints import Endpoint
 from portal.api.faults import BadRequest, ItemNotFound
 from portal.api.filters import ValidatedQueryFilterBackend
@@ -137,7 +138,9 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     def _check_project(self, request: Request) -> None:
         in_url = self.kwargs.get("project_id")
         of_token = getattr(request.auth, "project_id", "")
-        if in_url and of_token and in_url != of_token:
+        # A token of the portal's own may be for all projects; one of Keystone's may have none.
+        for_all = not of_token and not isinstance(request.auth, Identity)
+        if in_url and in_url != of_token and not for_all:
             raise BadRequest(
                 f"Malformed request URL: URL's project_id '{in_url}' doesn't match Context's "
                 f"project_id '{of_token}'"

@@ -24,6 +24,7 @@ from portal.console.columns import Column, column
 from portal.console.export import CHUNK_SIZE, csv_response, incomplete_note
 from portal.console.filters import ListFilter
 from portal.console.saved_views import list_url, url_name
+from portal.console.site import Console
 from portal.headers import missing_cells_warnings, warning_header
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class BoundedQueryMixin(admin.ModelAdmin):  # type: ignore[type-arg]
         field, separator, kind = lookup.partition(LOOKUP_SEP)
         if field == self.date_hierarchy:
             return kind in DATE_PARTS
-        return field in self.list_filter and separator + kind in FILTER_LOOKUPS
+        filtered = {one if isinstance(one, str) else one[0] for one in self.list_filter}  # type: ignore[index]
+        return field in filtered and separator + kind in FILTER_LOOKUPS
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Django's list; raises ``BadRequest`` for a date that there is not."""
@@ -199,7 +201,10 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = {
-            "row_actions": self.get_row_actions(request),
+            "row_actions": [
+                *self.get_row_actions(request),
+                *self._console.list_actions(request, self.opts.label_lower),
+            ],
             "saved_views": saved_views.saved_views(request, self),
         }
         return super().changelist_view(request, context | (extra_context or {}))
@@ -247,9 +252,15 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             "cell": found.cell,
             "row": found.row,
             "list_url": list_url(self),
+            "panels": self._console.panels(request, self.opts.label_lower, found.cell, found.row),
             **self.get_detail_context(request, found.cell, found.row),
         }
         return TemplateResponse(request, self.detail_template, context)
+
+    @property
+    def _console(self) -> Console:
+        """The site, with what other apps have registered for this model."""
+        return cast(Console, self.admin_site)
 
     def _may_be_missing(
         self, request: HttpRequest, key: str, error: MayBeMissing

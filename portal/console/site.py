@@ -3,6 +3,7 @@
 It knows no resource: each app registers its pages and URLs in its ``AppConfig``.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from portal.roles import ADMIN_ROLE, READER_ROLE, roles_of
+from cells.registry import Cell
+from portal.roles import ADMIN_ROLE, READER_ROLE, groups_of
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 def may_enter(user: Any) -> bool:
     """Staff, and members of the groups that the portal itself has made."""
     return bool(user.is_active) and (
-        bool(user.is_staff) or bool(roles_of(user) & {ADMIN_ROLE, READER_ROLE})
+        bool(user.is_staff) or bool(groups_of(user) & {ADMIN_ROLE, READER_ROLE})
     )
 
 
@@ -46,6 +48,29 @@ class Page:
     order: int
 
 
+@dataclass(frozen=True)
+class ListAction:
+    """A button below the list of another app's model, which posts the selected keys to ``url``."""
+
+    name: str
+    label: "StrOrPromise"
+    url: str
+    dangerous: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the page of another app's row: a template, which finds ``context`` as ``panel``."""
+
+    template: str
+    context: dict[str, Any]
+
+
+#: The buttons that the user of a request is offered, and the part of a row's page, if there is one.
+ListActions = Callable[[HttpRequest], Sequence[ListAction]]
+PanelOf = Callable[[HttpRequest, Cell, Any], Panel | None]
+
+
 class Console(admin.AdminSite):
     """Django's admin under the portal's name."""
 
@@ -61,6 +86,8 @@ class Console(admin.AdminSite):
         self._pages: list[Page] = []
         self._urlconfs: list[str] = []
         self._index_view: Callable[[HttpRequest], HttpResponse] | None = None
+        self._list_actions: dict[str, list[ListActions]] = defaultdict(list)
+        self._panels: dict[str, list[PanelOf]] = defaultdict(list)
 
     def register_page(
         self, label: "StrOrPromise", url_name: str, *, permissions: Sequence[str], order: int
@@ -79,6 +106,23 @@ class Console(admin.AdminSite):
     def register_index(self, view: Callable[[HttpRequest], HttpResponse]) -> None:
         """Make ``view`` the first page, in place of Django's list of apps."""
         self._index_view = view
+
+    def register_list_actions(self, model: str, actions: ListActions) -> None:
+        """Add buttons to the list of ``model`` (``services.service``)."""
+        self._list_actions[model].append(actions)
+
+    def list_actions(self, request: HttpRequest, model: str) -> list[ListAction]:
+        """The buttons that other apps add to the list of ``model``."""
+        return [one for actions in self._list_actions[model] for one in actions(request)]
+
+    def register_panel(self, model: str, panel: PanelOf) -> None:
+        """Add a part to the page of each row of ``model`` (``hypervisors.computenode``)."""
+        self._panels[model].append(panel)
+
+    def panels(self, request: HttpRequest, model: str, cell: Cell, row: Any) -> list[Panel]:
+        """What other apps add to the page of a row."""
+        panels = [panel(request, cell, row) for panel in self._panels[model]]
+        return [panel for panel in panels if panel is not None]
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)

@@ -66,6 +66,8 @@ class Command(BaseCommand):
             console.print(table)
         for absent in report.missing:
             console.print(f"cell {absent.cell.name} does not answer: {absent.cause}", markup=False)
+        if report.placement.remark:
+            console.print(report.placement.remark, markup=False)
         if not report.count and not report.missing:
             console.print(f"{report.cells} cells checked: nothing is wrong")
 
@@ -74,7 +76,10 @@ def where(result: Result, *, every: bool) -> str:
     """The first findings, or every one of them."""
     shown = result.findings if every else result.findings[:3]
     lines = [
-        f"{finding.subject} ({', '.join(cell.name for cell in finding.cells)})" for finding in shown
+        f"{finding.subject} ({', '.join(cell.name for cell in finding.cells)})"
+        if finding.cells
+        else finding.subject
+        for finding in shown
     ]
     if len(shown) < result.count and lines:
         lines.append(f"and {result.count - len(shown)} more")
@@ -90,6 +95,7 @@ def as_dict(report: Report) -> dict[str, Any]:
             {"cell": absent.cell.name, "uuid": absent.cell.uuid, "cause": absent.cause}
             for absent in report.missing
         ],
+        "placement": report.placement.remark or "asked",
     }
 
 

@@ -72,6 +72,7 @@ class Command(BaseCommand):
                 time.sleep(min(1, options["every"]))
 
     def beat_everywhere(self) -> None:
+        """Raises ``CommandError`` when a cell is a real Nova's."""
         try:
             answers = ask_cells(all_cells(), self.beat_in)
         except DatabaseError as error:
@@ -79,11 +80,15 @@ class Command(BaseCommand):
             return
         for missing in answers.missing:
             self.stderr.write(f"heartbeat: {missing}")
+        for cell, is_embedded in answers.by_cell.items():
+            if not is_embedded:
+                raise CommandError(f"{cell} is a real Nova's: its services report themselves")
 
-    def beat_in(self, cell: Cell) -> None:
-        """Raises ``CommandError`` for a cell of a real Nova."""
+    def beat_in(self, cell: Cell) -> bool:
+        """Report in a cell; ``False`` for one of a real Nova, where nothing is written."""
         if cell not in self.embedded_cells:
             if managed_by_nova(cell.alias):
-                raise CommandError(f"{cell} is a real Nova's: its services report themselves")
+                return False
             self.embedded_cells.add(cell)
         beat(cell, timezone.now())
+        return True

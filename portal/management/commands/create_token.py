@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from portal.models import ApiToken
-from portal.roles import may_read
+from portal.roles import LIST_SERVICES, may
 
 MAX_DAYS = 36_500
 
@@ -21,7 +21,13 @@ class Command(BaseCommand):
         parser.add_argument("user", help="the portal user that the token stands for")
         parser.add_argument("--name", default="", help="what the token is for")
         parser.add_argument(
-            "--expires-in-days", type=float, metavar="N", help="default: it does not expire"
+            "--expires-in-days",
+            type=float,
+            metavar="N",
+            help="default: TOKEN_LIFETIME_DAYS, which is 365",
+        )
+        parser.add_argument(
+            "--read-only", action="store_true", help="refuse it for everything but reading"
         )
         parser.add_argument(
             "--project-id",
@@ -50,11 +56,15 @@ class Command(BaseCommand):
                 raise CommandError(f"--expires-in-days: must be above 0 and at most {MAX_DAYS}")
             expires_at = timezone.now() + datetime.timedelta(days=days)
         _, text = ApiToken.objects.issue(
-            user, name=options["name"], expires_at=expires_at, project_id=options["project_id"]
+            user,
+            name=options["name"],
+            expires_at=expires_at,
+            project_id=options["project_id"],
+            read_only=options["read_only"],
         )
         self.stdout.write(text)
-        if not may_read(user):
+        if not may(user, LIST_SERVICES):
             self.stderr.write(
-                f"{user} is not an administrator: the API will refuse this token until the user "
-                "is a superuser or in the group 'admin'"
+                f"{user} may not list services by Nova's policy: the API will refuse this token "
+                "until the user is a superuser or in a group that it allows, usually 'admin'"
             )

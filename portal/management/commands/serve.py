@@ -15,6 +15,8 @@ from django.db import DatabaseError
 from cells.databases import cause_of
 from cells.models import CellMapping
 from cells.probes import probe_cells
+from cloud import clients
+from cloud.config import ConfigError
 from portal.api.authentication import DEMO_USER
 
 ADDRESS = "127.0.0.1"
@@ -67,14 +69,17 @@ class Command(BaseCommand):
             ) from None
 
     def prepare(self) -> None:
-        """Prepare the databases."""
+        """Prepare the databases, and find mistakes in nova.conf or policy.yaml."""
         try:
+            clients.prepare()
             call_command("migrate", verbosity=0)
             if settings.EMBEDDED:
                 if not CellMapping.objects.exists():
                     call_command("demo", stdout=self.stdout, stderr=self.stderr)
                 return
             checks = probe_cells()
+        except ConfigError as error:
+            raise CommandError(str(error)) from None
         except DatabaseError as error:
             raise CommandError(cause_of(error)) from None
         self.stdout.write(f"attached to {settings.DATABASES['api']['NAME']}: {len(checks)} cells")

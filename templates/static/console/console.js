@@ -51,9 +51,9 @@ function openFilters() {
   }
 }
 
-// The overview refreshes itself, except while its tab is hidden, and says how old it is.
+// The overview, or a maintenance under way, refreshes itself, except while its tab is hidden, and says how old it is.
 function keepFresh() {
-  const part = document.getElementById("overview");
+  const part = document.querySelector("[data-refresh]");
   const note = document.getElementById("freshness");
   if (!part || !note) {
     return;

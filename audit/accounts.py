@@ -1,0 +1,190 @@
+"""Logins, and what is done to users, groups and tokens, on record.
+
+Django announces them by signals, whichever page, command or library does them.  What is done by
+neither a request nor a command of ``manage.py`` is not recorded, nor what a command does to set up.
+"""
+
+import getpass
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db.models import Model
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
+from django.http import HttpRequest
+
+from audit.journal import Actor, actor_of, draft
+from audit.models import Channel, Outcome
+from portal import processes
+from portal.middleware import current_request, is_of_api
+from portal.models import ApiToken
+
+logger = logging.getLogger(__name__)
+
+#: Commands that set up the portal, before or while the audit's own table is made.
+SETTING_UP = ("demo", "flush", "heartbeat", "loaddata", "migrate", "serve")
+#: What an entry shows before and after; of a password only that it is another.
+FIELDS: dict[type[Model], tuple[str, ...]] = {
+    User: ("username", "email", "is_active", "is_staff", "is_superuser"),
+    Group: ("name",),
+    ApiToken: ("name", "project_id", "read_only", "expires_at"),
+}
+#: Saving these alone is no one's doing: a login, and Django renewing an old hash.
+BY_ITSELF = frozenset({"last_login", "password"})
+
+
+def connect() -> None:
+    """Listen to Django's signals."""
+    user_logged_in.connect(_logged_in, dispatch_uid="audit.accounts")
+    user_logged_out.connect(_logged_out, dispatch_uid="audit.accounts")
+    user_login_failed.connect(_login_failed, dispatch_uid="audit.accounts")
+    for model in FIELDS:
+        pre_save.connect(_before_save, model, dispatch_uid="audit.accounts")
+        post_save.connect(_saved, model, dispatch_uid="audit.accounts")
+        post_delete.connect(_deleted, model, dispatch_uid="audit.accounts")
+    for relation in (User.groups, User.user_permissions, Group.permissions):
+        m2m_changed.connect(_granted, relation.through, dispatch_uid="audit.accounts")
+
+
+# --- who --------------------------------------------------------------------------------------
+
+
+def _actor() -> Actor | None:
+    """Who is acting; ``None`` where nobody is, or a command that sets up."""
+    request = current_request()
+    if request is not None:
+        return actor_of(request, _channel(request))
+    if processes.command and processes.command not in SETTING_UP:
+        return Actor(getpass.getuser(), Channel.COMMAND)
+    return None
+
+
+def _channel(request: HttpRequest) -> Channel:
+    return Channel.API if is_of_api(request) else Channel.CONSOLE
+
+
+def _record(
+    actor: Actor,
+    action: str,
+    subject: str,
+    message: str = "",
+    outcome: Outcome = Outcome.DONE,
+    **values: Any,
+) -> None:
+    entry = draft(actor, action, subject=subject)
+    entry.outcome, entry.message = outcome, message
+    entry.before, entry.after = values.get("before"), values.get("after")
+    entry.save()
+
+
+# --- logins -----------------------------------------------------------------------------------
+
+
+def _logged_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    if request is current_request():
+        logger.info("%r logged in from %s", user.get_username(), request.META.get("REMOTE_ADDR"))
+        _record(actor_of(request, _channel(request)), "log in", f"user {user}")
+
+
+def _logged_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
+    if request is current_request() and user is not None:
+        _record(actor_of(request, _channel(request)), "log out", f"user {user}")
+
+
+def _login_failed(
+    sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
+) -> None:
+    """Also who is locked out by it; what is refused while that lasts is not recorded."""
+    if request is None or request is not current_request():
+        return
+    locked_out = getattr(request, "axes_locked_out", False)
+    if locked_out and getattr(request, "axes_failures_since_start", None) is None:
+        return
+    username = str(credentials.get("username", ""))
+    subject = f"user {username}" if username else "token"
+    message = "wrong name or password" if username else "not a valid token"
+    if locked_out:
+        message += f"; locked out for {settings.LOGIN_COOLOFF:g} s from this address"
+    address = request.META.get("REMOTE_ADDR")
+    logger.warning("login as %r from %s refused: %s", subject[:200], address, message)
+    actor = Actor(
+        username=username[:150],
+        channel=_channel(request),
+        request_id=getattr(request, "request_id", ""),
+        remote_address=address or None,
+    )
+    _record(actor, "log in", subject, message, Outcome.REFUSED)
+
+
+# --- users, groups, tokens --------------------------------------------------------------------
+
+
+def _values(instance: Model) -> dict[str, Any]:
+    values = {name: getattr(instance, name) for name in FIELDS[type(instance)]}
+    return {
+        name: value.isoformat() if hasattr(value, "isoformat") else value
+        for name, value in values.items()
+    }
+
+
+def _subject(instance: Model) -> str:
+    return f"{instance._meta.verbose_name} {instance}"
+
+
+def _before_save(
+    sender: type[Model], instance: Any, raw: bool, update_fields: Any, **kwargs: Any
+) -> None:
+    instance._before = None
+    if raw or instance.pk is None or (update_fields and BY_ITSELF.issuperset(update_fields)):
+        return
+    if _actor() is not None:
+        instance._before = sender._default_manager.filter(pk=instance.pk).first()
+
+
+def _saved(sender: type[Model], instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
+    old = instance.__dict__.pop("_before", None)
+    actor = None if raw or not (created or old is not None) else _actor()
+    if actor is None:
+        return
+    kind = sender._meta.verbose_name
+    after = _values(instance)
+    if created:
+        verb = "issue" if sender is ApiToken else "create"
+        _record(actor, f"{verb} {kind}", _subject(instance), after=after)
+        return
+    before = _values(old)
+    message = ""
+    if sender is User and old.password != instance.password:
+        message = "password changed"
+    if before != after or message:
+        _record(actor, f"change {kind}", _subject(instance), message, before=before, after=after)
+
+
+def _deleted(sender: type[Model], instance: Any, **kwargs: Any) -> None:
+    if (actor := _actor()) is not None:
+        verb = "revoke" if sender is ApiToken else "delete"
+        action = f"{verb} {sender._meta.verbose_name}"
+        _record(actor, action, _subject(instance), before=_values(instance))
+
+
+def _granted(
+    sender: Any, instance: Any, action: str, model: Any, pk_set: Iterable[Any] | None, **kwargs: Any
+) -> None:
+    """Groups and permissions that were given or taken."""
+    verbs = {"post_add": "added", "post_remove": "removed", "pre_clear": "removed"}
+    actor = _actor() if action in verbs else None
+    if actor is None:
+        return
+    if pk_set is None:  # all
+        through = sender._default_manager.filter(
+            **{instance._meta.model_name: instance}
+        ).values_list(model._meta.model_name, flat=True)
+        pk_set = list(through)
+    changed = sorted(str(one) for one in model._default_manager.filter(pk__in=pk_set))
+    if changed:
+        what = model._meta.verbose_name_plural
+        message = f"{what} {verbs[action]}: {', '.join(changed)}"
+        _record(actor, f"change {instance._meta.verbose_name}", _subject(instance), message)

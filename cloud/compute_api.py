@@ -1,0 +1,209 @@
+"""Nova's API: having servers moved, as the service user of ``[nova]`` or of ``NOVA_*`` settings.
+
+By keystoneauth1, which renews the token when it expires.  It is used in the background only, where
+a request may take its time: each is bounded by a timeout, and is never repeated here, since only
+the caller can find out whether Nova has had it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from keystoneauth1 import exceptions as ksa_exceptions
+from keystoneauth1 import loading
+from keystoneauth1.adapter import Adapter
+from keystoneauth1.session import Session
+from oslo_config import cfg
+from requests import Response
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from cloud.config import ConfigError, NovaConfig
+from cloud.deadlines import CloudError, ServiceUnavailable
+
+GROUP: Final = "nova"
+
+#: ``host`` in every action (2.56), no ``force`` any more (2.68): Stein.
+_ACTIONS: Final = "2.68"
+#: Why an event failed (2.84): Victoria.
+_DETAILS: Final = "2.84"
+#: What Nova answers a request with.
+_REQUEST_ID: Final = "x-openstack-request-id"
+
+#: Statuses of proxies and servers that did not pass the request on, and of those that may have.
+_NOT_PASSED_ON: Final = frozenset({401, 429, 503})
+
+
+class ComputeUnavailable(ServiceUnavailable):
+    """Nova's API cannot be reached, does not answer in time, or answers with a 5xx.
+
+    ``sent`` says whether Nova may have had the request all the same.
+    """
+
+    def __init__(self, text: str, *, sent: bool) -> None:
+        super().__init__(text)
+        self.sent = sent
+
+
+class ComputeRefused(CloudError):
+    """Nova's API answered, and did not do it.  ``status`` is that of its answer."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class ComputeAPI:
+    """The compute API of the catalogue, or of ``endpoint_override``.  One per process is enough.
+
+    ``credentials`` are the options of keystoneauth1 (``auth_url``, ``username`` ...) that the
+    portal's own settings give; they go before those of ``[nova]``.  ``timeout`` is in seconds.
+    """
+
+    def __init__(
+        self, config: NovaConfig, credentials: Mapping[str, str], *, timeout: float
+    ) -> None:
+        conf = config.oslo_config()
+        loading.register_auth_conf_options(conf, GROUP)
+        loading.register_session_conf_options(conf, GROUP)
+        loading.register_adapter_conf_options(conf, GROUP, include_deprecated=False)
+        conf.set_default("service_type", "compute", group=GROUP)
+        conf.set_default("valid_interfaces", ["internal", "public"], group=GROUP)
+        given = {name: value for name, value in credentials.items() if value}
+        for name in ("endpoint_override", "region_name", "cafile"):
+            if name in given:
+                conf.set_override(name, given.pop(name), group=GROUP)
+        try:
+            auth = (
+                loading.get_plugin_loader(given.pop("auth_type", "password")).load_from_options(
+                    **given
+                )
+                if given
+                else loading.load_auth_from_conf_options(conf, GROUP)
+            )
+            if auth is None:
+                raise ConfigError(f"[{GROUP}]/auth_type is not set, nor is NOVA_AUTH_URL")
+            session: Session = loading.load_session_from_conf_options(conf, GROUP, auth=auth)
+            self._adapter: Adapter = loading.load_adapter_from_conf_options(
+                conf, GROUP, session=session, auth=auth, raise_exc=False
+            )
+        except (ksa_exceptions.ClientException, cfg.Error, ValueError, TypeError) as error:
+            raise ConfigError(f"[{GROUP}]: {_one_line(error)}") from None
+        self._timeout = timeout
+
+    # --- moving a server: each returns Nova's id of the request that it has accepted ------------
+
+    def live_migrate(self, server: str, target: str = "") -> str:
+        """Migrate a running or paused server to ``target``, empty where Nova is to choose."""
+        return self._act(server, "os-migrateLive", {"host": target or None, **_AUTO})
+
+    def cold_migrate(self, server: str, target: str = "") -> str:
+        """Migrate a server that is shut off; it is then to be confirmed."""
+        return self._act(server, "migrate", {"host": target} if target else None)
+
+    def confirm_resize(self, server: str) -> str:
+        """Confirm a cold migration."""
+        return self._act(server, "confirmResize", None)
+
+    def evacuate(self, server: str, target: str = "") -> str:
+        """Rebuild a server of a dead host elsewhere."""
+        return self._act(server, "evacuate", {"host": target} if target else {})
+
+    def _act(self, server: str, action: str, body: Any) -> str:
+        path = f"/servers/{quote(server, safe='')}/action"
+        response = self._request("POST", path, _ACTIONS, {action: body})
+        return str(response.headers.get(_REQUEST_ID, ""))
+
+    # --- what became of a request -----------------------------------------------------------------
+
+    def failure(self, server: str, request_id: str) -> str | None:
+        """Why a request that was accepted failed; ``None`` when it has not, or is not over."""
+        path = f"/servers/{quote(server, safe='')}/os-instance-actions/{quote(request_id, safe='')}"
+        try:
+            found = self._request("GET", path, _DETAILS).json()["instanceAction"]
+        except ComputeRefused as refusal:
+            if refusal.status == 404:
+                return None
+            raise
+        for event in found.get("events") or ():
+            if event.get("result") == "Error":
+                trace = [line for line in (event.get("traceback") or "").splitlines() if line]
+                return str(event.get("details") or (trace or ["Error"])[-1])
+        message: str | None = found.get("message")  # "Error", or nothing
+        return message
+
+    def latest_request(self, server: str) -> str:
+        """The id of the latest request that changed the server; empty where there is none."""
+        path = f"/servers/{quote(server, safe='')}/os-instance-actions"
+        try:
+            found = self._request("GET", path, _DETAILS).json()["instanceActions"]
+        except ComputeRefused as refusal:
+            if refusal.status == 404:
+                return ""
+            raise
+        latest = max(found, key=lambda action: action["start_time"], default=None)
+        return "" if latest is None else str(latest["request_id"])
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    def _request(self, method: str, path: str, microversion: str, body: Any = None) -> Response:
+        try:
+            # First what does not reach Nova: a token, and where its API is.
+            if not self._adapter.get_token() or not self._adapter.get_endpoint():
+                raise ComputeUnavailable("nova: not in Keystone's catalogue", sent=False)
+        except ksa_exceptions.ClientException as error:
+            raise ComputeUnavailable(f"nova: {_one_line(error)}", sent=False) from None
+        try:
+            response: Response = self._adapter.request(
+                path,
+                method,
+                json=body,
+                microversion=microversion,
+                headers={"Accept": "application/json"},
+                connect_retries=0,
+                timeout=self._timeout,
+            )
+        except ksa_exceptions.ClientException as error:
+            raise ComputeUnavailable(
+                f"nova: {_one_line(error)}", sent=not _never_connected(error)
+            ) from None
+        if response.status_code < 400:
+            return response
+        text = f"nova: {_reason(response)}"
+        if response.status_code in _NOT_PASSED_ON or response.status_code >= 500:
+            raise ComputeUnavailable(text, sent=response.status_code not in _NOT_PASSED_ON)
+        raise ComputeRefused(text, response.status_code)
+
+
+#: Block migration where the storage is not shared, as Nova finds it (2.25).
+_AUTO: Final = {"block_migration": "auto"}
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether no connection was made, so that nothing was sent."""
+    return any(isinstance(one, NewConnectionError | ConnectTimeoutError) for one in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The errors that led to one, also those that requests wraps as arguments and reasons."""
+    seen: list[BaseException] = []
+    todo: list[Any] = [error]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, BaseException) and not any(one is other for other in seen):
+            seen.append(one)
+            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    yield from seen
+
+
+def _reason(response: Response) -> str:
+    """Status and explanation in one line; a proxy in front answers with something else."""
+    try:
+        (fault,) = response.json().values()
+        text = str(fault["message"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        text = response.reason or ""
+    return f"{response.status_code} {' '.join(text.split())}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

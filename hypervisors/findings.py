@@ -1,0 +1,61 @@
+"""What a check of the fleet declares, and what it finds."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from cells.cache import CachedValue
+from cells.locate import key_from
+from cells.registry import Cell
+from hypervisors.snapshot import NodeRow, ServiceRow, Snapshot
+from services.problems import Problem
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong: what it is called, the cells it is in, and its pages' keys."""
+
+    subject: str
+    cells: tuple[Cell, ...] = ()
+    nodes: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *rows: tuple[Cell, NodeRow | ServiceRow], subject: str | None = None) -> "Finding":
+        """A finding about these rows, named by the first of them unless ``subject`` is given."""
+        keys: dict[type, list[str]] = {NodeRow: [], ServiceRow: []}
+        for cell, row in rows:
+            keys[type(row)].append(key_from(cell, row.uuid, row.id))
+        return cls(
+            rows[0][1].subject if subject is None else subject,
+            tuple(dict.fromkeys(cell for cell, _row in rows)),
+            tuple(keys[NodeRow]),
+            tuple(keys[ServiceRow]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetProblem(Problem):
+    """A problem that no cell's database can tell by itself.
+
+    ``find`` gets the rows of all cells that answered; whatever else a check needs, it asks those
+    cells itself.  ``services_query`` is the query string that narrows the list of services to
+    the findings, if one does.
+    """
+
+    find: Callable[[Snapshot], Iterable[Finding]]
+    services_query: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostProblem(FleetProblem):
+    """A problem of hosts, by which the list of hypervisors can be filtered.
+
+    ``label`` describes one of its compute nodes, as a choice of the filter; ``hosts`` are the
+    hosts of each cell's compute nodes that have it.
+    """
+
+    label: "StrOrPromise"
+    hosts: CachedValue[dict[Cell, list[str]]]

@@ -1,0 +1,221 @@
+"""Maintenances in the console: all of them, and the page of each; its part of a host's page."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cells.locate import key_of
+from cells.registry import Cell
+from maintenance.control import RETURNABLE
+from maintenance.models import LEFT, STAYED, UNDER_WAY, Fate, Maintenance, State
+from maintenance.moves import counts
+from maintenance.plans import PLANS, plans_for
+from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
+from portal.console.html import DASH, badge, moment
+from portal.console.site import ListAction, Panel, console
+from services.models import NOVA_COMPUTE
+
+#: The badge of each state, and of each fate of a server.
+BADGES = {
+    State.PLANNED: "unknown",
+    State.DISABLING: "warning",
+    State.EMPTYING: "warning",
+    State.EMPTY: "off",
+    State.RETURNING: "warning",
+    State.DONE: "good",
+    State.STOPPING: "warning",
+    State.STOPPED: "off",
+    State.FAILED: "bad",
+}
+FATE_BADGES = dict.fromkeys(Fate, "warning") | {
+    Fate.WAITING: "unknown",
+    Fate.MOVED: "good",
+    Fate.GONE: "off",
+    Fate.STUCK: "bad",
+    Fate.FAILED: "bad",
+}
+
+
+def state_badge(maintenance: Maintenance) -> SafeString:
+    """The state in the words of the plan."""
+    return badge(BADGES[State(maintenance.state)], maintenance.state_label)
+
+
+def progress(left: int, total: int) -> SafeString | str:
+    """How many servers of how many have left the host, as a bar."""
+    if not total:
+        return DASH
+    return format_html(
+        '<span class="moves">{0} / {1} <progress value="{0}" max="{1}" aria-label="{2}">'
+        "</progress></span>",
+        left,
+        total,
+        _("Servers moved"),
+    )
+
+
+@admin.register(Maintenance, site=console)
+class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
+    """All maintenances, those that are over included."""
+
+    list_display = (
+        "name",
+        "plan",
+        "shown_state",
+        "progress",
+        "cell_name",
+        "shown_reason",
+        "username",
+        "begins",
+        "planned_until",
+    )
+    list_filter = ("state", "plan", "cell_name", "username")
+    search_fields = ("host", "reason", "ticket", "username", "servers__uuid")
+    search_help_text = gettext_lazy("Host, reason, ticket, user, or uuid of a server")
+    date_hierarchy = "starts_at"
+    list_per_page = 50
+    actions = None
+    show_full_result_count = False
+    change_list_template = "admin/maintenance/change_list.html"
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Maintenance]":
+        rows: QuerySet[Maintenance] = super().get_queryset(request)
+        return rows.annotate(
+            total=Count("servers", distinct=True),
+            left=Count("servers", filter=Q(servers__fate__in=LEFT), distinct=True),
+        )
+
+    @admin.display(description=gettext_lazy("Host"), ordering="host")
+    def name(self, maintenance: Maintenance) -> str:
+        return maintenance.host
+
+    @admin.display(description=gettext_lazy("State"), ordering="state")
+    def shown_state(self, maintenance: Maintenance) -> SafeString:
+        shown = state_badge(maintenance)
+        if not maintenance.message:
+            return shown
+        return format_html('{}<span class="reason">{}</span>', shown, maintenance.message)
+
+    @admin.display(description=gettext_lazy("Servers moved"))
+    def progress(self, maintenance: Any) -> SafeString | str:
+        return progress(maintenance.left, maintenance.total)
+
+    @admin.display(description=gettext_lazy("Reason"), ordering="reason")
+    def shown_reason(self, maintenance: Maintenance) -> str:
+        return maintenance.disabled_reason
+
+    @admin.display(description=gettext_lazy("Begins"), ordering="starts_at")
+    def begins(self, maintenance: Maintenance) -> SafeString:
+        return moment(maintenance.starts_at)
+
+    @admin.display(description=gettext_lazy("Until"), ordering="until")
+    def planned_until(self, maintenance: Maintenance) -> SafeString:
+        return moment(maintenance.ended_at or maintenance.until)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.part_view)
+        part = path("<int:pk>/part/", view, name="maintenance_maintenance_part")
+        return [part, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The page of a maintenance."""
+        context = self._context(request, object_id)
+        if context is None:
+            messages.warning(request, _("No such maintenance: %s.") % object_id)
+            return HttpResponseRedirect(reverse("admin:maintenance_maintenance_changelist"))
+        return TemplateResponse(request, "admin/maintenance/detail.html", context)
+
+    def part_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of the page that changes, which the page fetches to stay fresh."""
+        context = self._context(request, str(pk))
+        return TemplateResponse(request, "admin/maintenance/part.html", context or {})
+
+    def _context(self, request: HttpRequest, object_id: str) -> dict[str, Any] | None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        maintenance = self.get_object(request, object_id)
+        if maintenance is None:
+            return None
+        return {
+            **console.each_context(request),
+            "opts": self.opts,
+            "title": maintenance.host,
+            "maintenance": maintenance,
+            "refreshes": maintenance.due_at is not None,
+            "page": context_of(request, maintenance),
+        }
+
+
+def context_of(request: HttpRequest, maintenance: Maintenance) -> dict[str, Any]:
+    """What the page of a maintenance, and the panel on the page of its host, show."""
+    servers = list(maintenance.servers.all())
+    found = counts(servers)
+    actions = PLANS[maintenance.plan].actions
+    may_change = request.user.has_perm("maintenance.change_maintenance") and request.user.has_perms(
+        [action.permission for action in actions]
+    )
+    return {
+        "maintenance": maintenance,
+        "badge": state_badge(maintenance),
+        "servers": [
+            (server, badge(FATE_BADGES[Fate(server.fate)], server.get_fate_display()))
+            for server in servers
+        ],
+        "under_way": sum(found[fate] for fate in UNDER_WAY),
+        "stayed": sum(found[fate] for fate in STAYED),
+        "progress": progress(sum(found[fate] for fate in LEFT), len(servers)),
+        "may_stop": may_change and maintenance.is_active and not maintenance.stop_requested_by,
+        "may_return": may_change
+        and maintenance.state in RETURNABLE
+        and maintenance.former is not None
+        and not maintenance.return_requested_by,
+    }
+
+
+# --- on the pages of hosts ----------------------------------------------------------------------
+
+
+def list_actions(of: str) -> Any:
+    """The buttons below a list of services or hypervisors."""
+
+    def actions(request: HttpRequest) -> list[ListAction]:
+        url = f"{reverse('admin:maintenance_start')}?{urlencode({'of': of})}"
+        return [
+            ListAction(plan.name, plan.label, url, plan.dangerous)
+            for plan in plans_for(request.user)
+        ]
+
+    return actions
+
+
+def panel(request: HttpRequest, cell: Cell, row: Any) -> Panel | None:
+    """The latest maintenance of the host of a compute node or nova-compute, and new ones."""
+    if not request.user.has_perm("maintenance.view_maintenance") or not row.host:
+        return None
+    is_service = hasattr(row, "binary")
+    if is_service and row.binary != NOVA_COMPUTE:
+        return None
+    latest = Maintenance.objects.filter(cell_uuid=cell.uuid, host=row.host).first()
+    is_active = latest is not None and (latest.is_active or latest.active_key is not None)
+    context = {
+        "latest": None if latest is None else context_of(request, latest),
+        "plans": [] if is_active else plans_for(request.user),
+        "key": key_of(cell, row),
+        "of": "services" if is_service else "hypervisors",
+        "back": request.get_full_path(),
+        "history_url": f"{reverse('admin:maintenance_maintenance_changelist')}"
+        f"?{urlencode({'q': row.host})}",
+    }
+    return Panel("admin/maintenance/panel.html", context)

@@ -1,0 +1,91 @@
+"""The audit entries of a maintenance, and the messages about its changes of state."""
+
+import uuid
+from typing import Any
+
+from django.utils import timezone
+
+from audit import journal, outbox
+from audit.journal import Actor
+from audit.models import Entry, Outcome
+from audit.outbox import Message
+from maintenance.models import Maintenance
+from maintenance.subjects import actor_of
+from services.models import NOVA_COMPUTE
+
+KIND = "maintenance"
+#: The transport that messages about maintenances are for (``maintenance.webhook``).
+WEBHOOK = "webhook"
+
+
+def entry_of(maintenance: Maintenance, action: str, actor: Actor | None = None) -> Entry:
+    """An entry about the host of a maintenance, not on record yet."""
+    key = maintenance.service_key
+    return journal.draft(
+        actor or actor_of(maintenance),
+        action,
+        cell_uuid=maintenance.cell_uuid,
+        cell_name=maintenance.cell_name,
+        service_uuid="" if ":" in key else key,
+        host=maintenance.host,
+        binary=NOVA_COMPUTE,
+    )
+
+
+def step(
+    maintenance: Maintenance,
+    action: str,
+    message: str,
+    outcome: Outcome = Outcome.DONE,
+    actor: Actor | None = None,
+) -> None:
+    """Put a step on record: that a server was asked to move, where it went."""
+    entry = entry_of(maintenance, action, actor)
+    entry.outcome, entry.message = outcome, message
+    entry.save()
+
+
+def state_changed(maintenance: Maintenance, before: str, username: str = "") -> None:
+    """Put a change of state on record with its message, in the transaction that makes it."""
+    entry = entry_of(
+        maintenance, f"maintenance-{maintenance.plan}", actor_of(maintenance, username)
+    )
+    entry.before, entry.after = {"state": before or None}, {"state": maintenance.state}
+    entry.message = maintenance.message
+    wanted = any(transport.name == WEBHOOK for transport in outbox.enabled_transports())
+    messages = [Message(WEBHOOK, {"body": event(maintenance, before)})] if wanted else []
+    journal.record_done(entry, KIND, f"maintenance:{maintenance.pk}", messages)
+
+
+def event(maintenance: Maintenance, before: str) -> dict[str, Any]:
+    """The message about a change of state, in the form of Nova's notifications."""
+    return {
+        "message_id": str(uuid.uuid4()),
+        "publisher_id": f"portal:{maintenance.host}",
+        "event_type": "maintenance.state",
+        "priority": "INFO",
+        "payload": as_dict(maintenance) | {"old_state": before or None},
+        "timestamp": str(timezone.now().replace(tzinfo=None)),
+    }
+
+
+def as_dict(maintenance: Maintenance) -> dict[str, Any]:
+    """A maintenance for JSON: in messages, and printed by the command; times in ISO 8601."""
+    return {
+        "id": maintenance.pk,
+        "plan": maintenance.plan,
+        "host": maintenance.host,
+        "cell": maintenance.cell_name,
+        "cell_uuid": maintenance.cell_uuid,
+        "service": maintenance.service_key,
+        "state": maintenance.state,
+        "message": maintenance.message,
+        "reason": maintenance.reason,
+        "ticket": maintenance.ticket,
+        "requested_by": maintenance.username,
+        "requested_at": maintenance.created_at.isoformat(),
+        "starts_at": maintenance.starts_at.isoformat(),
+        "until": maintenance.until and maintenance.until.isoformat(),
+        "ended_at": maintenance.ended_at and maintenance.ended_at.isoformat(),
+        "simulated": maintenance.simulated,
+    }

@@ -1,0 +1,61 @@
+"""What the portal refuses to start with: one clear line each, by command and by server."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.clouds import Cloud
+from tests.commands import manage
+from tests.servers import free_port, started
+
+KEY = "0123456789" * 5
+
+CASES = [
+    ({"SECRET_KEY": "x"}, "SECRET_KEY: too easy to guess"),
+    ({"SECRET_KEY": "ab" * 50}, "SECRET_KEY: too easy to guess"),
+    ({"SECRET_KEY": f"django-insecure-{KEY}"}, "SECRET_KEY: too easy to guess"),
+    ({"DEBUG": "true"}, "DEBUG: not with a Nova attached"),
+    ({"ALLOWED_HOSTS": "portal.example.net,*"}, "ALLOWED_HOSTS: name the hosts"),
+    ({"DEMO_PASSWORD": "demo"}, "DEMO_PASSWORD: no demo login"),
+]
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(("unsafe", "line"), CASES)
+def test_commands_refuse(cloud: Cloud, tmp_path: Path, unsafe: dict[str, str], line: str) -> None:
+    attached = {
+        "SECRET_KEY": KEY,
+        "VAR_DIR": str(tmp_path),
+        "NOVA_API_DATABASE_URL": cloud.api_url,
+        "DATABASE_URL": cloud.portal_url,
+        "PORT": str(free_port()),
+    }
+    assert manage("check", **attached).returncode == 0
+    for command in ("check", "serve"):
+        done = manage(command, **attached | unsafe)
+        assert done.returncode == 1
+        assert [text for text in done.stderr.splitlines() if line in text], done.stderr
+        assert "Traceback" not in done.stderr
+    embedded = manage("check", VAR_DIR=str(tmp_path / "demo"), **unsafe)
+    assert embedded.returncode == int("SECRET_KEY" in unsafe), embedded.stderr
+
+
+@pytest.mark.any_engine
+@pytest.mark.parametrize(("unsafe", "line"), CASES[::2])
+def test_a_server_refuses(cloud: Cloud, tmp_path: Path, unsafe: dict[str, str], line: str) -> None:
+    environment = {"NOVA_API_DATABASE_URL": cloud.api_url, "VAR_DIR": str(tmp_path), **unsafe}
+    with started(environment, tmp_path / "log") as server:
+        assert server.process.wait(60) == 3
+    log = (tmp_path / "log").read_text()
+    assert line in log
+    assert "DEBUG: not" in log or "DEBUG" not in unsafe
+    assert "Traceback" not in log
+
+
+@pytest.mark.any_engine
+def test_no_nova_is_attached_beside_a_demo_fleet(cloud: Cloud, tmp_path: Path) -> None:
+    demo = {"VAR_DIR": str(tmp_path), "SECRET_KEY": KEY}
+    assert manage("demo", "--cells=1", "--hosts-per-cell=1", **demo).returncode == 0
+    done = manage("check", NOVA_API_DATABASE_URL=cloud.api_url, **demo)
+    assert done.returncode == 1
+    assert f"VAR_DIR: {tmp_path} has a demo fleet" in done.stderr
