@@ -12,6 +12,7 @@ class AuditConfig(AppConfig):
         accounts.connect()
         self.register_worker()
         self.register_console_pages()
+        self.register_metrics()
 
     def register_worker(self) -> None:
         """Let every serving process settle interrupted actions and send what is waiting."""
@@ -19,6 +20,12 @@ class AuditConfig(AppConfig):
         from portal.processes import register_worker
 
         register_worker("outbox", worker.start, worker.stop)
+
+    def register_metrics(self) -> None:
+        from audit.metrics import AuditCollector
+        from portal.metrics import register_collector
+
+        register_collector(AuditCollector())
 
     def register_console_pages(self) -> None:
         from portal.console.site import console

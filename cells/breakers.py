@@ -5,6 +5,7 @@ import threading
 import time
 
 from django.conf import settings
+from prometheus_client import Gauge
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +25,13 @@ class CircuitBreaker:
 
     ``name`` is what logs call the database.  ``failed_at`` and ``answered_at`` are as of
     ``time.time()``; ``latency``, in seconds, and ``last_error`` are those of the last answer and
-    of the failure since, if there was one.
+    of the failure since, if there was one.  ``gauge`` is 1 while it is open, else 0.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, gauge: Gauge | None = None) -> None:
         self.name = name
+        self._gauge = gauge or Gauge("open", "", registry=None)
+        self._gauge.set(0)
         self.last_error = ""
         self.failed_at: float | None = None
         self.answered_at: float | None = None
@@ -50,6 +53,7 @@ class CircuitBreaker:
         with self._lock:
             was_open, self.failed_at, self.last_error = self.is_open(), None, ""
             self._back_at = time.monotonic()
+        self._gauge.set(0)
         if was_open:
             logger.info("%s answers again", self.name)
 
@@ -62,6 +66,7 @@ class CircuitBreaker:
                 if now - self._back_at > STEADY_AFTER:
                     self._interval = FIRST_PROBE_AFTER
                 self._schedule(now)
+        self._gauge.set(1)
         if not was_open:
             logger.warning("%s does not answer: %s", self.name, cause)
 

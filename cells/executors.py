@@ -20,6 +20,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from cells.breakers import CircuitBreaker
 from cells.databases import cause_of
+from cells.metrics import BREAKER_OPEN, CONNECTIONS, QUERIES
 from cells.registry import Cell
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class CellExecutor:
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.breaker = CircuitBreaker(f"cell {cell.name}")
+        self.breaker = CircuitBreaker(f"cell {cell.name}", BREAKER_OPEN.labels(cell.name))
         self.pending = 0  # jobs that are waiting or running
         self.workers = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -67,6 +68,7 @@ class CellExecutor:
             is_short = self.pending > self.workers and self.workers < settings.CELL_MAX_WORKERS
             if is_short or self._closed:
                 self.workers += 1
+                CONNECTIONS.labels(self.cell.name).inc()
                 threading.Thread(
                     target=self._work, name=f"executor-{self.cell.name}", daemon=True
                 ).start()
@@ -105,14 +107,17 @@ class CellExecutor:
                 try:
                     result = self._call(function)
                 except BaseException as error:
+                    QUERIES.labels(self.cell.name, "failed").inc()
                     future.set_exception(error)
                 else:
+                    QUERIES.labels(self.cell.name, "answered").inc()
                     future.set_result(result)
             del job, future, function
             with self._lock:
                 self.pending -= 1
         if self.cell.alias in connections.settings:
             connections[self.cell.alias].close()
+        CONNECTIONS.labels(self.cell.name).dec()
 
     def _probe(self) -> None:
         """Find out whether the cell answers again; the breaker has the result."""

@@ -101,6 +101,11 @@ class ScatterGather(Generic[T]):
             self._time_out()
         return not self._pending
 
+    @property
+    def pending(self) -> int:
+        """How many cells are still to answer."""
+        return len(self._pending)
+
     def _time_out(self) -> None:
         """Stop waiting for the cells that have not answered."""
         now = time.monotonic()

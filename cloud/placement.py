@@ -5,6 +5,7 @@ user that is configured there.  Every request ends with the deadline.  Microvers
 that Nova's report client uses for the same requests (``nova/scheduler/client/report.py``).
 """
 
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import wait
@@ -224,17 +225,38 @@ class Placement:
         return {provider: data["resources"] for provider, data in sorted(found.items())}
 
     def detail(self, member: str) -> list[ProviderDetail]:
-        """The tree that the provider ``member`` is in, each with all there is to say of it."""
-        return [
-            ProviderDetail(
-                provider,
-                tuple(self.inventories(provider.uuid)),
-                tuple(self.traits(provider.uuid)),
-                tuple(self.aggregates(provider.uuid)),
-                self.allocations(provider.uuid),
-            )
-            for provider in top_down(self.providers_in_tree(member))
-        ]
+        """The tree that the provider ``member`` is in, each with all there is to say of it.
+
+        All within one deadline.
+        """
+        until = time.monotonic() + self._executor.deadline
+        tree = {provider.uuid: provider for provider in top_down(self.providers_in_tree(member))}
+        found, missing = self._side_by_side(
+            lambda uuid: self._detail_of(tree[uuid]),
+            tree,
+            max(0.0, until - time.monotonic()),
+            self._executor,
+        )
+        for error in missing.values():
+            raise error
+        return list(found.values())
+
+    def _detail_of(self, provider: Provider) -> ProviderDetail:
+        def ask(part: str, microversion: str) -> Any:
+            path = f"/resource_providers/{_uuid(provider.uuid)}/{part}"
+            return _json(self._send("GET", path, microversion))[part]
+
+        used = ask("usages", _NESTED)
+        return ProviderDetail(
+            provider,
+            tuple(
+                inventory_from(name, data, used.get(name, 0))
+                for name, data in sorted(ask("inventories", _NESTED).items())
+            ),
+            tuple(sorted(ask("traits", _TRAITS))),
+            tuple(sorted(ask("aggregates", _AGGREGATES))),
+            self._allocations(provider.uuid),
+        )
 
     # --- changing ----------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
 from hypervisors.detail import NodeDetail, cpu_of, read_detail, uptime_of
 from hypervisors.models import ComputeNode
+from hypervisors.placement_detail import read_placement
 from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS
 from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import column, usage_column
@@ -288,6 +289,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
             "zone": availability_zone(COMPUTE_TOPIC, row.host, zones),
             "cpu": cpu_of(row),
             "uptime": uptime_of(row),
+            "placement": read_placement(row),
             "command": shlex.join(command),
             "disabling": disablings_of([service]).get(service.uuid or "") if service else None,
             "service_actions": [] if service is None else actions_for(request.user, service),

@@ -9,6 +9,7 @@ class HypervisorsConfig(AppConfig):
     def ready(self) -> None:
         self.register_api()
         self.register_console_pages()
+        self.register_metrics()
 
     def register_api(self) -> None:
         """Serve os-hypervisors."""
@@ -16,6 +17,13 @@ class HypervisorsConfig(AppConfig):
         from portal.api.routers import router
 
         router.register("os-hypervisors", HypervisorViewSet)
+
+    def register_metrics(self) -> None:
+        from hypervisors.metrics import READER, ProblemCollector
+        from portal.metrics import register_cell_reader, register_collector
+
+        register_cell_reader(READER)
+        register_collector(ProblemCollector())
 
     def register_console_pages(self) -> None:
         from hypervisors.fleet_views import FLEET_PERMISSIONS, index

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -140,7 +140,9 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     def part_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of the page that changes, which the page fetches to stay fresh."""
         context = self._context(request, str(pk))
-        return TemplateResponse(request, "admin/maintenance/part.html", context or {})
+        if context is None:
+            raise Http404
+        return TemplateResponse(request, "admin/maintenance/part.html", context)
 
     def _context(self, request: HttpRequest, object_id: str) -> dict[str, Any] | None:
         if not self.has_view_permission(request):

@@ -106,6 +106,11 @@ class Plan:
         return ["maintenance.add_maintenance", *(action.permission for action in self.actions)]
 
     @property
+    def asks_placement(self) -> bool:
+        """Whether placement is asked about the host, too."""
+        return any(action.asks_placement for action in self.actions)
+
+    @property
     def decided_by(self) -> tuple[str, ...]:
         """The numbers of ``services.facts`` that the preflight reads."""
         return ("servers", "migrations", "evacuations", "nodes")

@@ -5,17 +5,15 @@ from typing import Any
 
 from django.utils import timezone
 
-from audit import journal, outbox
+from audit import journal
 from audit.journal import Actor
 from audit.models import Entry, Outcome
-from audit.outbox import Message
+from maintenance import webhook
 from maintenance.models import Maintenance
 from maintenance.subjects import actor_of
 from services.models import NOVA_COMPUTE
 
 KIND = "maintenance"
-#: The transport that messages about maintenances are for (``maintenance.webhook``).
-WEBHOOK = "webhook"
 
 
 def entry_of(maintenance: Maintenance, action: str, actor: Actor | None = None) -> Entry:
@@ -52,8 +50,7 @@ def state_changed(maintenance: Maintenance, before: str, username: str = "") -> 
     )
     entry.before, entry.after = {"state": before or None}, {"state": maintenance.state}
     entry.message = maintenance.message
-    wanted = any(transport.name == WEBHOOK for transport in outbox.enabled_transports())
-    messages = [Message(WEBHOOK, {"body": event(maintenance, before)})] if wanted else []
+    messages = webhook.messages(event(maintenance, before))
     journal.record_done(entry, KIND, f"maintenance:{maintenance.pk}", messages)
 
 

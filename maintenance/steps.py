@@ -28,7 +28,7 @@ from maintenance.models import (
 )
 from maintenance.movers import Mover
 from maintenance.observation import observe
-from maintenance.remains import remains_of
+from maintenance.remains import is_being_removed, remains_of
 from maintenance.simulator import Simulator
 from maintenance.subjects import actor_of, ref_of
 from services.actions import DELETE, DISABLE, ENABLE, FORCE_DOWN, FORCE_UP, Missing, Refused
@@ -287,7 +287,10 @@ def _delete(lease: Lease, cell: Cell, mover: Mover) -> float | None:
             return 0
         lease.renew()
         DELETE.apply(ref_of(maintenance), actor_of(maintenance))
-    remains = remains_of(cell, maintenance.host)
+    if is_being_removed(cell, maintenance.host):
+        lease.say(_("waiting for placement to lose the host's providers"))
+        return SLOWLY
+    remains = remains_of(cell, maintenance.host, maintenance.created_at)
     if remains:
         lease.change_state(State.FAILED, _("left behind: %s") % "; ".join(remains))
     else:

@@ -109,7 +109,7 @@ def start(request: HttpRequest) -> HttpResponse:
 def _services(plan: Plan, keys: Sequence[str], of: str) -> FactsByKey:
     """The services with these keys, or those of the hypervisors with them."""
     if of != "hypervisors":
-        return facts_by_key(keys, plan.decided_by)
+        return facts_by_key(keys, plan.decided_by, placement=plan.asks_placement)
     found, missing = by_keys(ComputeNode.objects.all(), keys)
     nodes: dict[Cell, dict[str, str]] = defaultdict(dict)
     for key, node in found.items():
@@ -121,7 +121,7 @@ def _services(plan: Plan, keys: Sequence[str], of: str) -> FactsByKey:
         for service in services
     }
     not_found = [key for key in keys if key not in found or found[key].row.host not in of_hosts]
-    services = facts_by_key(of_hosts.values(), plan.decided_by)
+    services = facts_by_key(of_hosts.values(), plan.decided_by, placement=plan.asks_placement)
     silent = {one.cell: one for one in (*missing, *answers.missing, *services.missing)}
     return FactsByKey(services.facts, not_found + services.not_found, list(silent.values()))
 

@@ -7,6 +7,7 @@ A file called .env beside manage.py is part of the environment.
 import os
 import sys
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +70,11 @@ def count(name: str, default: int) -> int:
     if value < 1:
         sys.exit(f"{SOURCES.source_of(name)}: must be a whole number above 0, not {value}")
     return value
+
+
+def networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """Networks and single addresses between commas; for ``setting``."""
+    return [ip_network(part) for part in _parts(text)]
 
 
 def names(name: str, default: list[str]) -> list[str]:

@@ -4,7 +4,9 @@
 """
 
 import os
+import shutil
 import sys
+import tempfile
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -20,6 +22,31 @@ control_socket_disable = True
 # What proxies say is the affair of TRUSTED_PROXIES; a client must not say where the portal is.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
+
+
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def on_starting(server: Any) -> None:
+    """Make the directory in which the workers count, so that a scrape of one has all sums.
+
+    One that the environment names is used instead, and not removed.
+    """
+    if METRICS_DIR not in os.environ:
+        server.metrics_dir = os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="portal-metrics-")
+
+
+def on_exit(server: Any) -> None:
+    """Remove it."""
+    if made := getattr(server, "metrics_dir", ""):
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What the worker has counted stays; its gauges end with it."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def post_worker_init(worker: Any) -> None:

@@ -14,7 +14,16 @@ from django.core.management.utils import get_random_secret_key
 
 from cloud.config import NovaConfig
 from portal import environment
-from portal.environment import count, database, flag, make_var_dir, names, seconds, setting
+from portal.environment import (
+    count,
+    database,
+    flag,
+    make_var_dir,
+    names,
+    networks,
+    seconds,
+    setting,
+)
 from portal.proxies import FORWARDED_PROTO, parse_networks
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
@@ -69,6 +78,11 @@ MAINTENANCE_MOVES_PER_HOST = count("MAINTENANCE_MOVES_PER_HOST", 2)
 MAINTENANCE_MOVES_PER_CELL = count("MAINTENANCE_MOVES_PER_CELL", 10)
 #: Seconds between looks at the moves that are under way.
 MAINTENANCE_POLL = seconds("MAINTENANCE_POLL", 3)
+#: Where every change of a maintenance's state is posted, and what that is signed with.
+WEBHOOK_URL: str = setting("WEBHOOK_URL", str, "")
+WEBHOOK_SECRET: str = setting("WEBHOOK_SECRET", str, "")
+if WEBHOOK_URL and not WEBHOOK_SECRET:
+    sys.exit("WEBHOOK_SECRET: must be set, as WEBHOOK_URL is")
 #: Nova's API: what ``cloud.compute_api`` authenticates with, where ``[nova]`` does not say.
 NOVA_AUTH_URL: str = setting("NOVA_AUTH_URL", str, "")
 NOVA_CREDENTIALS: dict[str, str] = (
@@ -166,6 +180,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
     "portal.middleware.ProxyMiddleware",
+    "portal.request_metrics.RequestMetricsMiddleware",
     "portal.middleware.StorableTextMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -289,6 +304,10 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+
+#: Who may scrape /metrics without the right to read the API.
+METRICS_ALLOWED = setting("METRICS_ALLOWED", networks, networks("127.0.0.0/8, ::1"))
+METRICS_TOKEN: str = setting("METRICS_TOKEN", str, "")
 
 LOG_LEVEL: str = setting("LOG_LEVEL", str, "INFO").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():

@@ -7,7 +7,7 @@ from portal.api.routers import router
 from portal.api.version_documents import VersionViewSet, choices, root
 from portal.api.views import UnknownRoute
 from portal.health import healthcheck
-from portal.metrics import MetricsView
+from portal.metrics_view import MetricsView
 
 version_document = VersionViewSet.as_view(
     dict.fromkeys(("get", "post", "put", "patch", "delete", "options"), "show")

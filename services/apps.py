@@ -10,6 +10,7 @@ class ServicesConfig(AppConfig):
         self.register_actions()
         self.register_api()
         self.register_console_pages()
+        self.register_metrics()
 
     def register_actions(self) -> None:
         """Register the settler of interrupted actions and the transport of notifications."""
@@ -21,6 +22,12 @@ class ServicesConfig(AppConfig):
         from services.views import ServiceViewSet
 
         router.register("os-services", ServiceViewSet)
+
+    def register_metrics(self) -> None:
+        from portal.metrics import register_cell_reader
+        from services.metrics import READER
+
+        register_cell_reader(READER)
 
     def register_console_pages(self) -> None:
         from portal.console.site import console

@@ -12,7 +12,6 @@ outbox does it later.  It can be repeated, so doing it twice is no harm.
 
 import logging
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from django.conf import settings
 from django.db.models import Value
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from oslo_utils.uuidutils import is_uuid_like
 
 from audit import outbox
 from audit.journal import Attempt, Refused
@@ -214,7 +214,7 @@ def _read(alias: str, computes: Mapping[int, str]) -> dict[int, tuple[list[Node]
     for service_id, is_evacuation, _number, row_uuid, name in sorted(
         nodes.union(evacuated, all=True), key=lambda row: row[:3]
     ):
-        if not _is_uuid(row_uuid):
+        if not is_uuid_like(row_uuid):
             continue
         of_nodes, of_servers = found[service_id]
         if is_evacuation:
@@ -224,20 +224,12 @@ def _read(alias: str, computes: Mapping[int, str]) -> dict[int, tuple[list[Node]
     return {id: (nodes, list(dict.fromkeys(servers))) for id, (nodes, servers) in found.items()}
 
 
-def _is_uuid(text: str | None) -> bool:
-    try:
-        uuid.UUID(text or "")
-    except ValueError:
-        return False
-    return True
-
-
 def _aggregates_of(hosts: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Uuids of the aggregates that hosts are in."""
     found: dict[str, list[str]] = defaultdict(list)
     rows = AggregateHost.objects.filter(host__in=hosts).order_by("aggregate_id")
     for host, aggregate in rows.values_list("host", "aggregate__uuid"):
-        if host and aggregate and _is_uuid(aggregate):
+        if host and aggregate and is_uuid_like(aggregate):
             found[host].append(aggregate)
     return {host: tuple(aggregates) for host, aggregates in found.items()}
 

@@ -27,7 +27,7 @@ def checked(plan: str, *hosts: str, **options: Any) -> list[Preflight]:
     chosen = PLANS[plan]
     found = [find(ServiceRef(host=host, binary=NOVA_COMPUTE)) for host in hosts]
     keys = [key_of(one.cell, one.row) for one in found]
-    facts = facts_by_key(keys, chosen.decided_by).facts.values()
+    facts = facts_by_key(keys, chosen.decided_by, placement=chosen.asks_placement).facts.values()
     return preflights(chosen, facts, Options(**{"reason": "work", **options}))
 
 

@@ -19,6 +19,7 @@ for name in (
     "NOVA_TRANSPORT_URL",
     "POLICY_FILE",
     "SERVICE_DOWN_TIME",
+    "WEBHOOK_URL",
 ):
     os.environ.pop(name, None)
 os.environ |= {

@@ -1,9 +1,13 @@
 """Maintenances in the embedded portal, where the simulator moves the servers."""
 
 import datetime
+import hmac
+import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -12,10 +16,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from audit.models import Entry
+from audit.outbox import deliver
 from cells.models import AggregateHost, HostMapping
 from cells.registry import Cell
 from hypervisors.models import ComputeNode, Instance, Migration
 from maintenance import control, engine, simulator, steps
+from maintenance.metrics import MaintenanceCollector
 from maintenance.models import Fate, Maintenance, Server, State
 from services.actions import Conflict
 from services.models import Service
@@ -382,3 +388,65 @@ def test_a_cell_that_does_not_answer_is_waited_for(cloud: Cloud, cell: Cell) -> 
     close_executors()
     carry_on(maintenance)
     assert maintenance.state == State.EMPTY
+
+
+# --- telling others ---------------------------------------------------------------------------
+
+
+def test_every_change_of_state_is_posted_signed_and_again_until_it_is_taken(
+    cloud: Cloud, cell: Cell, settings: Settings
+) -> None:
+    heard: list[tuple[dict[str, str], bytes]] = []
+    answers = [500, 200, 302, *[200] * 20]
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            heard.append((dict(self.headers), body))
+            self.send_response(answers.pop(0))
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings.WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/hook"
+        settings.WEBHOOK_SECRET = "a secret"
+        (maintenance,) = start("empty", "cell1-host1", ticket="T-9")
+        carry_on(maintenance)
+        service_update = Entry.objects.filter(action="disable").count()
+        assert service_update == 1
+        assert deliver().error == "the webhook answered 500"
+        assert "302" in deliver().error
+        assert deliver().left == 0
+        server.shutdown()
+    for headers, body in heard:
+        mac = hmac.new(b"a secret", headers["X-Portal-Timestamp"].encode() + b"." + body, "sha256")
+        assert headers["X-Portal-Signature"] == f"sha256={mac.hexdigest()}"
+    events = [json.loads(body) for _, body in heard]
+    states = [(event["payload"]["old_state"], event["payload"]["state"]) for event in events]
+    first, second = (None, "planned"), ("planned", "disabling")
+    assert states == [
+        *(first, first, second, second),
+        *(("disabling", "emptying"), ("emptying", "empty")),
+    ]
+    assert events[0]["message_id"] == events[1]["message_id"] != events[2]["message_id"]
+    assert {event["payload"]["ticket"] for event in events} == {"T-9"}
+
+
+def test_metrics_count_hosts_by_state_and_servers_by_outcome(cloud: Cloud, cell: Cell) -> None:
+    add_servers(cloud, "cell1-host1", ["active", "active", "error"])
+    (maintenance,) = start("empty", "cell1-host1")
+    start("empty", "cell1-host2")
+    carry_on(maintenance)
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in MaintenanceCollector().collect()
+        for sample in family.samples
+    }
+    prefix = "nova_cells_maintenance"
+    assert samples[f"{prefix}_hosts", "empty", "planned", "cell1"] == 1
+    assert samples[f"{prefix}_ended_total", "empty", "failed", "cell1"] == 1
+    assert samples[f"{prefix}_servers_total", "live-migration", "moved", "cell1"] == 2
+    assert samples[f"{prefix}_servers_total", "none", "stuck", "cell1"] == 1

@@ -201,3 +201,49 @@ def test_without_placement(cloud: Cloud, settings: Settings) -> None:
         call_command("check_fleet", "--json", stdout=out)
     assert ended.value.code == 0
     assert json.loads(out.getvalue())["placement"] == "placement was not asked"
+
+
+# --- the page of a hypervisor -------------------------------------------------------------------
+
+
+def page_of(client: Client, node: ComputeNode) -> str:
+    """The part of the page about placement."""
+    html = client.get(f"/admin/hypervisors/computenode/{node.uuid}/").content.decode()
+    return html.partition('id="placement"')[2].partition("</section>")[0]
+
+
+def test_the_page_of_a_hypervisor_shows_its_providers(
+    cloud: Cloud, placement: Placement, nodes: dict[str, ComputeNode], admin_client: Client
+) -> None:
+    node = nodes["a"]
+    aggregate = cloud.add_aggregate("fast hosts", ["a"])
+    placement.providers[str(node.uuid)].aggregates = [str(aggregate.uuid)]
+    allocate(placement, None, node)
+    html = page_of(admin_client, node)
+    for text in ("a numa", "MEMORY_MB", "7680", "512", "COMPUTE_NODE", "fast hosts", "<dd>1</dd>"):
+        assert text in html
+    assert "b numa" not in html
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [("missing", "no resource provider of this"), ("broken", "503"), ("silent", "no answer")],
+)
+def test_the_page_without_an_answer(
+    cloud: Cloud, placement: Placement, admin_client: Client, settings: Settings,
+    fault: str, text: str,
+) -> None:  # fmt: skip
+    settings.PLACEMENT_DEADLINE = 0.5
+    _service, node = cloud.host("cell1", "bare")
+    if fault == "broken":
+        placement.broken = 503
+    if fault == "silent":
+        placement.awake.clear()
+    began = time.monotonic()
+    assert text in page_of(admin_client, node)
+    assert time.monotonic() - began < 5
+
+
+def test_the_page_without_placement(cloud: Cloud, admin_client: Client) -> None:
+    _service, node = cloud.host("cell1", "bare")
+    assert "placement was not asked" in page_of(admin_client, node)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 
 from cells.databases import cause_of, managed_by_nova
 from cells.registry import all_cells, cells_named
@@ -73,4 +74,11 @@ class Command(migrate.Command):
                 f"{alias}: database {connections[alias].settings_dict['NAME']} is managed by "
                 "Nova's migrations and is never migrated by the portal"
             )
-        super().handle(*args, **{**options, "database": alias})
+        options = {**options, "database": alias}
+        if alias == DEFAULT_DB_ALIAS or options["app_label"]:
+            super().handle(*args, **options)
+            return
+        # App by app: other apps' own operations may not ask the router whether they are meant.
+        for config in apps.get_app_configs():
+            if config.models_module and router.allow_migrate(alias, config.label):
+                super().handle(*args, **{**options, "app_label": config.label})

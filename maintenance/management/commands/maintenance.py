@@ -237,7 +237,7 @@ def preflight(plan: Plan, hosts: Sequence[str], options: Options) -> list[Prefli
     for host in dict.fromkeys(hosts):
         found = find(ServiceRef(host=host, binary=NOVA_COMPUTE))
         keys.append(key_of(found.cell, found.row))
-    services = facts_by_key(keys, plan.decided_by)
+    services = facts_by_key(keys, plan.decided_by, placement=plan.asks_placement)
     if services.missing:
         raise CommandError(str(services.missing[0]), returncode=REFUSED)
     return preflights(plan, services.facts.values(), options)

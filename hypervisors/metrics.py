@@ -1,0 +1,209 @@
+"""Metrics of hypervisors, as openstack-exporter names them, and of problems."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from cells.availability_zones import zones_by_cell, zones_in
+from cells.cache import CachedValue
+from cells.models import Aggregate
+from cells.registry import Cell
+from cells.statements import Statement
+from hypervisors.models import ComputeNode, Instance
+from hypervisors.report import latest_report
+from portal.metrics import CellReader, Family, Read, escape, latest, latest_or_load
+from services.models import state_expression
+
+LABELS = ("hostname", "availability_zone", "aggregates")
+MIB, GIB = 1024**2, 1024**3
+
+#: Each metric of a hypervisor with its column and what one unit of the column is.
+BY_COLUMN = (
+    (Family("openstack_nova_running_vms", "Servers that run.", LABELS), "running_vms", 1),
+    (
+        Family("openstack_nova_current_workload", "Tasks in progress on the host.", LABELS),
+        "current_workload",
+        1,
+    ),
+    (Family("openstack_nova_vcpus_available", "CPUs of the host.", LABELS), "vcpus", 1),
+    (Family("openstack_nova_vcpus_used", "CPUs given to servers.", LABELS), "vcpus_used", 1),
+    (
+        Family("openstack_nova_memory_available_bytes", "Memory of the host.", LABELS),
+        "memory_mb",
+        MIB,
+    ),
+    (
+        Family("openstack_nova_memory_used_bytes", "Memory given to servers.", LABELS),
+        "memory_mb_used",
+        MIB,
+    ),
+    (
+        Family("openstack_nova_local_storage_available_bytes", "Disk of the host.", LABELS),
+        "local_gb",
+        GIB,
+    ),
+    (
+        Family("openstack_nova_local_storage_used_bytes", "Disk given to servers.", LABELS),
+        "local_gb_used",
+        GIB,
+    ),
+    (
+        Family("openstack_nova_free_disk_bytes", "Disk that is not given to servers.", LABELS),
+        "free_disk_gb",
+        GIB,
+    ),
+)
+TOTAL_VMS = Family("openstack_nova_total_vms", "Servers that are not deleted.")
+SERVERS_ON_DOWN_HOST = Family(
+    "nova_cell_servers_on_down_host",
+    "Servers that ran on a host when it last reported, for hosts that are down now.",
+    ("host",),
+)
+
+
+def _read_aggregates() -> dict[str, str]:
+    """The names of each host's aggregates, sorted and joined by commas.
+
+    As in openstack-exporter, without aggregates that are an availability zone and nothing else.
+    """
+    aggregates: Any = Aggregate.objects.annotate(keys=Count("metadata"))
+    of_zones = aggregates.filter(keys=1, metadata__key="availability_zone").values("pk")
+    hosts: Any = (
+        Aggregate.objects.exclude(pk__in=of_zones)
+        .exclude(hosts__host=None)
+        .values_list("hosts__host", "name")
+    )
+    names: dict[str, list[str]] = defaultdict(list)
+    for host, name in hosts:
+        names[host].append(name or "")
+    return {host: ",".join(sorted(of_host)) for host, of_host in names.items()}
+
+
+aggregates_of_hosts = CachedValue(_read_aggregates, ttl=lambda: settings.CELL_MAPPINGS_TTL)
+
+
+class Labels(NamedTuple):
+    """The labels of a cell's hypervisors, and what they were made of."""
+
+    label: str
+    zones: dict[str, str]
+    aggregates: dict[str, str]
+    hostnames: tuple[str | None, ...]
+    hosts: tuple[str | None, ...]
+    labels: list[str]
+
+
+#: The labels of each cell at the last scrape: most often they are the same again.
+_last_labels: dict[Cell, Labels] = {}
+
+
+def labels_of(
+    cell: Cell, label: str, hostnames: tuple[str | None, ...], hosts: tuple[str | None, ...]
+) -> list[str]:
+    """The labels of hypervisors with these names, on these hosts."""
+    zones, aggregates = zones_in(cell), aggregates_of_hosts.last or {}
+    last = _last_labels.get(cell)
+    if last is None or last[:5] != (label, zones, aggregates, hostnames, hosts):
+        labels = [
+            f'{{cell="{label}",hostname="{escape(hostname)}",'
+            f'availability_zone="{escape(zones.get(host or ""))}",'
+            f'aggregates="{escape(aggregates.get(host or ""))}"}} '
+            for hostname, host in zip(hostnames, hosts, strict=True)
+        ]
+        last = _last_labels[cell] = Labels(label, zones, aggregates, hostnames, hosts, labels)
+    return last.labels
+
+
+def begin() -> Read:
+    """A reader of each cell's hypervisors, and of how many servers there are: two queries.
+
+    A hypervisor is a compute node with a nova-compute in its cell.
+    """
+    latest_or_load(zones_by_cell)
+    latest_or_load(aggregates_of_hosts)
+    nodes: Any = (
+        ComputeNode.objects.filter(service__id__isnull=False)
+        .order_by()
+        .values_list(
+            "hypervisor_hostname",
+            "host",
+            state_expression(timezone.now(), "service__"),
+            *(column for _family, column, _unit in BY_COLUMN),
+        )
+    )
+    servers: Any = Instance.objects.order_by().values_list("deleted").annotate(Count("pk"))
+    of_nodes, of_servers = Statement(nodes), Statement(servers)
+
+    def read(cell: Cell, label: str) -> list[str]:
+        columns = list(zip(*of_nodes.rows(cell.alias), strict=True)) or [()] * (3 + len(BY_COLUMN))
+        hostnames, hosts, states, *numbers = columns
+        labels = labels_of(cell, label, hostnames, hosts)
+        total = sum(number for _deleted, number in of_servers.rows(cell.alias))
+        return [
+            *(
+                lines(family, labels, [unit * (number or 0) for number in column])
+                for (family, _column, unit), column in zip(BY_COLUMN, numbers, strict=True)
+            ),
+            f'{TOTAL_VMS.name}{{cell="{label}"}} {total}\n',
+            servers_on_down_hosts(label, hosts, states, numbers[0]),
+        ]
+
+    return read
+
+
+def servers_on_down_hosts(
+    label: str, hosts: Iterable[str], states: Iterable[str], servers: Iterable[int | None]
+) -> str:
+    """A sample for each host that is down and had servers."""
+    running: dict[str, int] = defaultdict(int)
+    for host, state, number in zip(hosts, states, servers, strict=True):
+        if state == "down" and number:
+            running[host] += number
+    labels = [f'{{cell="{label}",host="{escape(host)}"}} ' for host in running]
+    return lines(SERVERS_ON_DOWN_HOST, labels, running.values())
+
+
+def lines(family: Family, labels: list[str], values: Iterable[int]) -> str:
+    """A sample of the family for each of the labels."""
+    if not labels:
+        return ""
+    samples = [f"{text}{value}" for text, value in zip(labels, values, strict=True)]
+    return f"{family.name}{f'{chr(10)}{family.name}'.join(samples)}\n"
+
+
+READER = CellReader(
+    (*(family for family, _column, _unit in BY_COLUMN), TOTAL_VMS, SERVERS_ON_DOWN_HOST),
+    begin,
+)
+
+
+class ProblemCollector(Collector):
+    """How many findings the last check of the fleet had.
+
+    A check looks at every row, so it is made beside the scrapes, and only while there are any.
+    """
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        problems = GaugeMetricFamily(
+            "nova_portal_problems",
+            "Findings of the last check of the fleet.",
+            labels=["problem", "severity"],
+        )
+        missing = GaugeMetricFamily(
+            "nova_portal_problems_cells_missing", "Cells that the last check did not cover."
+        )
+        checked = GaugeMetricFamily(
+            "nova_portal_problems_checked_timestamp_seconds", "When the fleet was last checked."
+        )
+        if (report := latest(latest_report)) is not None:
+            for result in report.results:
+                problems.add_metric([result.problem.name, result.problem.severity], result.count)
+            missing.add_metric([], len(report.missing))
+            checked.add_metric([], report.at.timestamp())
+        yield from (problems, missing, checked)

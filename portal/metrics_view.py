@@ -1,0 +1,68 @@
+"""``/metrics``: who may scrape, and the answer."""
+
+import hmac
+import ipaddress
+
+from django.conf import settings
+from django.http import StreamingHttpResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from portal.api.renderers import JSONRenderer
+from portal.metrics import scrape
+from portal.proxies import is_forwarded
+from portal.roles import LIST_SERVICES, may
+
+
+class MayScrape(BasePermission):
+    """Machines in ``METRICS_ALLOWED``, bearers of ``METRICS_TOKEN``, and readers."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return is_near(request) or bears_token(request) or may_read(request)
+
+
+def is_near(request: Request) -> bool:
+    """Whether the request comes from an allowed network, and not through a proxy there."""
+    if is_forwarded(request):
+        return False
+    try:
+        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR") or "")
+    except ValueError:
+        return False
+    return any(address in network for network in settings.METRICS_ALLOWED)
+
+
+def bears_token(request: Request) -> bool:
+    """Whether the request has the token, as Prometheus sends it (``authorization`` in its job)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    wanted = settings.METRICS_TOKEN
+    return (
+        bool(wanted)
+        and scheme.lower() == "bearer"
+        and hmac.compare_digest(token.strip().encode(), wanted.encode())
+    )
+
+
+def may_read(request: Request) -> bool:
+    """Whether the user may see the cells in the console, or list services in the API."""
+    user = request.user
+    return user.has_perm("cells.view_cellmapping") or may(user, LIST_SERVICES)
+
+
+class MetricsView(APIView):
+    """``/metrics``, in Prometheus's text format."""
+
+    permission_classes = (MayScrape,)
+    renderer_classes = (JSONRenderer,)  # for refusals
+    versioning_class = None
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """Everything that is collected; cells that do not answer in time are missing."""
+        pieces = scrape()
+        return StreamingHttpResponse(
+            pieces,
+            content_type=CONTENT_TYPE_LATEST,
+            headers={"Content-Length": str(sum(map(len, pieces)))},
+        )
