@@ -28,6 +28,7 @@ from portal.console.filters import CellFilter, ChoicesFilter
 from portal.console.html import ago, badge
 from services.actions import actions_for
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
+from services.disablings import disablings_of
 from services.list_filters import (
     STATES,
     STATUSES,
@@ -121,6 +122,18 @@ def _is_forced_down(node: ComputeNode) -> bool | None:
     return None if node.service is None else bool(node.service.forced_down)
 
 
+def _set_zones(nodes: Sequence[Any]) -> None:
+    zones = Zones(zones_of_hosts({node.host for node in nodes if node.host}))
+    for node in nodes:
+        node.zone = availability_zone(COMPUTE_TOPIC, node.host, zones)
+
+
+def _set_disablings(nodes: Sequence[Any]) -> None:
+    disablings = disablings_of(node.service for node in nodes)
+    for node in nodes:
+        node.disabling = None if node.service is None else disablings.get(node.service.uuid)
+
+
 @admin.register(ComputeNode)
 class HypervisorAdmin(AcrossCellsAdmin):
     """The hypervisors of all cells, also those that Nova hides: that is what operators look for."""
@@ -174,9 +187,11 @@ class HypervisorAdmin(AcrossCellsAdmin):
     def host(self, node: ComputeNode) -> str | None:
         return node.host
 
-    @column(description=_("Zone"), ordering_in=_zone_in, export={"zone": "zone"})
+    @column(
+        description=_("Zone"), ordering_in=_zone_in, prepare=_set_zones, export={"zone": "zone"}
+    )
     def zone(self, node: Any) -> str:
-        zone: str = node.zone  # from annotate_rows
+        zone: str = node.zone
         return zone
 
     @column(
@@ -209,12 +224,18 @@ class HypervisorAdmin(AcrossCellsAdmin):
         description=_("Status"),
         ordering=status_expression("service__"),
         reads=_of_service(STATUS_FIELDS),
-        export={"status": "service__status", "disabled_reason": "service__disabled_reason"},
+        prepare=_set_disablings,
+        export={
+            "status": "service__status",
+            "disabled_reason": "service__disabled_reason",
+            "disabled_at": "disabling__at",
+            "disabled_by": "disabling__username",
+        },
     )
-    def status(self, node: ComputeNode) -> SafeString:
+    def status(self, node: Any) -> SafeString:
         if node.service is None:
             return badge("warning", _("no service"))
-        return status_badge(node.service)
+        return status_badge(node.service, node.disabling)
 
     @column(
         description=_("Type"),
@@ -250,12 +271,6 @@ class HypervisorAdmin(AcrossCellsAdmin):
     def uuid(self, node: ComputeNode) -> SafeString | None:
         return format_html('<code class="uuid">{}</code>', node.uuid) if node.uuid else None
 
-    def annotate_rows(self, rows: Sequence[Any]) -> None:
-        """Set ``zone``."""
-        zones = Zones(zones_of_hosts({row.host for row in rows if row.host}))
-        for row in rows:
-            row.zone = availability_zone(COMPUTE_TOPIC, row.host, zones)
-
     def get_detail_context(
         self, request: HttpRequest, cell: Cell, row: ComputeNode
     ) -> dict[str, Any]:
@@ -276,6 +291,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
             "uptime": uptime_of(row),
             "placement": read_placement(row),
             "command": shlex.join(command),
+            "disabling": disablings_of([service]).get(service.uuid or "") if service else None,
             "service_actions": [] if service is None else actions_for(request.user, service),
             **history_of(request.user, row.host),
         }

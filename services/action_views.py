@@ -4,8 +4,9 @@ The rules are those of ``services.actions``; these pages only ask first and repo
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django.contrib import messages
@@ -33,6 +34,8 @@ KEPT_RESULTS = 5
 #: How many services one page acts on.
 MAX_SERVICES = 500
 MAX_REASON_LENGTH = 255
+#: Up to how many services a preview shows at once; more are shown on demand.
+MAX_OPEN_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,20 @@ class Preview:
     key: str
     service: Service
     cell: Cell
+    facts: Facts
     blockers: list[Refused]
+    #: Why the service is left as it is; empty if the action is to be carried out.
+    kept: str
     warnings: list[str]
     effects: list[str]
+    #: The client's command that does the same.
+    command: str
     #: What has been typed as the host's name.
     typed: str
+
+    @property
+    def is_possible(self) -> bool:
+        return not self.blockers and not self.kept
 
     @property
     def is_typed_right(self) -> bool:
@@ -61,8 +73,11 @@ class Result:
     host: str
     binary: str
     cell: str
-    done: bool
-    message: str
+    #: ``done``, ``kept`` (left as it was), or ``failed``.
+    outcome: str
+    message: str = ""
+    #: What is left to do: texts and commands.
+    next_steps: list[dict[str, str]] = field(default_factory=list)
 
 
 def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -92,13 +107,17 @@ def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
 
 
 def _preview(request: HttpRequest, action: ServiceAction, key: str, facts: Facts) -> Preview:
+    blockers, reason = action.blockers(facts), _reason(request)
     return Preview(
         key=key,
         service=facts.service,
         cell=facts.cell,
-        blockers=action.blockers(facts),
+        facts=facts,
+        blockers=blockers,
+        kept="" if blockers else action.keeps(facts.service, reason, replace=_replace(request)),
         warnings=action.warnings(facts),
         effects=action.effects(facts),
+        command=action.client_command(facts.service, reason),
         typed=request.POST.get(f"host:{key}", "").strip(),
     )
 
@@ -107,11 +126,17 @@ def _reason(request: HttpRequest) -> str:
     return request.POST.get("reason", "").strip()
 
 
+def _replace(request: HttpRequest) -> bool:
+    """Whether what others have set may be replaced."""
+    return "replace" in request.POST
+
+
 def _errors(request: HttpRequest, action: ServiceAction, previews: Sequence[Preview]) -> list[str]:
     """What is wrong with what has been typed."""
     if len(_reason(request)) > MAX_REASON_LENGTH:
         return [_("The reason is longer than 255 characters.")]
-    if action.asks_host and previews and not any(preview.is_typed_right for preview in previews):
+    possible = [preview for preview in previews if preview.is_possible]
+    if action.asks_host and possible and not any(preview.is_typed_right for preview in possible):
         return [_("No host name was typed as it is; nothing has been done.")]
     return []
 
@@ -126,13 +151,20 @@ def _confirm(
     back: str,
 ) -> HttpResponse:
     """The page that asks for confirmation."""
-    possible = sum(not preview.blockers for preview in previews)
+    possible = sum(preview.is_possible for preview in previews)
     context = {
         **site.each_context(request),
         "opts": Service._meta,
         "title": _("%(action)s: confirm") % {"action": action.label},
         "action": action,
-        "previews": previews,
+        "previews": sorted(previews, key=lambda preview: (preview.is_possible, preview.kept)),
+        "outcomes": _outcomes(action, previews),
+        "cells": sorted(Counter(preview.cell.name for preview in previews).items()),
+        "commands": "\n".join(filter(None, (one.command for one in previews if one.is_possible))),
+        "may_replace": bool(action.replaces)
+        and any(action.keeps(preview.service, "a reason", replace=False) for preview in previews),
+        "replace": _replace(request),
+        "are_rows_open": action.asks_host or len(previews) <= MAX_OPEN_ROWS,
         "possible": possible,
         "submit": _submit_label(action, possible, len(previews)),
         "not_found": services.not_found,
@@ -145,8 +177,25 @@ def _confirm(
     return TemplateResponse(request, "admin/services/service/confirm.html", context)
 
 
+def _outcomes(action: ServiceAction, previews: Sequence[Preview]) -> list[tuple[str, str, int]]:
+    """What will become of the services: a badge's kind, words, and how many there are."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for preview in previews:
+        if preview.blockers:
+            counts["bad", _("blocked")] += 1
+        elif preview.kept:
+            counts["off", _("%(why)s, kept") % {"why": preview.kept}] += 1
+        else:
+            counts["good", str(action.label)] += 1
+        if preview.warnings and preview.is_possible:
+            counts["warning", _("with a warning")] += 1
+    return [(kind, words, count) for (kind, words), count in counts.items()]
+
+
 def _submit_label(action: ServiceAction, possible: int, total: int) -> str:
     """What the button says: to how many services it can be done."""
+    if not possible:
+        return str(action.label)
     if possible < total:
         words = ngettext(
             "%(action)s %(possible)d of %(total)d service",
@@ -169,23 +218,26 @@ def _carry_out(
     results = []
     for preview in previews:
         service, cell = preview.service, preview.cell
-        result = Result(
-            preview.key, service.host or "", service.binary or "", cell.name, False, _("done")
-        )
+        result = Result(preview.key, service.host or "", service.binary or "", cell.name, "failed")
         results.append(result)
+        if preview.kept:
+            result.outcome, result.message = "kept", preview.kept
+            continue
         if action.asks_host and not preview.is_typed_right:
-            result.message = _("the host name was not typed as it is")
+            untyped = _("the host name was not typed as it is")
+            result.message = preview.blockers[0].message if preview.blockers else untyped
             continue
         try:
-            applied = action.apply(ref_to(cell, service), actor, _reason(request))
+            applied = action.apply(
+                ref_to(cell, service), actor, _reason(request), replace=_replace(request)
+            )
         except Refused as refusal:
             result.message = refusal.message
         else:
-            result.done = True
-            if applied.remark:
-                result.message = _("done; %(remark)s") % {"remark": applied.remark}
+            result.outcome, result.message = "done", applied.remark
+            result.next_steps = [asdict(step) for step in action.after(preview.facts)]
     missing = _("not found in the cells that answer")
-    return results + [Result(key, key, "", "", False, missing) for key in not_found]
+    return results + [Result(key, key, "", "", "failed", missing) for key in not_found]
 
 
 def _keep(request: HttpRequest, action: ServiceAction, results: Sequence[Result], back: str) -> str:
@@ -207,14 +259,13 @@ def show_results(request: HttpRequest, site: AdminSite) -> HttpResponse:
     kept: dict[str, Any] | None = request.session.get(RESULTS, {}).get(request.GET.get("of", ""))
     if kept is None:
         return HttpResponseRedirect(reverse("admin:services_service_changelist"))
-    done = sum(result["done"] for result in kept["results"])
+    outcomes = Counter(result["outcome"] for result in kept["results"])
     context = {
         **site.each_context(request),
         "opts": Service._meta,
         "title": _("%(action)s: results") % {"action": ACTIONS[kept["action"]].label},
         "results": kept["results"],
-        "done": done,
-        "failed": len(kept["results"]) - done,
+        "outcomes": outcomes,
         "back": kept["back"],
         "list_url": reverse("admin:services_service_changelist"),
     }

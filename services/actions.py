@@ -17,28 +17,22 @@ as in Nova); the console does not show a button for it (``has_effect``).  Otherw
 refuse the same.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import router, transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from audit import journal
 from audit.journal import Actor
-from cells.locate import Found
-from cells.models import HostMapping
-from services import host_removal
-from services.changes import Applied, Change, describe, locked, recorded, soft_delete, write
+from services import execution
+from services.changes import Applied, Change
 from services.exceptions import Conflict, Invalid, Missing, Refused, Unavailable
-from services.facts import Facts, count_facts
-from services.host_removal import HostInPlacement
-from services.locate import ServiceRef, find
+from services.execution import not_compute
+from services.facts import Facts
+from services.locate import ServiceRef
 from services.models import NOVA_COMPUTE, Service
-from services.trait_sync import sync_trait
+from services.next_steps import NextStep, after_delete, command
 
 __all__ = [
     "ACTIONS", "DELETE", "DISABLE", "ENABLE", "FORCE_DOWN", "FORCE_UP",
@@ -46,6 +40,10 @@ __all__ = [
     "Unavailable", "actions_for", "actions_in", "delete", "disable", "enable", "name_of",
     "set_forced_down", "update",
 ]  # fmt: skip
+
+
+#: The client's command, at the first microversion that can do all of it.
+COMPUTE_SERVICE = ("openstack", "--os-compute-api-version", "2.53", "compute", "service")
 
 
 # --- the actions ------------------------------------------------------------------------------
@@ -64,6 +62,10 @@ class ServiceAction:
     asks_host: ClassVar[bool] = False
     #: What to do first, on the page that asks for confirmation: a headline and a text.
     caution: ClassVar[tuple[Any, Any] | None] = None
+    #: Why a service on which it has no effect is left alone.
+    no_effect: ClassVar[Any] = ""
+    #: What ``replace`` allows, as the label of a box to tick; empty if nothing is replaced.
+    replaces: ClassVar[Any] = ""
     #: The numbers (of ``services.facts``) that ``blockers`` reads.
     decided_by: ClassVar[tuple[str, ...]] = ()
     #: Those that only ``warnings`` and ``effects`` read.
@@ -95,14 +97,39 @@ class ServiceAction:
         """The update that it is, if it is one; ``reason`` is what was given as the reason."""
         raise NotImplementedError
 
-    def apply(self, ref: ServiceRef, actor: Actor, reason: str = "") -> Applied:
+    def keeps(self, service: Service, reason: str, *, replace: bool) -> str:
+        """Why a service is left as it is, in words; empty if the action is carried out.
+
+        ``replace`` says that what someone else has set may be replaced.
+        """
+        return "" if self.has_effect(service) else str(self.no_effect)
+
+    def after(self, facts: Facts) -> list[NextStep]:
+        """What is left to do when it is done."""
+        return []
+
+    def client_options(self, reason: str) -> list[str]:
+        """The options of ``openstack compute service set`` for the same."""
+        return []
+
+    def client_command(self, service: Service, reason: str) -> str:
+        """The OpenStack client's command that does the same; empty if it has none."""
+        options = self.client_options(reason)
+        if not options or not service.host:
+            return ""
+        return command(*COMPUTE_SERVICE, "set", *options, service.host, service.binary)
+
+    def apply(
+        self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True
+    ) -> Applied:
         """Do it; returns the service as it is then, or as it was last.  Raises ``Refused``."""
-        return update(ref, self.change(reason), actor, [self])
+        return execution.update(ref, self.change(reason), actor, self.name, [self])
 
 
 class Enable(ServiceAction):
     name = "enable"
     label = gettext_lazy("Enable")
+    no_effect = gettext_lazy("already enabled")
 
     def has_effect(self, service: Service) -> bool:
         return bool(service.disabled)
@@ -113,8 +140,6 @@ class Enable(ServiceAction):
         return []
 
     def effects(self, facts: Facts) -> list[str]:
-        if not facts.service.disabled:
-            return [_("nothing: it is enabled already")]
         effects = [_("the scheduler will place servers on the host again")]
         if facts.service.disabled_reason:
             reason = {"reason": facts.service.disabled_reason}
@@ -124,11 +149,16 @@ class Enable(ServiceAction):
     def change(self, reason: str) -> Change:
         return Change(status="enabled")
 
+    def client_options(self, reason: str) -> list[str]:
+        return ["--enable"]
+
 
 class Disable(ServiceAction):
     name = "disable"
     label = gettext_lazy("Disable")
     asks_reason = True
+    no_effect = gettext_lazy("already disabled")
+    replaces = gettext_lazy("Replace the reasons of services that are disabled already")
     shows = ("servers", "migrations")
 
     def warnings(self, facts: Facts) -> list[str]:
@@ -136,7 +166,7 @@ class Disable(ServiceAction):
 
     def effects(self, facts: Facts) -> list[str]:
         if facts.service.disabled:
-            effects = [_("it is disabled already; only its reason changes")]
+            effects = [_("only its reason changes")]
         else:
             effects = [_("the scheduler will place no more servers on the host")]
         if facts.servers:
@@ -146,10 +176,29 @@ class Disable(ServiceAction):
     def change(self, reason: str) -> Change:
         return Change(status="disabled", reason=reason or None)
 
+    def client_options(self, reason: str) -> list[str]:
+        return ["--disable"] + (["--disable-reason", reason] if reason else [])
+
+    def keeps(self, service: Service, reason: str, *, replace: bool) -> str:
+        """A reason that someone has given is replaced only by another, and only if asked."""
+        if service.disabled and not (replace and reason):
+            return str(self.no_effect)
+        return ""
+
+    def apply(
+        self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True
+    ) -> Applied:
+        def check(service: Service) -> None:
+            if self.keeps(service, reason, replace=replace):
+                raise Conflict("It is disabled already; its reason was kept.")
+
+        return execution.update(ref, self.change(reason), actor, self.name, [self], check=check)
+
 
 class ForceDown(ServiceAction):
     name = "force-down"
     label = gettext_lazy("Force down")
+    no_effect = gettext_lazy("already forced down")
     dangerous = True
     asks_host = True
     caution = (
@@ -166,8 +215,6 @@ class ForceDown(ServiceAction):
         return not service.forced_down
 
     def warnings(self, facts: Facts) -> list[str]:
-        if facts.service.forced_down:
-            return []
         reporting = _(
             "it still reports: is the host really fenced? Evacuated servers would run twice"
         )
@@ -178,17 +225,19 @@ class ForceDown(ServiceAction):
         )
 
     def effects(self, facts: Facts) -> list[str]:
-        if facts.service.forced_down:
-            return [_("nothing: it is forced down already")]
         return [_("the service counts as down whatever it reports, and servers may be evacuated")]
 
     def change(self, reason: str) -> Change:
         return Change(forced_down=True)
 
+    def client_options(self, reason: str) -> list[str]:
+        return ["--down"]
+
 
 class ForceUp(ServiceAction):
     name = "force-up"
     label = gettext_lazy("Force up")
+    no_effect = gettext_lazy("not forced down")
     decided_by = ("evacuations",)
 
     def has_effect(self, service: Service) -> bool:
@@ -215,12 +264,13 @@ class ForceUp(ServiceAction):
         return blockers
 
     def effects(self, facts: Facts) -> list[str]:
-        if not facts.service.forced_down:
-            return [_("nothing: it is not forced down")]
         return [_("its heartbeats count again")]
 
     def change(self, reason: str) -> Change:
         return Change(forced_down=False)
+
+    def client_options(self, reason: str) -> list[str]:
+        return ["--up"]
 
 
 class Delete(ServiceAction):
@@ -228,6 +278,15 @@ class Delete(ServiceAction):
     label = gettext_lazy("Delete")
     permission = "services.delete_service"
     dangerous = True
+    asks_host = True
+    caution = (
+        gettext_lazy("Stop the service first."),
+        gettext_lazy(
+            "A service that still runs registers again and comes back without its aggregates. "
+            "Deleting cannot be undone here. Type the name of each host to confirm that it is to "
+            "go."
+        ),
+    )
     decided_by = ("servers", "migrations")
     shows = ("nodes",)
     asks_placement = True
@@ -282,10 +341,21 @@ class Delete(ServiceAction):
                 if facts.in_placement is None
                 else facts.in_placement.effects()
             )
+        if facts.aggregates:
+            names = {"names": ", ".join(facts.aggregates)}
+            effects.append(_("it is taken out of the aggregates %(names)s") % names)
         return effects
 
-    def apply(self, ref: ServiceRef, actor: Actor, reason: str = "") -> Applied:
-        return delete(ref, actor)
+    def after(self, facts: Facts) -> list[NextStep]:
+        return after_delete(facts)
+
+    def client_command(self, service: Service, reason: str) -> str:
+        return command(*COMPUTE_SERVICE, "delete", service.uuid) if service.uuid else ""
+
+    def apply(
+        self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True
+    ) -> Applied:
+        return execution.delete(ref, actor, self.name, self)
 
 
 def on_host(facts: Facts) -> str:
@@ -300,13 +370,6 @@ def in_progress(facts: Facts) -> str:
         "%(n)d migration is in progress", "%(n)d migrations are in progress", facts.migrations
     )
     return words % {"n": facts.migrations}
-
-
-def not_compute(binary: str | None) -> Invalid:
-    """Only a nova-compute can be changed."""
-    return Invalid(
-        f"Updating a {binary} service is not supported. Only nova-compute services can be updated."
-    )
 
 
 ENABLE, DISABLE, FORCE_DOWN, FORCE_UP, DELETE = (
@@ -371,67 +434,11 @@ def name_of(actions: Sequence[ServiceAction]) -> str:
 def update(
     ref: ServiceRef, change: Change, actor: Actor, actions: Sequence[ServiceAction] | None = None
 ) -> Applied:
-    """Change a nova-compute by the rules of ``actions`` (those that the change consists of), and
-    return it as it is then.
-
-    Values that are set already are not written.  When the cell has committed, a nova-compute that
-    was enabled or disabled is told (``trait_sync``).  Raises ``Invalid``, ``Missing`` or
-    ``Unavailable``.
-    """
-    if actions is None:
-        actions = actions_in(change)
-    names = {"service_uuid": ref.uuid, "host": ref.host, "binary": ref.binary}
-    entry = journal.draft(actor, name_of(actions), **names)
-    with recorded(entry) as attempt:
-        if ref.binary not in ("", NOVA_COMPUTE):
-            raise not_compute(ref.binary)
-        found = find(ref)
-        describe(entry, found)
-        if found.row.binary != NOVA_COMPUTE:  # Nova says so before it looks at the change
-            raise not_compute(found.row.binary)
-        change.check()
-        with locked(ref, found, entry) as found:
-            apply_rules(actions, found)
-            write(found, change, actor, attempt)
-        if change.status is not None:
-            attempt.remark = sync_trait(found, actor)
-    return Applied(found.cell, found.row, attempt.remark)
+    """``execution.update`` by the rules of the actions that the change consists of."""
+    actions = actions_in(change) if actions is None else actions
+    return execution.update(ref, change, actor, name_of(actions), actions)
 
 
 def delete(ref: ServiceRef, actor: Actor) -> Applied:
-    """Delete a service, and return it as it was; with a nova-compute go its compute nodes, its
-    places in aggregates, its host mapping, and what placement has of its nodes.
-
-    Raises ``Missing``, ``Invalid`` (the id is in several cells), ``Conflict`` (servers or
-    migrations are on the host) or ``Unavailable``.
-
-    The rows of the cell go in one transaction.  Those of the API database go in another, which
-    is carried out before the cell's commits and committed after it: a failure before the cell
-    has committed undoes both, one after it is finished from the intent (``changes.settle``).
-    Placement is asked before, and changed last (``host_removal``).
-    """
-    entry = journal.draft(actor, DELETE.name, service_uuid=ref.uuid)
-    with recorded(entry) as attempt:
-        found = find(ref)
-        describe(entry, found)
-        in_placement = host_removal.in_placement(found)
-        with (
-            transaction.atomic(using=router.db_for_write(HostMapping), durable=True),
-            locked(ref, found, entry) as found,
-        ):
-            apply_rules([DELETE], found, in_placement)
-            soft_delete(found, actor, attempt, in_placement)
-        attempt.remark = host_removal.remove_now(in_placement, attempt)
-    return Applied(found.cell, found.row, attempt.remark)
-
-
-def apply_rules(
-    actions: Iterable[ServiceAction],
-    found: Found[Service],
-    in_placement: HostInPlacement | None = None,
-) -> None:
-    """Raise the first thing that forbids one of the actions to the service, which is locked."""
-    for action in actions:
-        [facts] = count_facts(found.cell, [found.row], action.decided_by, timezone.now())
-        for blocker in action.blockers(replace(facts, in_placement=in_placement)):
-            raise blocker
+    """Delete a service, and return it as it was; with a nova-compute goes its host."""
+    return execution.delete(ref, actor, DELETE.name, DELETE)

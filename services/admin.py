@@ -27,6 +27,7 @@ from portal.console.html import ago, badge
 from services.action_views import act, show_results
 from services.actions import ServiceAction, actions_for
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
+from services.disablings import disablings_of
 from services.filters import ServiceFilterSet
 from services.list_filters import (
     ServiceProblemFilter,
@@ -48,6 +49,18 @@ from services.models import (
 
 def _zone_in(cell: Cell) -> Combinable:
     return availability_zone_expression(Zones(zones_in(cell)))
+
+
+def _set_zones(services: Sequence[Any]) -> None:
+    zones = Zones(zones_of_hosts({service.host for service in services if service.host}))
+    for service in services:
+        service.zone = availability_zone(service.topic, service.host, zones)
+
+
+def _set_disablings(services: Sequence[Any]) -> None:
+    disablings = disablings_of(services)
+    for service in services:
+        service.disabling = disablings.get(service.uuid)
 
 
 @admin.register(Service)
@@ -88,9 +101,11 @@ class ServiceAdmin(AcrossCellsAdmin):
     def binary(self, service: Service) -> str | None:
         return service.binary
 
-    @column(description=_("Zone"), ordering_in=_zone_in, export={"zone": "zone"})
+    @column(
+        description=_("Zone"), ordering_in=_zone_in, prepare=_set_zones, export={"zone": "zone"}
+    )
     def zone(self, service: Any) -> str:
-        zone: str = service.zone  # from annotate_rows
+        zone: str = service.zone
         return zone
 
     @column(
@@ -115,10 +130,16 @@ class ServiceAdmin(AcrossCellsAdmin):
         description=_("Status"),
         ordering=status_expression(),
         reads=STATUS_FIELDS,
-        export={"status": "status", "disabled_reason": "disabled_reason"},
+        prepare=_set_disablings,
+        export={
+            "status": "status",
+            "disabled_reason": "disabled_reason",
+            "disabled_at": "disabling__at",
+            "disabled_by": "disabling__username",
+        },
     )
-    def status(self, service: Service) -> SafeString:
-        return status_badge(service)
+    def status(self, service: Any) -> SafeString:
+        return status_badge(service, service.disabling)
 
     @column(description=_("Updated"), ordering="updated_at", export=["updated_at"])
     def updated(self, service: Service) -> SafeString:
@@ -144,12 +165,6 @@ class ServiceAdmin(AcrossCellsAdmin):
         rows: QuerySet[Service, Service] = super().get_queryset(request)
         return rows.exclude(binary__in=API_BINARIES)
 
-    def annotate_rows(self, rows: Sequence[Any]) -> None:
-        """Set ``zone``."""
-        zones = Zones(zones_of_hosts({row.host for row in rows if row.host}))
-        for row in rows:
-            row.zone = availability_zone(row.topic, row.host, zones)
-
     def get_row_actions(self, request: HttpRequest) -> list[ServiceAction]:
         return actions_for(request.user)
 
@@ -170,6 +185,7 @@ class ServiceAdmin(AcrossCellsAdmin):
         return {
             "missing": answers.missing,
             "zone": availability_zone(row.topic, row.host, zones),
+            "disabling": disablings_of([row]).get(row.uuid or ""),
             "others": others,
             "nodes": nodes,
             "command": client_command(row),

@@ -18,6 +18,7 @@ from audit import journal
 from audit.journal import Actor, Attempt
 from audit.models import Entry, Outcome
 from audit.outbox import Message
+from cells.aggregates import aggregates_of_hosts
 from cells.databases import cause_of
 from cells.locate import Found
 from cells.models import AggregateHost, HostMapping
@@ -155,6 +156,8 @@ def soft_delete(
     alias, service = found.cell.alias, found.row
     deleted = {"deleted": F("id"), "deleted_at": attempt.entry.at}
     is_compute = service.binary == NOVA_COMPUTE
+    if is_compute and service.host:
+        attempt.entry.before = (attempt.entry.before or {}) | _places_of(service)
     begin(attempt, found, actor, "delete", host_removal.messages(in_placement))
     if is_compute and service.host:
         forget_host(service.host)
@@ -182,6 +185,12 @@ def begin(
 def subject_of(cell: Cell, service: Service) -> str:
     """What names the service in the journal, with or without a uuid."""
     return f"{cell.uuid}:{service.id}"
+
+
+def _places_of(service: Service) -> dict[str, Any]:
+    """The aggregates that a host is taken out of, so that it can be put back."""
+    host = service.host or ""
+    return {"aggregates": list(aggregates_of_hosts([host]).get(host, ()))}
 
 
 def forget_host(host: str) -> None:

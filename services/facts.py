@@ -13,25 +13,31 @@ from typing import Any
 from django.db.models import Count, F
 from django.utils import timezone
 
+from cells.aggregates import aggregates_of_hosts
 from cells.executors import CellUnavailable
 from cells.locate import Found, by_keys
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
+from services.disablings import Disabling, disablings_of
 from services.host_removal import HostInPlacement, look_up
-from services.models import API_BINARIES, NOVA_COMPUTE, Service, is_up, up_window
+from services.models import API_BINARIES, NOVA_COMPUTE, Service
 
 
 @dataclass(frozen=True)
 class Facts:
     """A service, and what is on its host as far as it was counted.
 
-    Reading a number that was not counted raises ``KeyError``.  ``in_placement`` is what placement
-    has of the host; ``None`` if it was not asked.
+    Reading a number that was not counted raises ``KeyError``.  ``aggregates`` are the names of
+    those that a compute host is in, and ``disabling`` says who disabled the service; only
+    ``facts_by_key`` reads them.  ``in_placement`` is what placement has of the host; ``None`` if
+    it was not asked.
     """
 
     found: Found[Service]
     counts: Mapping[str, int]
     now: datetime.datetime
+    aggregates: tuple[str, ...] = ()
+    disabling: Disabling | None = None
     in_placement: HostInPlacement | None = None
 
     @property
@@ -49,7 +55,7 @@ class Facts:
     @property
     def is_reporting(self) -> bool:
         """Whether its heartbeats arrive, even if it is forced down."""
-        return is_up(None, self.service.last_seen_up, None, up_window(self.now))
+        return self.service.is_reporting(self.now)
 
     @property
     def servers(self) -> int:
@@ -114,10 +120,16 @@ def facts_by_key(
         services[one.cell].append(one.row)
     now = timezone.now()
     answers = ask_cells(services, lambda cell: count_facts(cell, services[cell], names, now))
+    disablings = disablings_of(one.row for one in found.values())
+    hosts = {one.row.host for one in found.values() if one.row.binary == NOVA_COMPUTE}
+    aggregates = aggregates_of_hosts(hosts - {None}) if hosts else {}
     in_placement = look_up(services, usage=True) if placement else {}
     counted = {
         (cell, facts.service.id): replace(
-            facts, in_placement=in_placement.get((cell, facts.service.id))
+            facts,
+            aggregates=aggregates.get(facts.service.host or "", ()) if facts.is_compute else (),
+            disabling=disablings.get(facts.service.uuid or ""),
+            in_placement=in_placement.get((cell, facts.service.id)),
         )
         for cell, in_cell in answers.by_cell.items()
         for facts in in_cell

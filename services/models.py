@@ -174,6 +174,10 @@ class Service(CellModel):
         window = up_window(now or timezone.now())
         return is_up(self.forced_down, self.last_seen_up, self.created_at, window)
 
+    def is_reporting(self, now: datetime.datetime | None = None) -> bool:
+        """Whether its heartbeats arrive at ``now``, even if it is forced down."""
+        return is_up(None, self.last_seen_up, None, up_window(now or timezone.now()))
+
     @property
     def state(self) -> str:
         """``up`` or ``down``, at present."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from django.conf import settings
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from audit.models import Entry, Outcome
+from services.disablings import uuids_disabled_before
 from services.models import up_window
 
 if TYPE_CHECKING:
@@ -79,21 +79,6 @@ def is_disabled_for_long(now: datetime.datetime, prefix: str = "") -> Q:
         prefix, uuid__in=uuids_disabled_before(before)
     )
     return _where(prefix, disabled=True) & long_ago
-
-
-def uuids_disabled_before(before: datetime.datetime) -> list[str]:
-    """The uuids of services whose last disabling on record in the audit is older."""
-    last = (
-        Entry.objects.filter(action__in=("disable", "update"), outcome=Outcome.DONE)
-        .filter(after__status="disabled")
-        .exclude(before__status="disabled")
-        .exclude(service_uuid="")
-        .order_by()
-        .values("service_uuid")
-        .annotate(last=Max("at"))
-        .filter(last__lt=before)
-    )
-    return [row["service_uuid"] for row in last]
 
 
 SERVICE_PROBLEMS = (

@@ -208,7 +208,7 @@ def carry_out(cloud: Cloud, api: ApiClient, case: Case) -> str:
     answer = ask_api(api, case)
     if answer is None:
         try:
-            case.action.apply(ref_to(cloud.cell(CELL), case.service), ACTOR)
+            case.action.apply(ref_to(cloud.cell(CELL), case.service), ACTOR, "another reason")
         except Refused as refusal:
             return refusal.message
         return ""

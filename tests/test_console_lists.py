@@ -222,10 +222,9 @@ def test_bulk_actions_continue_after_a_failure(cloud: Cloud, console: Client) ->
     shown = console.post(f"{SERVICES}act/", {"action": "delete", "key": keys_of}).content.decode()
     assert "1 server is on it" in shown
     assert Service.objects.using(cloud.cell("cell1").alias).filter(id=free.id).exists()
-    response = console.post(
-        f"{SERVICES}act/", {"action": "delete", "key": keys_of, "confirm": "1"}, follow=True
-    )
-    html = response.content.decode()
+    typed = {f"host:{free.uuid}": "free", f"host:{third}": "nameless"}
+    form = {"action": "delete", "key": keys_of, "confirm": "1"}
+    html = console.post(f"{SERVICES}act/", form | typed, follow=True).content.decode()
     assert "hosting instances" in html
     left = {
         cell: list(Service.objects.using(cloud.cell(cell).alias).values_list("host", flat=True))

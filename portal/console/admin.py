@@ -120,7 +120,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     * ``ordering``: the fields of the columns that the list is sorted by initially;
     * ``search_fields``, ``search_help_text``, ``list_per_page``: as in Django;
     * ``row_reads``: the fields that every row needs whatever columns are shown: those of its key
-      and of ``str()``, and those that ``annotate_rows`` reads;
+      and of ``str()``;
     * ``detail_template`` and ``get_detail_context``: the detail page of a row;
     * ``get_row_actions``: the buttons below the list.  They post the keys of the selected rows and
       the action's name to ``act/`` below the list's URL; ``get_urls`` must route it to a view.
@@ -163,9 +163,6 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     def cell(self, row: Any) -> str:
         name: str = row.cell.name
         return name
-
-    def annotate_rows(self, rows: Sequence[Any]) -> None:
-        """Set attributes on the rows of a page, for columns with data from other databases."""
 
     def get_row_actions(self, request: HttpRequest) -> Sequence[RowAction]:
         """The actions that the user may perform on rows of the list."""

@@ -36,8 +36,6 @@ class ListAdmin(Protocol):
     default_order: Sequence[tuple[Column, bool]]
     row_reads: Sequence[str]
 
-    def annotate_rows(self, rows: Sequence[Any]) -> None: ...
-
 
 class Heading(NamedTuple):
     """A column heading; ``sort`` is its ``aria-sort``, ``link`` sorts the list by it."""
@@ -169,13 +167,16 @@ class AcrossCellsChangeList(ChangeList):
 
     def rows_at(self, places: Sequence[Place], columns: Iterable[Column]) -> list[Any]:
         """The rows at these places, with only the fields that the columns read: see ``detach``."""
+        columns = list(columns)
         paths = set(self.list_admin.row_reads).union(*(column.reads for column in columns))
         found = whole_rows(places, load(self.root_queryset.order_by(), paths))
         self._add_missing(found.missing)
         for cell, row in found.rows:
             detach(row, cell)
         rows = [row for _cell, row in found.rows]
-        self.list_admin.annotate_rows(rows)
+        for prepare in dict.fromkeys(column.options.prepare for column in columns):
+            if prepare is not None:
+                prepare(rows)
         return rows
 
     def all_places(self) -> list[Place]:

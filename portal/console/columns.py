@@ -42,6 +42,7 @@ class ColumnOptions:
     ordering: str | Combinable | Callable[[], Combinable] | None
     ordering_in: Callable[[Cell], Combinable | str] | None
     reads: Sequence[str]
+    prepare: Callable[[Sequence[Any]], None] | None
     export: Mapping[str, Value]
     numeric: bool
     default: bool
@@ -54,6 +55,7 @@ def column(
     ordering: str | Combinable | Callable[[], Combinable] | None = None,
     ordering_in: Callable[[Cell], Combinable | str] | None = None,
     reads: Sequence[str] = (),
+    prepare: Callable[[Sequence[Any]], None] | None = None,
     export: Sequence[str] | Mapping[str, Value] = (),
     numeric: bool = False,
     default: bool = True,
@@ -70,6 +72,8 @@ def column(
       or the value that all rows of the cell share;
     * ``reads``: the fields that the method reads, with relations as in lookups
       (``service__disabled``).  Those named in ``ordering`` and ``export`` need not be repeated;
+    * ``prepare``: a function that gets the rows of a page and sets attributes on them, for what is
+      in another database; it is called where the column is shown or exported;
     * ``export``: its columns in the CSV file: field names, or a mapping of headings to lookup
       paths or functions of the row;
     * ``numeric``: whether it is set in tabular figures;
@@ -82,6 +86,7 @@ def column(
         ordering=ordering,
         ordering_in=ordering_in,
         reads=reads,
+        prepare=prepare,
         export=export,
         numeric=numeric,
         default=default,

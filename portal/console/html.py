@@ -43,12 +43,19 @@ def age(seconds: float) -> str:
     return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
 
 
-def ago(when: datetime.datetime | None, now: datetime.datetime | None = None) -> SafeString:
-    """How long ago a time was, with the time itself on hover."""
+def ago(
+    when: datetime.datetime | None, now: datetime.datetime | None = None, *, words: str = ""
+) -> SafeString:
+    """How long ago a time was, with the time itself on hover.
+
+    ``words`` say of what: ``last heartbeat %(age)s ago``.
+    """
     if when is None:
         return NOTHING
     elapsed = ((now or timezone.now()) - when).total_seconds()
-    words = _("%(age)s ago") if elapsed >= 0 else _("in %(age)s")
+    if elapsed < 0:
+        words = _("in %(age)s")
+    words = words or _("%(age)s ago")
     return _time(when, words % {"age": age(elapsed)}, "ago")
 
 
@@ -133,6 +140,18 @@ def copyable(text: Any, label: "StrOrPromise") -> SafeString:
     return format_html(
         '<span class="copyable"><code>{}</code><button type="button" class="copy" hidden '
         'data-copy="{}" aria-label="{}">{}</button></span>',
+        text,
+        text,
+        label,
+        _("Copy"),
+    )
+
+
+def copyable_lines(text: str, label: "StrOrPromise") -> SafeString:
+    """Several lines, such as commands, with a button that copies all of them."""
+    return format_html(
+        '<div class="copyable lines"><pre tabindex="0">{}</pre><button type="button" class="copy" '
+        'hidden data-copy="{}" aria-label="{}">{}</button></div>',
         text,
         text,
         label,

@@ -155,7 +155,7 @@ class Visitor:
 
     def disable(self, query: str, reason: str) -> str:
         """Disable the first service that the list finds; its host."""
-        page = self.open(f"{SERVICES}?{query}&binary=nova-compute")
+        page = self.open(f"{SERVICES}?{query}&binary=nova-compute&status=enabled")
         page.locator("input.row-select").first.check()
         host = column(page, "host")[0]
         page.click(".row-actions button[value=disable]")
