@@ -24,8 +24,8 @@ class CircuitBreaker:
     seconds apart, the first few less.
 
     ``name`` is what logs call the database.  ``failed_at`` and ``answered_at`` are as of
-    ``time.time()``; ``latency``, in seconds, and ``last_error`` are those of the last answer and
-    of the failure since, if there was one.  ``gauge`` is 1 while it is open, else 0.
+    ``time.time()``; ``last_error`` is that of the failure since the last answer, if there was one.
+    ``gauge`` is 1 while it is open, else 0.
     """
 
     def __init__(self, name: str, gauge: Gauge | None = None) -> None:
@@ -35,7 +35,6 @@ class CircuitBreaker:
         self.last_error = ""
         self.failed_at: float | None = None
         self.answered_at: float | None = None
-        self.latency: float | None = None
         self._probe_at = 0.0  # of time.monotonic(), as the two below
         self._interval = FIRST_PROBE_AFTER
         self._back_at = float("-inf")
@@ -45,9 +44,9 @@ class CircuitBreaker:
         """Whether the database has failed and not answered since."""
         return self.failed_at is not None
 
-    def succeeded(self, latency: float) -> None:
-        """Close it: the database answered after ``latency`` seconds."""
-        self.answered_at, self.latency = time.time(), latency
+    def succeeded(self) -> None:
+        """Close it: the database answered."""
+        self.answered_at = time.time()
         if self.failed_at is None:
             return
         with self._lock:

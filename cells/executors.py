@@ -6,7 +6,6 @@ for a while (a circuit breaker).
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -139,7 +138,6 @@ class CellExecutor:
         """
         connection = connections[self.cell.alias]
         was_connected = connection.connection is not None
-        started = time.monotonic()
         try:
             try:
                 self._connect()
@@ -159,7 +157,7 @@ class CellExecutor:
             if not self._record(error):  # it is connected, so this may be a defect of the portal
                 logger.exception("cell %s cannot be read: %s", self.cell.name, cause)
             raise CellUnavailable(self.cell, cause) from error
-        self.breaker.succeeded(time.monotonic() - started)
+        self.breaker.succeeded()
         return result
 
     def _connect(self) -> None:

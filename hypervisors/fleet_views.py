@@ -13,7 +13,7 @@ from audit.models import Entry
 from hypervisors.findings import FleetProblem
 from hypervisors.overview import overview
 from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS
-from hypervisors.report import latest_report
+from hypervisors.report import latest_report, missing_now, report_given
 from portal.console.site import console
 from services.problems import SERVICE_PROBLEMS, Problem
 
@@ -32,7 +32,8 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
     """What the overview shows."""
     if not may_see_fleet(request):
         return {"overview": None}
-    shown, report = overview(), latest_report.get()
+    shown = overview()
+    report = report_given(shown.missing)
     actions = (
         list(Entry.objects.all()[:LAST_ACTIONS])
         if request.user.has_perm("audit.view_entry")
@@ -71,14 +72,15 @@ def problems(request: HttpRequest) -> HttpResponse:
     """What is wrong in the fleet, why it matters and what to do."""
     if not may_see_fleet(request):
         raise PermissionDenied
-    report = latest_report.get(max_age=1 if "now" in request.GET else None)
+    present = missing_now()
+    report = latest_report.get(max_age=1) if "now" in request.GET else report_given(present)
     context = {
         **console.each_context(request),
         "title": _("Problems"),
         "report": report,
         "found": [(result, list_url(result.problem)) for result in report.results if result.count],
         "absent": [result.problem for result in report.results if not result.count],
-        "missing": report.missing,
+        "missing": list({one.cell: one for one in (*report.missing, *present)}.values()),
     }
     return TemplateResponse(request, "admin/problems.html", context)
 

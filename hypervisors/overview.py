@@ -9,8 +9,7 @@ from typing import Any
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from cells.breakers import CircuitBreaker
-from cells.executors import CellUnavailable, executor_for
+from cells.executors import CellUnavailable
 from cells.fields import flag
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
@@ -52,10 +51,9 @@ class Numbers:
 
 @dataclass
 class CellOverview:
-    """A cell: how it answers, and what is in it, or why it did not say."""
+    """A cell: what is in it, or why it did not say."""
 
     cell: Cell
-    breaker: CircuitBreaker
     numbers: Numbers | None
     cause: str = ""
 
@@ -82,12 +80,7 @@ def overview() -> Overview:
     for numbers in answers.values():
         total.add(numbers)
     return Overview(
-        [
-            CellOverview(
-                cell, executor_for(cell).breaker, answers.by_cell.get(cell), causes.get(cell, "")
-            )
-            for cell in cells
-        ],
+        [CellOverview(cell, answers.by_cell.get(cell), causes.get(cell, "")) for cell in cells],
         total,
         answers.missing,
     )

@@ -10,10 +10,13 @@ from django.utils import timezone
 from cells.cache import CachedValue
 from cells.executors import CellUnavailable
 from cells.registry import Cell, all_cells
+from cells.scatter_gather import ask_cells, first_of
 from hypervisors.findings import Finding
+from hypervisors.models import ComputeNode
 from hypervisors.placement_facts import Facts, facts_now, latest_facts
 from hypervisors.problems import FLEET_PROBLEMS, NODE_PROBLEMS, PROBLEMS
 from hypervisors.snapshot import Snapshot, take_snapshot
+from services.models import Service
 from services.problems import SERVICE_PROBLEMS, Problem
 
 #: How many findings of a problem pages show; the rest is only counted.
@@ -108,3 +111,20 @@ def _findings(snapshot: Snapshot) -> Iterable[tuple[str, Finding]]:
 
 #: The report that pages show, which do not wait for placement.
 latest_report = CachedValue(partial(check_fleet, kept=KEPT, placement=latest_facts), ttl=60)
+
+
+def missing_now() -> list[CellUnavailable]:
+    """The cells that do not answer at this moment: each is asked for one row of either table."""
+    service, node = first_of(Service.objects.all()), first_of(ComputeNode.objects.all())
+    return ask_cells(all_cells(), lambda cell: (service(cell), node(cell))).missing
+
+
+def report_given(missing: Iterable[CellUnavailable]) -> Report:
+    """The latest report, made anew if the cells missing now are not those missing from it.
+
+    It may be a second old all the same, so that a cell that comes and goes costs no more.
+    """
+    report = latest_report.get()
+    if {one.cell for one in missing} != {one.cell for one in report.missing}:
+        report = latest_report.get(max_age=1)
+    return report

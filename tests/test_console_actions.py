@@ -69,8 +69,8 @@ def test_a_reason_given_since_the_preview_is_kept(
 ) -> None:
     service, _ = cloud.host("cell1", "a")
 
-    def and_then_a_colleague(*args: Any) -> Any:
-        found = facts_by_key(*args)
+    def and_then_a_colleague(*args: Any, **options: Any) -> Any:
+        found = facts_by_key(*args, **options)
         Service.objects.using(cloud.cell("cell1").alias).update(**RMA)
         return found
 

@@ -137,11 +137,9 @@ def test_the_breaker_knows_the_last_answer(
     executor: CellExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "cells.breakers")
-    assert (executor.breaker.answered_at, executor.breaker.latency) == (None, None)
+    assert executor.breaker.answered_at is None
     executor.submit(count_services(executor.cell)).result(10)
     assert executor.breaker.answered_at == pytest.approx(time.time(), abs=5)
-    assert executor.breaker.latency is not None
-    assert 0 < executor.breaker.latency < 10
 
     executor.breaker.failed("first cause")
     executor.breaker.failed("second cause")
@@ -182,7 +180,7 @@ def test_probes_are_ever_further_apart(settings: Settings) -> None:
         assert breaker.claim_probe()
         breaker.failed("a cause")
     assert waits == [1, 2, 4, 8, 10, 10]
-    breaker.succeeded(0.1)
+    breaker.succeeded()
     breaker.failed("again, and within a minute")
     assert round(breaker.probe_in() or 0) == 10
 

@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import re
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from io import StringIO
@@ -29,6 +31,7 @@ from hypervisors.report import Report, Result, check_fleet
 from services.problems import SERVICE_PROBLEMS
 from tests.clouds import Cloud
 from tests.counting import Queries
+from tests.servers import free_port
 
 LONG_AGO = timezone.now() - datetime.timedelta(days=90)
 
@@ -203,3 +206,17 @@ def test_silent_cell_is_said(cloud: Cloud, dead_cell: Cell) -> None:
     report = json.loads(text)
     assert [one["cell"] for one in report["cells_not_answering"]] == ["cell2"]
     assert report["problems"] == []  # nothing is said of hosts that could not be looked for
+
+
+def test_a_cell_that_goes_away_is_shown_at_once(cloud: Cloud, admin_client: Client) -> None:
+    cloud.host("cell2", "gone", service={"uuid": None})
+    shown = admin_client.get("/admin/problems/").content.decode()
+    assert "nova-compute on gone" in shown
+    assert "not responding" not in shown
+    assert re.search(r"\(<time [^>]*>0 s ago</time>\)", shown)
+    time.sleep(1)  # a report is not made anew more often
+    cloud.point("cell2", f"postgresql://nova:secret@127.0.0.1:{free_port()}/nova_cell2")
+    for path in ("/admin/problems/", "/admin/"):
+        shown = re.sub(r"\s+", " ", admin_client.get(path).content.decode())
+        assert "1 cell is not responding" in shown, path
+        assert "Services without a uuid" not in shown.partition("Not found in the cells")[0], path

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import SERVICES, Portal, Visitor, column, demo_portal, visit
 from tests.servers import free_port
@@ -43,6 +43,28 @@ def test_overview_shows_health_and_refreshes(operator: Visitor) -> None:
         page.reload()
     assert fetched.value.ok
     assert "Updated" in page.locator("#freshness").inner_text()
+
+
+def test_overview_says_why_it_is_not_up_to_date(operator: Visitor) -> None:
+    page = operator.page
+    page.add_init_script("""
+        document.addEventListener("DOMContentLoaded", () => {
+          const part = document.getElementById("overview");
+          if (part) { part.dataset.every = "1"; }
+        });
+    """)
+    operator.open("/admin/")
+    alert = page.locator("#freshness [role=alert]")
+    page.route("**/admin/overview/", lambda route: route.abort())
+    expect(alert).to_have_text("It cannot be updated.")
+    page.unroute("**/admin/overview/")
+    expect(alert).to_have_text("")
+    assert {*operator.complaints} == {"Failed to load resource: net::ERR_FAILED"}
+    operator.complaints.clear()
+    page.context.clear_cookies()
+    expect(alert).to_have_text("Your session has expired.")
+    page.click("#freshness a")
+    assert page.url.endswith("/admin/login/?next=/admin/")
 
 
 def test_overview_does_not_refresh_while_hidden(operator: Visitor) -> None:

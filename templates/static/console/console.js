@@ -51,32 +51,52 @@ function openFilters() {
   }
 }
 
-// The overview, or a maintenance under way, refreshes itself, except while its tab is hidden, and says how old it is.
+// The overview, or a maintenance under way, refreshes itself, except while its tab is hidden, and says
+// how old it is, and why if that is too old.
 function keepFresh() {
   const part = document.querySelector("[data-refresh]");
-  const note = document.getElementById("freshness");
-  if (!part || !note) {
+  if (!part || !document.getElementById("freshness")) {
     return;
   }
-  const every = Number(part.dataset.every) * 1000;
   let updated = Date.now();
   let tried = updated;
-  let failed = false;
-  note.hidden = false;
+  let problem = "";
+
+  function show() {
+    const note = document.getElementById("freshness"); // it may be in what was replaced
+    const [age, alert, login] = note.children;
+    const seconds = Math.round((Date.now() - updated) / 1000);
+    age.textContent = note.dataset.fresh.replace("%s", seconds);
+    const text = problem && note.dataset[problem];
+    if (alert.textContent !== text) { // so that it is read out once
+      alert.textContent = text;
+    }
+    login.hidden = problem !== "expired";
+    note.hidden = false;
+  }
 
   async function refresh() {
     tried = Date.now();
+    problem = await fetchPart();
+    show();
+  }
+
+  // What is the matter, if anything.
+  async function fetchPart() {
     try {
       const response = await fetch(part.dataset.refresh, { credentials: "same-origin" });
-      if (!response.ok || response.redirected) {
-        throw new Error(response.statusText);
+      if (response.redirected) {
+        return "expired";
+      }
+      if (!response.ok) {
+        return "stale";
       }
       part.innerHTML = await response.text();
       localTimes(part);
       updated = Date.now();
-      failed = false;
+      return "";
     } catch {
-      failed = true;
+      return "stale";
     }
   }
 
@@ -84,14 +104,13 @@ function keepFresh() {
     if (document.hidden) {
       return;
     }
-    const seconds = Math.round((Date.now() - updated) / 1000);
-    note.textContent = (failed ? note.dataset.stale : note.dataset.fresh).replace("%s", seconds);
-    if (Date.now() - tried >= every) {
+    show();
+    if (Date.now() - tried >= Number(part.dataset.every) * 1000) {
       refresh();
     }
   }, 1000);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && Date.now() - tried >= every) {
+    if (!document.hidden && Date.now() - tried >= Number(part.dataset.every) * 1000) {
       refresh();
     }
   });
