@@ -87,14 +87,14 @@ def test_its_failure_is_told_and_fails_nothing(
     settings.RPC_DEADLINE = 0.5
     clients.forget_clients()
     began = time.monotonic()
-    assert "no answer in time" in put(api, service, status="enabled")
-    assert time.monotonic() - began < 2
+    assert "no answer" in put(api, service, status="enabled")
+    assert time.monotonic() - began < 5
     service.refresh_from_db()
     assert service.status == "enabled"
     messages = list(Entry.objects.order_by("id").values_list("outcome", "message"))
     assert [outcome for outcome, _message in messages] == ["done", "done"]
     assert "LookupError" in messages[0][1]
-    assert "no answer in time" in messages[1][1]
+    assert "no answer" in messages[1][1]
 
 
 def test_a_cell_without_a_bus_is_not_asked(
@@ -138,7 +138,7 @@ def test_uptime_in_details_of_one(cloud: Cloud, api: ApiClient, bus: str, host: 
     ("endpoint", "status", "message"),
     [
         (Unable, 501, "The requested functionality is not supported."),
-        (None, 500, "no answer in time"),
+        (None, 500, "no answer"),
     ],
 )
 def test_uptime_that_is_not_answered(

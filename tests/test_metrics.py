@@ -169,7 +169,7 @@ def test_a_hung_cell_is_noticed_by_scrapes_alone(
 ) -> None:
     started = time.monotonic()
     assert value(scrape(), "nova_cell_up", cell="cell2") == 0
-    assert time.monotonic() - started < short_deadline
+    assert time.monotonic() - started < 2 * short_deadline
     until = time.monotonic() + 10 * short_deadline
     while not value(scrape(), "nova_cell_breaker_open", cell="cell2"):
         assert time.monotonic() < until
