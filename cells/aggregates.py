@@ -3,7 +3,11 @@
 from collections import defaultdict
 from collections.abc import Collection
 
+from django.conf import settings
+
+from cells.cache import CachedValue
 from cells.models import AggregateHost
+from cells.registry import Cell, cell_ids_of_hosts
 
 
 def aggregates_of_hosts(hosts: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -18,3 +22,31 @@ def aggregates_of_hosts(hosts: Collection[str] | None = None) -> dict[str, tuple
     for host, name in rows.values_list("host", "aggregate__name"):
         names[str(host)].add(str(name))
     return {host: tuple(sorted(found)) for host, found in names.items()}
+
+
+def _read_by_cell() -> dict[int | None, dict[str, tuple[str, ...]]]:
+    """The aggregates of hosts by the id of the cell they are mapped to; ``None`` for no cell."""
+    of_hosts = aggregates_of_hosts()
+    cell_ids = cell_ids_of_hosts(list(of_hosts))
+    by_cell: dict[int | None, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    for host, names in of_hosts.items():
+        by_cell[cell_ids.get(host)][host] = names
+    return dict(by_cell)
+
+
+aggregates_by_cell = CachedValue(_read_by_cell, ttl=lambda: settings.CELL_MAPPINGS_TTL)
+
+
+def read_aggregates() -> None:
+    """Bring what ``aggregates_in`` knows up to date, if it is older than ``CELL_MAPPINGS_TTL``."""
+    aggregates_by_cell.get()
+
+
+def aggregates_in(cell: Cell) -> dict[str, tuple[str, ...]]:
+    """The names of the aggregates of the cell's hosts, as of the last ``read_aggregates``.
+
+    For lists, as ``availability_zones.zones_in``; a host that is mapped to no cell counts as being
+    in all of them.
+    """
+    by_cell = aggregates_by_cell.last or {}
+    return by_cell.get(None, {}) | by_cell.get(cell.id, {})

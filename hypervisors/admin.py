@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from audit.history import history_of
+from cells.aggregates import aggregates_of_hosts
 from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
 from hypervisors.detail import NodeDetail, cpu_of, read_detail, uptime_of
@@ -30,8 +31,11 @@ from services.actions import actions_for
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
 from services.disablings import disablings_of
 from services.list_filters import (
+    FORCED_DOWN,
     STATES,
     STATUSES,
+    ForcedDownFilter,
+    HostAggregateFilter,
     HostZoneFilter,
     ServiceProblemFilter,
     StateFilter,
@@ -57,6 +61,13 @@ class NodeStateFilter(StateFilter):
 
     prefix = "service__"
     labels = {**STATES, **NO_SERVICE}
+
+
+class NodeForcedDownFilter(ForcedDownFilter):
+    """Whether the node's service is forced down."""
+
+    prefix = "service__"
+    labels = {**FORCED_DOWN, **NO_SERVICE}
 
 
 class NodeStatusFilter(StatusFilter):
@@ -128,6 +139,12 @@ def _set_zones(nodes: Sequence[Any]) -> None:
         node.zone = availability_zone(COMPUTE_TOPIC, node.host, zones)
 
 
+def _set_aggregates(nodes: Sequence[Any]) -> None:
+    aggregates = aggregates_of_hosts({node.host for node in nodes if node.host})
+    for node in nodes:
+        node.aggregates = aggregates.get(node.host, ())
+
+
 def _set_disablings(nodes: Sequence[Any]) -> None:
     disablings = disablings_of(node.service for node in nodes)
     for node in nodes:
@@ -143,6 +160,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
         "host",
         "cell",
         "zone",
+        "aggregates",
         "state",
         "seen",
         "status",
@@ -157,8 +175,10 @@ class HypervisorAdmin(AcrossCellsAdmin):
     list_filter = (
         CellFilter,
         HostZoneFilter,
+        HostAggregateFilter,
         NodeStateFilter,
         NodeStatusFilter,
+        NodeForcedDownFilter,
         TypeFilter,
         NodeProblemFilter,
     )
@@ -193,6 +213,16 @@ class HypervisorAdmin(AcrossCellsAdmin):
     def zone(self, node: Any) -> str:
         zone: str = node.zone
         return zone
+
+    @column(
+        description=_("Aggregates"),
+        reads=["host"],
+        prepare=_set_aggregates,
+        export={"aggregates": lambda node: ", ".join(node.aggregates)},
+        default=False,
+    )
+    def aggregates(self, node: Any) -> str:
+        return ", ".join(node.aggregates)
 
     @column(
         description=_("State"),
@@ -279,7 +309,8 @@ class HypervisorAdmin(AcrossCellsAdmin):
         except ValueError:
             page = 1
         detail, missing = read_detail(cell, row, page)
-        zones = Zones(zones_of_hosts([row.host] if row.host else []))
+        hosts = [row.host] if row.host else []
+        zones = Zones(zones_of_hosts(hosts))
         service = None if detail is None else detail.service
         command = ["openstack", "hypervisor", "show", row.uuid] if row.uuid else []
         return {
@@ -287,6 +318,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
             "detail": detail,
             "servers_links": [] if detail is None else _page_links(detail),
             "zone": availability_zone(COMPUTE_TOPIC, row.host, zones),
+            "aggregates": aggregates_of_hosts(hosts).get(row.host or "", ()),
             "cpu": cpu_of(row),
             "uptime": uptime_of(row),
             "placement": read_placement(row),

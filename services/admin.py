@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from audit.history import history_of
+from cells.aggregates import aggregates_of_hosts
 from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
@@ -30,6 +31,8 @@ from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_bad
 from services.disablings import disablings_of
 from services.filters import ServiceFilterSet
 from services.list_filters import (
+    ForcedDownFilter,
+    ServiceAggregateFilter,
     ServiceProblemFilter,
     ServiceZoneFilter,
     StateFilter,
@@ -37,6 +40,7 @@ from services.list_filters import (
 )
 from services.models import (
     API_BINARIES,
+    COMPUTE_TOPIC,
     NOVA_COMPUTE,
     Service,
     Zones,
@@ -57,6 +61,14 @@ def _set_zones(services: Sequence[Any]) -> None:
         service.zone = availability_zone(service.topic, service.host, zones)
 
 
+def _set_aggregates(services: Sequence[Any]) -> None:
+    hosts = {service.host for service in services if service.topic == COMPUTE_TOPIC}
+    aggregates = aggregates_of_hosts(hosts - {None})
+    for service in services:
+        is_compute = service.topic == COMPUTE_TOPIC
+        service.aggregates = aggregates.get(service.host, ()) if is_compute else ()
+
+
 def _set_disablings(services: Sequence[Any]) -> None:
     disablings = disablings_of(services)
     for service in services:
@@ -72,6 +84,7 @@ class ServiceAdmin(AcrossCellsAdmin):
         "binary",
         "cell",
         "zone",
+        "aggregates",
         "state",
         "seen",
         "status",
@@ -83,8 +96,10 @@ class ServiceAdmin(AcrossCellsAdmin):
         CellFilter,
         StateFilter,
         StatusFilter,
+        ForcedDownFilter,
         *filterset_filters(ServiceFilterSet, exclude=["host"]),
         ServiceZoneFilter,
+        ServiceAggregateFilter,
         ServiceProblemFilter,
     )
     ordering = ("host", "binary")
@@ -107,6 +122,16 @@ class ServiceAdmin(AcrossCellsAdmin):
     def zone(self, service: Any) -> str:
         zone: str = service.zone
         return zone
+
+    @column(
+        description=_("Aggregates"),
+        reads=["host", "topic"],
+        prepare=_set_aggregates,
+        export={"aggregates": lambda service: ", ".join(service.aggregates)},
+        default=False,
+    )
+    def aggregates(self, service: Any) -> str:
+        return ", ".join(service.aggregates)
 
     @column(
         description=_("State"),
@@ -185,6 +210,7 @@ class ServiceAdmin(AcrossCellsAdmin):
         return {
             "missing": answers.missing,
             "zone": availability_zone(row.topic, row.host, zones),
+            "aggregates": _aggregates_of(row),
             "disabling": disablings_of([row]).get(row.uuid or ""),
             "others": others,
             "nodes": nodes,
@@ -192,6 +218,13 @@ class ServiceAdmin(AcrossCellsAdmin):
             "service_actions": actions_for(request.user, row),
             **history_of(request.user, row.host, row.binary),
         }
+
+
+def _aggregates_of(service: Service) -> tuple[str, ...]:
+    """The aggregates that a compute service's host is in."""
+    if service.topic != COMPUTE_TOPIC or not service.host:
+        return ()
+    return aggregates_of_hosts([service.host]).get(service.host, ())
 
 
 def client_command(service: Service) -> str:

@@ -2,19 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
 
+from cells.aggregates import aggregates_in, read_aggregates
 from cells.availability_zones import read_zones, zones_in
 from cells.registry import Cell
 from portal.console.filters import ChoicesFilter, ConditionsFilter, Counts, ListFilter
 from services.models import (
     COMPUTE_TOPIC,
     Zones,
-    availability_zone,
+    forced_down_expression,
     state_expression,
     status_expression,
 )
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 
 STATES: "Mapping[str, StrOrPromise]" = {"up": _("up"), "down": _("down")}
+FORCED_DOWN: "Mapping[str, StrOrPromise]" = {"yes": _("yes"), "no": _("no")}
 STATUSES: "Mapping[str, StrOrPromise]" = {"enabled": _("enabled"), "disabled": _("disabled")}
 
 
@@ -52,51 +55,88 @@ class StatusFilter(ChoicesFilter):
         return status_expression(self.prefix)
 
 
-class HostZoneFilter(ListFilter):
-    """The availability zone of rows with a ``host`` that is a compute host.
+class ForcedDownFilter(ChoicesFilter):
+    """Whether someone has declared the host down; ``prefix`` leads to the service."""
 
-    Zones are in Nova's API database.  Comparing each row with all hosts of all zones would take a
-    cell too long, so rows are not grouped by zone: the hosts are fetched and counted here.
+    title = _("Forced down")
+    parameter_name = "forced_down"
+    labels = FORCED_DOWN
+    prefix: ClassVar[str] = ""
+
+    def expression(self) -> Combinable:
+        return forced_down_expression(self.prefix)
+
+
+@dataclass(frozen=True)
+class ValuesOfHosts:
+    """The values of each host that has any, and ``default``, which is that of all other hosts."""
+
+    of_hosts: Mapping[str, tuple[str, ...]]
+    default: str
+
+    def hosts_with(self, value: str) -> frozenset[str]:
+        return frozenset(host for host, values in self.of_hosts.items() if value in values)
+
+    def condition(self, value: str) -> Q | None:
+        """The rows whose host has the value; ``None`` if none has."""
+        hosts = self.hosts_with(value)
+        if value == self.default:
+            return Q(host=None) | ~Q(host__among=frozenset(self.of_hosts) - hosts)
+        return Q(host__among=hosts) if hosts else None
+
+    def count(self, hosts: Iterable[str | None]) -> Counter[str]:
+        """How many of ``hosts`` have each value."""
+        default = (self.default,)
+        counts: Counter[str] = Counter()
+        for values, number in Counter(
+            self.of_hosts.get(host or "", default) for host in hosts
+        ).items():
+            for value in values:
+                counts[value] += number
+        return counts
+
+
+class HostsFilter(ListFilter):
+    """What Nova's API database says of compute hosts, for rows with a ``host`` that is one.
+
+    Comparing each row with all hosts would take a cell too long, so rows are not grouped: the hosts
+    are fetched and counted here.
     """
 
-    title = _("Zone")
-    parameter_name = "zone"
     grouped = False
     varies_by_cell = True
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        read_zones()
+    def hosts_in(self, cell: Cell) -> ValuesOfHosts:
+        """What is known of the cell's hosts."""
+        raise NotImplementedError
 
-    def condition(self, cell: Cell) -> Q | None:
-        zones, value = Zones(zones_in(cell)), self.value()
-        hosts = frozenset(host for host, zone in zones.of_hosts.items() if zone == value)
-        if value == zones.default:
-            return Q(host=None) | ~Q(host__among=frozenset(zones.of_hosts) - hosts)
-        return Q(host__among=hosts) if hosts else None
+    def condition_of(self, value: str, cell: Cell) -> Q | None:
+        return self.hosts_in(cell).condition(value)
 
     def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
         return rows.values_list("host")
 
     def count_values(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
-        zones = Zones(zones_in(cell))
-        return Counter(availability_zone(COMPUTE_TOPIC, host, zones) for (host,) in rows)
+        return self.hosts_in(cell).count(host for (host,) in rows)
 
-    def lookups(self, counts: Counts) -> Iterable[tuple[str, str]]:
-        return [(zone, zone) for zone in sorted(counts.by_value(self))]
+    def lookups(self, counts: Counts) -> "Iterable[tuple[str, StrOrPromise]]":
+        return [(value, value or _("none")) for value in sorted(counts.by_value(self))]
 
     def count(self, value: str, counts: Counts) -> int:
         return counts.by_value(self)[value]
 
 
-class ServiceZoneFilter(HostZoneFilter):
-    """The availability zone of services, of which only compute services have their host's."""
+class ServiceHostsFilter(HostsFilter):
+    """The same of services, of which only compute services have what their host has."""
 
-    def condition(self, cell: Cell) -> Q | None:
-        zones, in_zone = Zones(zones_in(cell)), super().condition(cell)
-        compute = Q(topic=COMPUTE_TOPIC)
-        conditions = [] if in_zone is None else [compute & in_zone]
-        if self.value() == zones.internal:
+    def others_in(self, cell: Cell) -> str:
+        """The value of services that are not compute services."""
+        raise NotImplementedError
+
+    def condition_of(self, value: str, cell: Cell) -> Q | None:
+        compute, of_hosts = Q(topic=COMPUTE_TOPIC), super().condition_of(value, cell)
+        conditions = [] if of_hosts is None else [compute & of_hosts]
+        if value == self.others_in(cell):
             conditions.append(~compute | Q(topic=None))
         return Q(*conditions, _connector=Q.OR) if conditions else None
 
@@ -104,8 +144,58 @@ class ServiceZoneFilter(HostZoneFilter):
         return rows.values_list("topic", "host")
 
     def count_values(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
+        rows = list(rows)
+        hosts = [host for topic, host in rows if topic == COMPUTE_TOPIC]
+        counts = self.hosts_in(cell).count(hosts)
+        if others := len(rows) - len(hosts):
+            counts[self.others_in(cell)] += others
+        return counts
+
+
+class HostZoneFilter(HostsFilter):
+    """The availability zone."""
+
+    title = _("Zone")
+    parameter_name = "zone"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        read_zones()
+
+    def hosts_in(self, cell: Cell) -> ValuesOfHosts:
         zones = Zones(zones_in(cell))
-        return Counter(availability_zone(topic, host, zones) for topic, host in rows)
+        return ValuesOfHosts(
+            {host: (zone,) for host, zone in zones.of_hosts.items()}, zones.default
+        )
+
+
+class ServiceZoneFilter(HostZoneFilter, ServiceHostsFilter):
+    """The availability zone of services."""
+
+    def others_in(self, cell: Cell) -> str:
+        return Zones(zones_in(cell)).internal
+
+
+class HostAggregateFilter(HostsFilter):
+    """The aggregates; the empty value is for hosts that are in none."""
+
+    title = _("Aggregate")
+    parameter_name = "aggregate"
+    max_choices = 30
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        read_aggregates()
+
+    def hosts_in(self, cell: Cell) -> ValuesOfHosts:
+        return ValuesOfHosts(aggregates_in(cell), "")
+
+
+class ServiceAggregateFilter(HostAggregateFilter, ServiceHostsFilter):
+    """The aggregates of the hosts of compute services."""
+
+    def others_in(self, cell: Cell) -> str:
+        return ""
 
 
 class ServiceProblemFilter(ConditionsFilter):

@@ -90,6 +90,12 @@ def status_expression(prefix: str = "") -> Case:
     return _words(prefix, disabled, otherwise="enabled")
 
 
+def forced_down_expression(prefix: str = "") -> Case:
+    """``yes`` or ``no``: whether a service is forced down; null where there is no service."""
+    forced_down = When(Q(**{f"{prefix}forced_down": True}), then=Value("yes"))
+    return _words(prefix, forced_down, otherwise="no")
+
+
 def _words(prefix: str, when: When, *, otherwise: str) -> Case:
     no_service = [When(Q(**{f"{prefix}id": None}), then=Value(None))] if prefix else []
     return Case(*no_service, when, default=Value(otherwise), output_field=CharField())

@@ -82,7 +82,7 @@ class AcrossCellsChangeList(ChangeList):
             for list_filter in cast(Any, self.list_filter)
         ]
         self.has_filters = True
-        self.has_active_filters = any(spec.value() is not None for spec in self.filter_specs)
+        self.has_active_filters = any(spec.is_active for spec in self.filter_specs)
         self.clear_all_filters_qs = self.get_query_string(
             {spec.parameter_name: None for spec in self.filter_specs}
         )
@@ -227,7 +227,7 @@ class AcrossCellsChangeList(ChangeList):
     @cached_property
     def filter_choices(self) -> list[tuple[ListFilter, list[Choice]]]:
         """Each filter with its choices."""
-        return [(spec, list(spec.choices(self))) for spec in self.filter_specs]
+        return [(spec, spec.choices(self)) for spec in self.filter_specs]
 
     def column_choices(self) -> list[tuple[Column, bool]]:
         """All columns, each with whether it is visible."""

@@ -1,6 +1,7 @@
 """The rows of each cell that match a list's filters, and their counts."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ class FilteredRows:
         active = tuple(
             list_filter
             for list_filter in self.filters
-            if list_filter is not exclude and list_filter.value() is not None
+            if list_filter is not exclude and list_filter.is_active
         )
         return self._matching(active, cell)
 
@@ -59,13 +60,15 @@ class FilteredRows:
 
     def count_in(self, cell: Cell) -> CellCounts:
         """Count the cell's rows for all filters."""
-        by_value = {
-            list_filter: list_filter.count_values(
-                cell, self._fetch(cell, self.in_cell(cell, list_filter), list_filter.values_query)
-            )
-            for list_filter in self.filters
-            if not list_filter.grouped
-        }
+        fetched: dict[tuple[int, str], list[Row]] = {}  # filters may count the same rows
+        by_value: dict[ListFilter, Counter[str]] = {}
+        for list_filter in self.filters:
+            if not list_filter.grouped:
+                rows, query = self.in_cell(cell, list_filter), list_filter.values_query
+                key = (id(rows), query.__qualname__)
+                if key not in fetched:
+                    fetched[key] = self._fetch(cell, rows, query)
+                by_value[list_filter] = list_filter.count_values(cell, fetched[key])
         return CellCounts(self._groups_in(cell), by_value)
 
     def _groups_in(self, cell: Cell) -> list[Group]:
@@ -73,7 +76,7 @@ class FilteredRows:
         ungrouped = tuple(
             list_filter
             for list_filter in self.filters
-            if not list_filter.grouped and list_filter.value() is not None
+            if not list_filter.grouped and list_filter.is_active
         )
         rows = self._fetch(cell, self._matching(ungrouped, cell), self._count_groups)
         return [

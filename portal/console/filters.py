@@ -7,12 +7,13 @@ provides three consistent views of a row:
 ``annotations()``
     Expressions that describe a row, the same in every cell.  Each cell groups its rows by the
     annotations of all filters and counts the groups: a single query for all filters.
-``condition(cell)``
-    The rows of a cell that match the selected value, as a ``Q``; it may use the annotations.
+``condition_of(value, cell)``
+    The rows of a cell that match a value, as a ``Q``; it may use the annotations.
 ``matches(value, group)``
     Whether the rows of such a group match a value.
 
-From the groups that match the other filters, ``choices()`` counts the rows that match each value.
+A filter may have several values (``?state=up&state=down``), of which a row matches any.  From the
+groups that match the other filters, ``choices()`` counts the rows that match each value.
 A new filter usually is a subclass of ``ChoicesFilter`` (a row has one value) or
 ``ConditionsFilter`` (a row may meet several conditions).  A filter for which grouping is too
 expensive sets ``grouped`` to false, and ``count_values()`` counts the rows of a separate query.
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin.filters import ListFilter as StockListFilter
+from django.core.exceptions import BadRequest
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from django_filters import FilterSet
     from django_stubs_ext import StrOrPromise
 
+#: The maximum number of values of a filter; each may cost a condition in every cell.
+MAX_VALUES = 200
+
 #: The annotations shared by some rows, with their ``cell`` and their number ``n``.
 Group = Mapping[str, Any]
 
@@ -51,7 +56,7 @@ Group = Mapping[str, Any]
 class Choice:
     """A value to filter by; ``count`` is ``None`` if its cell is not responding.
 
-    ``query_string`` selects the value, or clears it if it is ``selected``.
+    ``query_string`` adds the value to those selected, or removes it if it is ``selected``.
     """
 
     value: str
@@ -69,7 +74,11 @@ class ListFilter(StockListFilter):
     template = "admin/across_cells/filter.html"
     #: Whether rows are grouped by its annotations; if not, ``count_values`` counts them.
     grouped: ClassVar[bool] = True
-    #: Whether ``condition`` differs from cell to cell, other than being ``None`` for some.
+    #: The most choices to offer; the others have to be typed.
+    max_choices: ClassVar[int | None] = None
+    #: How many choices are not shown, once ``choices`` has been called.
+    more = 0
+    #: Whether a value's condition differs from cell to cell, other than being ``None`` for some.
     varies_by_cell: ClassVar[bool] = False
 
     def __init__(
@@ -81,13 +90,14 @@ class ListFilter(StockListFilter):
     ) -> None:
         super().__init__(request, params, model, model_admin)
         self.now = timezone.now()
-        if self.parameter_name in params:
-            self.used_parameters[self.parameter_name] = params[self.parameter_name][-1]
+        self.values = tuple(dict.fromkeys(params.get(self.parameter_name, ())))
+        if len(self.values) > MAX_VALUES:
+            raise BadRequest(f"more than {MAX_VALUES} values of {self.parameter_name}")
 
-    def value(self) -> str | None:
-        """The selected value, if any."""
-        value = self.used_parameters.get(self.parameter_name)
-        return None if value is None else str(value)
+    @property
+    def is_active(self) -> bool:
+        """Whether any value is selected."""
+        return bool(self.values)
 
     # --- selecting and counting rows in a cell ---
 
@@ -95,9 +105,17 @@ class ListFilter(StockListFilter):
         """The expressions that rows are grouped by, by name."""
         return {}
 
-    def condition(self, cell: Cell) -> Q | None:
-        """The rows of the cell that match the selected value; ``None`` if no row can match."""
+    def condition_of(self, value: str, cell: Cell) -> Q | None:
+        """The rows of the cell that match ``value``; ``None`` if no row can match."""
         raise NotImplementedError
+
+    def condition(self, cell: Cell) -> Q | None:
+        """The rows of the cell that match any selected value; ``None`` if no row can match."""
+        conditions = [self.condition_of(value, cell) for value in self.values]
+        possible = [condition for condition in conditions if condition is not None]
+        if Q() in possible:  # all rows, which an OR would leave out
+            return Q()
+        return Q(*possible, _connector=Q.OR) if possible else None
 
     def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
         """The columns of these rows that ``count_values`` needs, as a ``values_list()``."""
@@ -122,19 +140,37 @@ class ListFilter(StockListFilter):
         groups = counts.matching_others(self)
         return sum(int(group["n"]) for group in groups if self.matches(value, group))
 
-    def choices(self, changelist: Any) -> Iterator[Choice]:  # type: ignore[override]
-        """The values that match any row, and the selected value."""
-        chosen = self.value()
+    def choices(self, changelist: Any) -> list[Choice]:  # type: ignore[override]
+        """The values that match any row, and the selected values."""
         lookups = dict(self.lookups(changelist.counts))
-        if chosen is not None:
-            lookups.setdefault(chosen, chosen)
-        for value, display in lookups.items():
-            count = self.count(value, changelist.counts)
-            selected = value == chosen
-            if selected or self.is_shown(count):
-                query = {self.parameter_name: None if selected else value}
-                link = changelist.get_query_string(query)
-                yield Choice(value, display, count, selected, link)
+        for value in self.values:
+            lookups.setdefault(value, value)
+        counts = {value: self.count(value, changelist.counts) for value in lookups}
+        shown = [
+            value for value, count in counts.items() if value in self.values or self.is_shown(count)
+        ]
+        if self.max_choices is not None and len(shown) > self.max_choices:
+            most = sorted(
+                shown, key=lambda value: (value not in self.values, -(counts[value] or 0))
+            )
+            kept = {*most[: self.max_choices], *self.values}
+            self.more = len(shown) - len(kept)
+            shown = [value for value in shown if value in kept]
+        return [
+            Choice(
+                value,
+                lookups[value],
+                counts[value],
+                value in self.values,
+                changelist.get_query_string({self.parameter_name: self._toggled(value)}),
+            )
+            for value in shown
+        ]
+
+    def _toggled(self, value: str) -> list[str] | None:
+        """The selected values with ``value``, or without it if it is one of them."""
+        others = [one for one in self.values if one != value]
+        return (others if value in self.values else [*others, value]) or None
 
     def is_shown(self, count: int | None) -> bool:
         """Whether a choice with this count is shown."""
@@ -161,11 +197,7 @@ class Counts:
         self.by_cell = by_cell
         self.missing = missing
         self.groups = [group for counts in by_cell.values() for group in counts.groups]
-        self._active = [
-            (list_filter, value)
-            for list_filter in filters
-            if (value := list_filter.value()) is not None
-        ]
+        self._active = [list_filter for list_filter in filters if list_filter.is_active]
         self._by_others: dict[ListFilter, list[Group]] = {}
 
     def matching_others(self, list_filter: ListFilter) -> list[Group]:
@@ -192,8 +224,9 @@ class Counts:
 
     def _matches(self, group: Group, exclude: ListFilter | None = None) -> bool:
         return all(
-            list_filter is exclude or list_filter.matches(value, group)
-            for list_filter, value in self._active
+            list_filter is exclude
+            or any(list_filter.matches(value, group) for value in list_filter.values)
+            for list_filter in self._active
         )
 
 
@@ -203,8 +236,8 @@ class CellFilter(ListFilter):
     title = _("Cell")
     parameter_name = "cell"
 
-    def condition(self, cell: Cell) -> Q | None:
-        return Q() if self.value() in (cell.name, cell.uuid) else None
+    def condition_of(self, value: str, cell: Cell) -> Q | None:
+        return Q() if value in (cell.name, cell.uuid) else None
 
     def matches(self, value: str, group: Group) -> bool:
         cell = group["cell"]
@@ -246,9 +279,8 @@ class ChoicesFilter(ListFilter):
     def annotations(self) -> dict[str, Combinable]:
         return {self.annotation: self.expression()}
 
-    def condition(self, cell: Cell) -> Q | None:
-        value = self.value()
-        if value and "\0" in value:  # which no text has, and PostgreSQL refuses
+    def condition_of(self, value: str, cell: Cell) -> Q | None:
+        if "\0" in value:  # which no text has, and PostgreSQL refuses
             return None
         condition = Q(**{self.annotation: value})
         return condition if value else condition | Q(**{self.annotation: None})
@@ -287,8 +319,7 @@ class ConditionsFilter(ListFilter):
             for value, (_label, condition) in self.conditions.items()
         }
 
-    def condition(self, cell: Cell) -> Q | None:
-        value = self.value()
+    def condition_of(self, value: str, cell: Cell) -> Q | None:
         if value in self.conditions:
             return self.conditions[value][1]
         if value not in (self.ANY, self.NONE):
