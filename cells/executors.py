@@ -19,6 +19,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from cells.breakers import CircuitBreaker
 from cells.databases import cause_of
+from cells.log_fields import THREADS
 from cells.metrics import BREAKER_OPEN, CONNECTIONS, QUERIES
 from cells.registry import Cell
 
@@ -69,7 +70,7 @@ class CellExecutor:
                 self.workers += 1
                 CONNECTIONS.labels(self.cell.name).inc()
                 threading.Thread(
-                    target=self._work, name=f"executor-{self.cell.name}", daemon=True
+                    target=self._work, name=f"{THREADS}{self.cell.name}", daemon=True
                 ).start()
         return future
 

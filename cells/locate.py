@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 
 from cells.cache import Hints
 from cells.executors import CellUnavailable
+from cells.log_fields import located_in
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import AcrossCells, Answers, ScatterGather, ask_cells, first_of
 
@@ -60,7 +61,9 @@ def remember(cell: Cell, uuids: Iterable[str]) -> None:
 
 def by_uuid(rows: AcrossCells[M], uuid: str) -> Found[Any]:
     """The row with this uuid; see ``find_uuid``."""
-    return find_uuid(uuid, rows.cells, lambda uuid: first_of(rows.queryset.filter(uuid=uuid)))
+    found = find_uuid(uuid, rows.cells, lambda uuid: first_of(rows.queryset.filter(uuid=uuid)))
+    located_in.set(found.cell.name)
+    return found
 
 
 def find_uuid(
@@ -125,6 +128,7 @@ def by_id(rows: AcrossCells[M], row_id: int) -> Found[Any]:
         raise MayBeMissing(answers.missing)
     if not found:
         raise NotFound(row_id)
+    located_in.set(found[0].cell.name)
     return found[0]
 
 

@@ -18,6 +18,7 @@ from django.db.models import Count, Q, QuerySet, Sum, Value
 from cells.executors import CellUnavailable
 from cells.fields import as_stored
 from cells.locate import MAX_ID, Ambiguous, MayBeMissing, NotFound, find_uuid, remember
+from cells.log_fields import located_in
 from cells.registry import Cell, cell_ids_of_hosts, cell_with_id, compute_cells
 from cells.scatter_gather import AcrossCells, ask_cells
 from cells.statements import Parameter, Statement
@@ -118,6 +119,7 @@ class VisibleNodes:
         listing = self._visible([(found.cell, [found.row])], [])
         if not listing.rows:
             raise MayBeMissing(listing.missing) if listing.missing else NotFound(uuid)
+        located_in.set(found.cell.name)
         return listing
 
     def by_id(self, node_id: int | None) -> Listing:
@@ -133,6 +135,7 @@ class VisibleNodes:
             raise MayBeMissing(listing.missing)
         if not listing.rows:
             raise NotFound(node_id)
+        located_in.set(listing.cells[0].name)
         return listing
 
     def position_of_uuid(self, uuid: str) -> tuple[Cell, int]:

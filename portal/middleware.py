@@ -9,22 +9,27 @@ from typing import Any
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils.functional import SimpleLazyObject
 
+from cells.log_fields import current_cell
+from cloud.identity import Identity
 from portal.api.not_found import Preflight
 from portal.proxies import forwarded
-
-_request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 _request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 API_ROOTS = ("v2.1", "v2")
+#: What a service of the cloud sends as the id of the request that it is answering itself.
+GLOBAL_ID = re.compile(r"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class RequestIdMiddleware:
     """Give each request an id, and put it on the answers of the API as Nova does.
 
-    ``request.request_id`` is what the audit record and the logs carry.
+    ``request.request_id`` is what the audit record and the logs carry.  An id that is sent in
+    ``X-OpenStack-Request-ID`` is the ``global_request_id`` of the logs, and never the id: a client
+    could send the same one for every request.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -33,12 +38,13 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = f"req-{uuid.uuid4()}"
         request.request_id = request_id  # type: ignore[attr-defined]
-        _request_id.set(request_id)
-        _request.set(request)
+        sent = request.headers.get("X-OpenStack-Request-ID", "")
+        request.global_request_id = sent if GLOBAL_ID.fullmatch(sent) else ""  # type: ignore[attr-defined]
+        begun = _request.set(request)
         try:
             response = self.get_response(request)
         finally:
-            _request.set(None)
+            _request.reset(begun)
         if is_of_api(request) and not isinstance(response, Preflight):
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
@@ -123,9 +129,33 @@ def _root_of(path: str) -> str:
     return path.partition("/")[2].partition("/")[0]
 
 
-class RequestIdFilter(logging.Filter):
-    """Gives log records ``request_id``: that of the request being answered, or ``-``."""
+class RequestFilter(logging.Filter):
+    """Gives records what is known of the request that is being answered, and the cell.
+
+    It asks no database: the user is who has been authenticated by now, if anybody.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = _request_id.get()
+        known = record.__dict__
+        known.setdefault("cell", current_cell())
+        request = current_request()
+        if request is None:
+            return True
+        record.request_id = getattr(request, "request_id", "")
+        record.global_request_id = getattr(request, "global_request_id", "")
+        record.user, record.project = _user_and_project(request)
+        record.route = getattr(request, "route", "")
+        known.setdefault("microversion", str(getattr(request, "microversion", None) or ""))
         return True
+
+
+def _user_and_project(request: HttpRequest) -> tuple[str, str]:
+    """Ids for a user of Keystone, as in Nova's log; the name of a user of the portal."""
+    user: Any = request.__dict__.get("user")
+    if isinstance(user, SimpleLazyObject):  # of a session; read when somebody asks for it
+        user = request.__dict__.get("_cached_user")
+    if not getattr(user, "is_authenticated", False):
+        return "", ""
+    auth = getattr(request, "auth", None)
+    name = auth.user_id if isinstance(auth, Identity) else user.get_username()
+    return name, getattr(auth, "project_id", None) or ""

@@ -180,6 +180,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
     "portal.middleware.ProxyMiddleware",
+    "portal.access_log.AccessLogMiddleware",
     "portal.request_metrics.RequestMetricsMiddleware",
     "portal.middleware.StorableTextMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
@@ -312,25 +313,24 @@ METRICS_TOKEN: str = setting("METRICS_TOKEN", str, "")
 LOG_LEVEL: str = setting("LOG_LEVEL", str, "INFO").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():
     sys.exit(f"LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR, not {LOG_LEVEL!r}")
+#: As Nova's services write them, or for programs.
+LOG_FORMATTERS = {"oslo": "portal.logs.OsloFormatter", "json": "portal.logs.JSONFormatter"}
+LOG_FORMAT: str = setting("LOG_FORMAT", str, "oslo").lower()
+if LOG_FORMAT not in LOG_FORMATTERS:
+    sys.exit(f"LOG_FORMAT: must be oslo or json, not {LOG_FORMAT!r}")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "portal.logs.LineFormatter",
-            "format": "{asctime} {levelname} {request_id} {name} {message}{repeated}",
-            "style": "{",
-        },
-    },
+    "formatters": {"line": {"()": LOG_FORMATTERS[LOG_FORMAT]}},
     "filters": {
-        "request_id": {"()": "portal.middleware.RequestIdFilter"},
+        "request": {"()": "portal.middleware.RequestFilter"},
         "repeats": {"()": "portal.logs.RepeatFilter"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["request_id", "repeats"],
+            "filters": ["request", "repeats"],
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},

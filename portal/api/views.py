@@ -107,6 +107,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         request.version, request.versioning_scheme = self.determine_version(
             request, *args, **kwargs
         )
+        request._request.microversion = request.version  # type: ignore[attr-defined]  # for the log
         check_content_type(request.headers.get("Content-Type"))
         body = request.data if request.method == "PUT" and self._has_body() else None
         self._check_project(request)
