@@ -123,7 +123,8 @@ def _intent(entry: Entry, kind: str, subject: str, messages: Sequence[Message]) 
 def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
     """Replace the intent by its entry, and by its messages if the action is done.
 
-    Returns ``None`` when another process has put the action on record already.
+    Returns ``None`` when another process has put the action on record already.  If that took an
+    action for interrupted that is done after all, a second entry says so.
     """
     entry = entry_of(intent)
     entry.outcome, entry.message = outcome, message
@@ -132,7 +133,10 @@ def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
     with transaction.atomic(using=router.db_for_write(Intent)):
         deleted, _ = Intent.objects.filter(id=intent.id).delete()
         if not deleted:
-            return None
+            if outcome != Outcome.DONE or (wrong := _recorded_otherwise(entry)) is None:
+                return None
+            correction = f"corrects entry {wrong.pk} ({wrong.outcome})"
+            entry.message = f"{message}; {correction}" if message else correction
         entry.save()
         if outcome == Outcome.DONE:
             OutboxMessage.objects.bulk_create(
@@ -141,6 +145,22 @@ def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
             )
     outbox.wake()
     return entry
+
+
+def _recorded_otherwise(entry: Entry) -> Entry | None:
+    """The entry that says of the same action that it is not done, if that is what is on record."""
+    same = Entry.objects.filter(
+        at=entry.at,
+        username=entry.username,
+        request_id=entry.request_id,
+        action=entry.action,
+        subject=entry.subject,
+        cell_uuid=entry.cell_uuid,
+        service_id=entry.service_id,
+    )
+    if same.filter(outcome=Outcome.DONE).exists():
+        return None
+    return same.order_by("id").last()
 
 
 def record_done(entry: Entry, kind: str, subject: str, messages: Sequence[Message] = ()) -> None:

@@ -9,18 +9,18 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 ENGINES = {
-    "sqlite": "django.db.backends.sqlite3",
-    "postgres": "django.db.backends.postgresql",
-    "postgresql": "django.db.backends.postgresql",
-    "mysql": "django.db.backends.mysql",
-    "mariadb": "django.db.backends.mysql",
+    "sqlite": "cells.backends.sqlite3",
+    "postgres": "cells.backends.postgresql",
+    "postgresql": "cells.backends.postgresql",
+    "mysql": "cells.backends.mysql",
+    "mariadb": "cells.backends.mysql",
 }
 
 #: Query parameters that are passed on to the driver.  Others mean something to SQLAlchemy only,
 #: such as ``plugin``.
 DRIVER_OPTIONS = {
-    "django.db.backends.sqlite3": set[str](),
-    "django.db.backends.postgresql": {
+    "cells.backends.sqlite3": set[str](),
+    "cells.backends.postgresql": {
         "host",
         "port",
         "sslmode",
@@ -30,7 +30,7 @@ DRIVER_OPTIONS = {
         "application_name",
         "target_session_attrs",
     },
-    "django.db.backends.mysql": {
+    "cells.backends.mysql": {
         "charset",
         "ssl_ca",
         "ssl_cert",

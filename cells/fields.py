@@ -14,6 +14,8 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, ExpressionWrapper, F, IntegerField, Q, Value, When
 
+from cells.backends.odd_times import or_none
+
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
     """A ``DATETIME``/``timestamp`` without zone, as Nova keeps it: naive, meaning UTC.
@@ -42,9 +44,12 @@ class StoredTime(models.Field):  # type: ignore[type-arg]
         return [_from_text] if connection.vendor == "sqlite" else []
 
 
+_read_text = or_none(datetime.datetime.fromisoformat, "SQLite")
+
+
 def _from_text(value: str | datetime.datetime | None, *args: object) -> datetime.datetime | None:
     # Django's SQLite connection has read the text already where the column says what it is.
-    return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+    return _read_text(value) if isinstance(value, str) else value
 
 
 def as_stored(model: type[models.Model], columns: Sequence[str]) -> list[Any]:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, DataError, router, transaction
-from django.db.models import F
+from django.db import DatabaseError, DataError, connections, router, transaction
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from audit import journal
@@ -207,17 +207,28 @@ def settle(entry: Entry) -> tuple[Outcome, str] | None:
 
     A delete that the cell has committed is finished in the API database here, and in placement
     by the message that is in the intent.
+
+    An action whose transaction still has the row locked is running yet: it may be waiting for its
+    commit, which a cell whose standby is away does not end for hours.
     """
     cell = next((cell for cell in all_cells() if cell.uuid == entry.cell_uuid), None)
     if cell is None:
         return Outcome.UNKNOWN, f"interrupted; cell {entry.cell_name} is gone"
     rows = AcrossCells(Service.with_deleted.filter(id=entry.service_id), [cell])
-    answers = rows.ask(lambda queryset: queryset.first())
+    answers = rows.ask(_not_locked)
     if answers.missing:
         return None
     service: Service | None = answers.by_cell[cell]
     outcome = _outcome_of_delete if entry.action == "delete" else _outcome_of_update
     return outcome(entry, service), "interrupted; what became of it was read from the cell"
+
+
+def _not_locked(services: QuerySet[Service]) -> Service | None:
+    """The service; ``DatabaseError`` while a transaction has locked it."""
+    alias = services.db
+    nowait = connections[alias].features.has_select_for_update_nowait
+    with transaction.atomic(using=alias, durable=True):
+        return services.select_for_update(nowait=nowait).first()
 
 
 def _outcome_of_delete(entry: Entry, service: Service | None) -> Outcome:

@@ -32,7 +32,7 @@ def read(url: str) -> dict[str, Any]:
 )
 def test_urls_of_servers(url: str, engine: str) -> None:
     settings = read(url)
-    assert settings["ENGINE"] == f"django.db.backends.{engine}"
+    assert settings["ENGINE"] == f"cells.backends.{engine}"
     assert settings["USER"] == "nova"
     assert settings["PASSWORD"] == "secret"
     assert settings["HOST"] == "db.example.org"

@@ -1,0 +1,145 @@
+"""Faults of databases: what each of them may cost, and whom."""
+
+import datetime
+import logging
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections, transaction
+from django.test import Client
+
+from audit import journal
+from audit.journal import Actor
+from audit.models import Channel, Entry, Intent, OutboxMessage, Outcome
+from audit.outbox import Message
+from services.changes import KIND, state_of, subject_of
+from services.models import Service
+from tests.clients import ApiClient
+from tests.clouds import Cloud
+
+ACTOR = Actor("ann", Channel.COMMAND, "req-1")
+AT_ONCE = datetime.timedelta(0)
+
+
+@pytest.fixture
+def service(cloud: Cloud) -> Service:
+    cloud.host("cell1", "other")
+    return cloud.host("cell2", "cmp")[0]
+
+
+def draft(cloud: Cloud, service: Service) -> Entry:
+    """An entry of disabling the service, as it is just before the change."""
+    cell = cloud.cell("cell2")
+    entry = journal.draft(ACTOR, "disable", service_uuid=service.uuid or "", host="cmp")
+    entry.cell_uuid, entry.cell_name, entry.service_id = cell.uuid, cell.name, service.id
+    entry.before = state_of(service)
+    entry.after = entry.before | {"status": "disabled"}
+    return entry
+
+
+# --- actions whose end is not known -----------------------------------------------------------
+
+
+@pytest.mark.server
+def test_an_action_that_still_has_its_row_locked_is_not_taken_for_interrupted(
+    cloud: Cloud, service: Service
+) -> None:
+    """Its commit may be waiting for a standby, for as long as that is away."""
+    alias = cloud.cell("cell2").alias
+    journal.begin(draft(cloud, service), KIND, subject_of(cloud.cell("cell2"), service))
+    with transaction.atomic(using=alias):
+        rows = Service.objects.using(alias).filter(id=service.id)
+        rows.select_for_update().get()
+        rows.update(disabled=True)
+        assert journal.settle_interrupted(AT_ONCE) == 0
+        assert Intent.objects.exists()
+    assert journal.settle_interrupted(AT_ONCE) == 1
+    assert Entry.objects.get().outcome == Outcome.DONE
+
+
+@pytest.mark.usefixtures("db")
+def test_an_action_that_is_done_after_all_corrects_the_record() -> None:
+    entry = journal.draft(ACTOR, "disable", host="cmp")
+    entry.after = {"status": "disabled"}
+    with journal.recorded(entry, KIND) as attempt:
+        attempt.begin("cell:1", [Message("none", {"about": "cmp"})])
+        journal.end(Intent.objects.get(), Outcome.FAILED, "interrupted")  # by another process
+    wrong, right = Entry.objects.order_by("id")
+    assert (wrong.outcome, wrong.after) == (Outcome.FAILED, None)
+    assert (right.outcome, right.after) == (Outcome.DONE, {"status": "disabled"})
+    assert right.message == f"corrects entry {wrong.id} (failed)"
+    assert OutboxMessage.objects.get().payload == {"about": "cmp"}
+
+
+@pytest.mark.usefixtures("db")
+def test_an_action_that_another_process_has_recorded_as_done_is_recorded_once() -> None:
+    entry = journal.draft(ACTOR, "disable", host="cmp")
+    with journal.recorded(entry, KIND) as attempt:
+        attempt.begin("cell:1", [Message("none", {})])
+        journal.end(Intent.objects.get(), Outcome.DONE, "interrupted")
+    assert Entry.objects.get().message == "interrupted"
+    assert OutboxMessage.objects.count() == 1
+
+
+# --- values that Python cannot represent ------------------------------------------------------
+
+ODD_TIMES = {
+    "sqlite": ("0000-00-00 00:00:00", "20000-01-01 00:00:00"),
+    "postgresql": ("0044-03-15 00:00:00 BC", "20000-01-01 00:00:00"),
+    "mysql": ("0000-00-00 00:00:00", "2024-00-10 00:00:00"),
+}
+
+
+@pytest.fixture
+def odd_service(cloud: Cloud, service: Service) -> Service:
+    """A service with times that no Python has."""
+    first, second = ODD_TIMES[cloud.engine]
+    alias = cloud.cell("cell2").alias
+    cloud.host("cell2", "sound")
+    with connections[alias].cursor() as cursor:
+        if cloud.engine == "mysql":
+            cursor.execute("SET SESSION sql_mode = ''")
+        for table in ("services", "compute_nodes"):
+            cursor.execute(
+                f"UPDATE {table} SET created_at = %s, updated_at = %s WHERE host = 'cmp'",
+                [first, second],
+            )
+        cursor.execute("UPDATE services SET last_seen_up = %s WHERE host = 'cmp'", [second])
+    connections[alias].close()
+    return service
+
+
+def test_a_time_that_cannot_be_read_is_null_and_costs_no_other_row(
+    cloud: Cloud, api: ApiClient, odd_service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = api.get("/os-services", "2.53")
+    assert listed.status == 200
+    assert "Warning" not in listed.headers
+    by_host = {one["host"]: one for one in listed.body["services"]}
+    assert by_host.keys() == {"other", "cmp", "sound"}
+    assert by_host["cmp"]["updated_at"] is None
+    assert by_host["cmp"]["state"] == "down"
+    assert by_host["sound"]["state"] == "up"
+    assert len(api.get("/os-hypervisors/detail", "2.53").body["hypervisors"]) == 3
+    warnings = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert {one.name for one in warnings} == {"cells.backends.odd_times"}
+
+
+def test_a_service_with_a_time_that_cannot_be_read_can_be_changed(
+    cloud: Cloud, api: ApiClient, odd_service: Service
+) -> None:
+    answer = api.put(f"/os-services/{odd_service.uuid}", {"status": "disabled"}, "2.53")
+    assert (answer.status, answer.body["service"]["status"]) == (200, "disabled")
+
+
+@pytest.mark.parametrize("page", ["services/service", "hypervisors/computenode", "problems"])
+def test_pages_have_rows_with_a_time_that_cannot_be_read(
+    cloud: Cloud, odd_service: Service, page: str
+) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    answer: Any = client.get(f"/admin/{page}/")
+    assert answer.status_code == 200
+    assert "cell2 did not answer" not in answer.content.decode()
+    assert page == "problems" or "cmp" in answer.content.decode()
