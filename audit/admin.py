@@ -1,18 +1,25 @@
 """The audit in the console, to be read, searched and exported."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.http import HttpRequest, StreamingHttpResponse
+from django.db.models import Count, QuerySet
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from audit.models import Entry, Outcome
+from audit.undoing import undo_url
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.export import CHUNK_SIZE, csv_response
 from portal.console.html import DASH, badge, moment
@@ -25,6 +32,8 @@ BADGES = {
 }
 #: Fields that the page of an entry shows formatted, and the methods that do so.
 FORMATTED = {"at": "when", "before": "was", "after": "became"}
+#: The URL name of the list.
+LIST = "audit_entry_changelist"
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
 
 
@@ -34,6 +43,34 @@ class CellNameFilter(admin.AllValuesFieldListFilter):
     def choices(self, changelist: Any) -> Iterator[Any]:
         for choice in super().choices(changelist):
             yield choice | {"display": choice["display"] or _("none")}
+
+
+class EntryChangeList(ChangeList):
+    """Entries, of which those of a bulk action are one row, unless some are looked for."""
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether entries are looked for by anything but their time."""
+        dates = f"{self.date_hierarchy}{LOOKUP_SEP}"
+        return bool(self.query) or any(not name.startswith(dates) for name in self.filter_params)
+
+    def get_queryset(self, request: HttpRequest, *args: Any) -> "QuerySet[Entry]":
+        entries: QuerySet[Entry] = super().get_queryset(request, *args)
+        is_list = request.resolver_match and request.resolver_match.url_name == LIST
+        return entries if self.is_narrowed or not is_list else entries.filter(bulk_position__lte=1)
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Count the outcomes of each bulk action, which its row shows."""
+        super().get_results(request)
+        bulks: dict[tuple[str, str], Counter[str]] = {}
+        if not self.is_narrowed:
+            heads: list[Any] = [entry for entry in self.result_list if entry.bulk_size]
+            for entry in heads:
+                entry.bulk = bulks.setdefault((entry.request_id, entry.action), Counter())
+        entries = Entry.objects.filter(request_id__in={key[0] for key in bulks}, bulk_size__gt=0)
+        counts = entries.order_by().values_list("request_id", "action", "outcome")
+        for request_id, action, outcome, count in counts.annotate(count=Count("id")):
+            bulks[request_id, action][outcome] += count
 
 
 @admin.register(Entry)
@@ -67,6 +104,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     actions = None
     show_full_result_count = False
     change_list_template = "admin/audit/change_list.html"
+    change_form_template = "admin/audit/change_form.html"
     fields: ClassVar[tuple[str, ...]] = tuple(FORMATTED.get(name, name) for name in EXPORTED)
     readonly_fields = tuple(FORMATTED.values())
 
@@ -76,11 +114,16 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
 
     @admin.display(description=_("Subject"), ordering="host")
     def service(self, entry: Entry) -> str:
+        if (bulk := getattr(entry, "bulk", None)) is not None:
+            return ngettext("%(n)d service", "%(n)d services", bulk.total()) % {"n": bulk.total()}
         return format_html("{} {}", entry.host or entry.service_uuid or entry.subject, entry.binary)
 
     @admin.display(description=_("Outcome"), ordering="outcome")
     def result(self, entry: Entry) -> str:
-        shown = badge(BADGES[Outcome(entry.outcome)], entry.get_outcome_display())
+        if (bulk := getattr(entry, "bulk", None)) is not None:
+            badges = ((_outcome_badge(Outcome(name)), count) for name, count in bulk.items())
+            return format_html_join(" ", "{} {}", badges)
+        shown = _outcome_badge(Outcome(entry.outcome))
         return format_html("{} {}", shown, entry.message) if entry.message else shown
 
     @admin.display(description=_("Change"))
@@ -94,6 +137,24 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     @admin.display(description=_("After"))
     def became(self, entry: Entry) -> str:
         return _as_text(entry.after)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return EntryChangeList
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """With the other entries of a bulk action, and what is needed to take it back."""
+        entry: Entry = context["original"]
+        of_bulk: list[Any] = list(_of_bulk(entry)) if entry.bulk_size else []
+        for part in of_bulk:
+            part.undo_url = undo_url(request.user, [part])
+        context |= {
+            "of_bulk": of_bulk,
+            "undo_url": undo_url(request.user, of_bulk or [entry]),
+            "undone_by": Entry.objects.filter(undoes=entry.pk, outcome=Outcome.DONE).first(),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.csv_view)
@@ -109,6 +170,16 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             raise BadRequest("no such filter") from error
         rows = map(_values, entries.iterator(chunk_size=CHUNK_SIZE))
         return csv_response("audit.csv", EXPORTED, rows)
+
+
+def _of_bulk(entry: Entry) -> "QuerySet[Entry]":
+    """The entries of the bulk action that the entry belongs to."""
+    entries = Entry.objects.filter(request_id=entry.request_id, action=entry.action)
+    return entries.filter(bulk_size__gt=0).order_by("bulk_position")
+
+
+def _outcome_badge(outcome: Outcome) -> SafeString:
+    return badge(BADGES[outcome], outcome.label)
 
 
 def changes(entry: Entry) -> str:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 
 from audit.models import Entry
+from audit.undoing import undo_url
 
 #: How many entries such a page shows.
 ENTRIES = 20
@@ -25,7 +26,10 @@ def history_of(
     entries = Entry.objects.filter(host=host)
     if binary:
         entries = entries.filter(binary=binary)
+    shown: list[Any] = list(entries[:ENTRIES])
+    for entry in shown:
+        entry.undo_url = undo_url(user, [entry])
     return {
-        "history": list(entries[:ENTRIES]),
+        "history": shown,
         "history_url": f"{reverse('admin:audit_entry_changelist')}?{urlencode({'q': host})}",
     }

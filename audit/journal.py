@@ -60,7 +60,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts, and through what.  ``project_id`` and ``roles`` are for notifications."""
+    """Who acts, and through what.  ``project_id`` and ``roles`` are for notifications.
+
+    In a bulk action, ``bulk_position`` and ``bulk_size`` number what is acted on.
+    """
 
     username: str
     channel: Channel
@@ -69,6 +72,8 @@ class Actor:
     user_id: str | None = None
     project_id: str | None = None
     roles: tuple[str, ...] = ()
+    bulk_position: int = 0
+    bulk_size: int = 0
 
 
 def actor_of(request: HttpRequest, channel: Channel) -> Actor:
@@ -100,6 +105,8 @@ def draft(actor: Actor, action: str, **columns: str) -> Entry:
         channel=actor.channel,
         request_id=actor.request_id,
         remote_address=actor.remote_address,
+        bulk_position=actor.bulk_position,
+        bulk_size=actor.bulk_size,
         action=action,
         **kept,
     )

@@ -53,12 +53,19 @@ class Entry(models.Model):
     Names and uuids are kept as text, so that an entry outlives the user, the service and the
     cell.  ``before`` and ``after`` hold the values that the action could change; ``after`` is
     null for a deleted row, and where nothing was changed.
+
+    The entries of one request that acts on several things are a bulk action: they have its
+    ``request_id``, and are numbered from 1 (``bulk_position``) to as many as it was to act on
+    (``bulk_size``).  ``undoes`` is the id of the entry whose action was taken back.
     """
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     username = models.CharField(max_length=150, db_index=True)
     channel = models.CharField(max_length=16, choices=Channel.choices)
-    request_id = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField(max_length=64, blank=True, db_index=True)
+    bulk_position = models.IntegerField(default=0)
+    bulk_size = models.IntegerField(default=0)
+    undoes = models.BigIntegerField(null=True, blank=True, db_index=True)
     remote_address = models.CharField(max_length=64, null=True, blank=True)
     action = models.CharField(max_length=32)
     outcome = models.CharField(max_length=16, choices=Outcome.choices)

@@ -6,13 +6,13 @@ The rules are those of ``services.actions``; these pages only ask first and repo
 import secrets
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -20,12 +20,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit.journal import actor_of
-from audit.models import Channel
+from audit.models import Channel, Entry
 from cells.registry import Cell
 from services.actions import ACTIONS, Refused, ServiceAction
 from services.facts import Facts, FactsByKey, facts_by_key
 from services.locate import ref_to
 from services.models import Service
+from services.undo import Undo, undo_of, undo_url
 
 #: Where the session keeps results for the page that shows them.
 RESULTS = "service_action_results"
@@ -83,12 +84,10 @@ class Result:
 def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Show what the action would do; when that has been confirmed, do it."""
     params = request.POST if request.method == "POST" else request.GET
-    action = ACTIONS.get(params.get("action", ""))
-    if action is None:
-        raise BadRequest("no such action")
-    if not request.user.has_perm(action.permission):
-        raise PermissionDenied
+    action = _action(request, params)
     keys = list(dict.fromkeys(params.getlist("key")))[:MAX_SERVICES]
+    if isinstance(action, Undo):
+        keys = keys or action.keys
     back = _back_url(request, params.get("back", ""))
     if not keys:
         messages.warning(request, _("No service was selected."))
@@ -104,6 +103,17 @@ def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
             results = _carry_out(request, action, previews, services.not_found)
             return HttpResponseRedirect(_keep(request, action, results, back))
     return _confirm(request, site, action, previews, services, errors, back)
+
+
+def _action(request: HttpRequest, params: QueryDict) -> ServiceAction:
+    """The action that a form names.  Raises ``BadRequest``, or ``PermissionDenied``."""
+    name = params.get("action", "")
+    if name != Undo.name and name not in ACTIONS:
+        raise BadRequest("no such action")
+    permission = Undo.permission if name == Undo.name else ACTIONS[name].permission
+    if not request.user.has_perm(permission):
+        raise PermissionDenied
+    return undo_of(request.user, params) if name == Undo.name else ACTIONS[name]
 
 
 def _preview(request: HttpRequest, action: ServiceAction, key: str, facts: Facts) -> Preview:
@@ -162,7 +172,11 @@ def _confirm(
         "cells": sorted(Counter(preview.cell.name for preview in previews).items()),
         "commands": "\n".join(filter(None, (one.command for one in previews if one.is_possible))),
         "may_replace": bool(action.replaces)
-        and any(action.keeps(preview.service, "a reason", replace=False) for preview in previews),
+        and any(
+            action.keeps(preview.service, "a reason", replace=False)
+            and not action.keeps(preview.service, "a reason", replace=True)
+            for preview in previews
+        ),
         "replace": _replace(request),
         "are_rows_open": action.asks_host or len(previews) <= MAX_OPEN_ROWS,
         "possible": possible,
@@ -215,6 +229,7 @@ def _carry_out(
 ) -> list[Result]:
     """Do it to one service after the other; one that is refused does not stop the rest."""
     actor = actor_of(request, Channel.CONSOLE)
+    size = sum(preview.is_possible for preview in previews)
     results = []
     for preview in previews:
         service, cell = preview.service, preview.cell
@@ -227,6 +242,8 @@ def _carry_out(
             untyped = _("the host name was not typed as it is")
             result.message = preview.blockers[0].message if preview.blockers else untyped
             continue
+        if size > 1:
+            actor = replace(actor, bulk_position=actor.bulk_position + 1, bulk_size=size)
         try:
             applied = action.apply(
                 ref_to(cell, service), actor, _reason(request), replace=_replace(request)
@@ -246,7 +263,8 @@ def _keep(request: HttpRequest, action: ServiceAction, results: Sequence[Result]
     kept = list(request.session.get(RESULTS, {}).items())[1 - KEPT_RESULTS :]
     request.session[RESULTS] = dict(kept) | {
         token: {
-            "action": action.name,
+            "label": str(action.label),
+            "request_id": actor_of(request, Channel.CONSOLE).request_id,
             "back": back,
             "results": [asdict(result) for result in results],
         }
@@ -263,13 +281,20 @@ def show_results(request: HttpRequest, site: AdminSite) -> HttpResponse:
     context = {
         **site.each_context(request),
         "opts": Service._meta,
-        "title": _("%(action)s: results") % {"action": ACTIONS[kept["action"]].label},
+        "title": _("%(action)s: results") % {"action": kept["label"]},
+        "undo_url": _undo_url(request, kept["request_id"]),
         "results": kept["results"],
         "outcomes": outcomes,
         "back": kept["back"],
         "list_url": reverse("admin:services_service_changelist"),
     }
     return TemplateResponse(request, "admin/services/service/results.html", context)
+
+
+def _undo_url(request: HttpRequest, request_id: str) -> str:
+    """Where to take back what a request of this user has done; empty if it cannot be."""
+    entries = Entry.objects.filter(request_id=request_id, username=request.user.get_username())
+    return undo_url(request.user, list(entries[:MAX_SERVICES]))
 
 
 def _back_url(request: HttpRequest, url: str) -> str:

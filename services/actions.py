@@ -17,7 +17,8 @@ as in Nova); the console does not show a button for it (``has_effect``).  Otherw
 refuse the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser, User
@@ -59,9 +60,13 @@ class ServiceAction:
     permission: ClassVar[str] = "services.change_service"
     dangerous: ClassVar[bool] = False
     asks_reason: ClassVar[bool] = False
-    asks_host: ClassVar[bool] = False
+    asks_host: bool = False
     #: What to do first, on the page that asks for confirmation: a headline and a text.
-    caution: ClassVar[tuple[Any, Any] | None] = None
+    caution: tuple[Any, Any] | None = None
+    #: What else names the action in forms.
+    form_fields: Mapping[str, str] = MappingProxyType({})
+    #: What the page that asks for confirmation says first.
+    introduction: str = ""
     #: Why a service on which it has no effect is left alone.
     no_effect: ClassVar[Any] = ""
     #: What ``replace`` allows, as the label of a box to tick; empty if nothing is replaced.

@@ -13,8 +13,8 @@ class ServicesConfig(AppConfig):
         self.register_metrics()
 
     def register_actions(self) -> None:
-        """Register the settler of interrupted actions and the transport of notifications."""
-        from services import actions, notifications  # noqa: F401
+        """Register the settler of actions, how they are undone, and the transport of messages."""
+        from services import actions, notifications, undo  # noqa: F401
 
     def register_api(self) -> None:
         """Serve os-services."""

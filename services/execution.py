@@ -48,10 +48,12 @@ def update(
     actions: Sequence[Rules],
     *,
     check: Callable[[Service], None] | None = None,
+    undoes: int | None = None,
 ) -> Applied:
     """Change a nova-compute by the rules of ``actions``, and return it as it is then.
 
     ``name`` is what the audit calls it.  ``check`` may raise ``Refused`` for the locked row.
+    ``undoes`` is the audit entry that is taken back, if that is what it is.
 
     Values that are set already are not written.  When the cell has committed, a nova-compute that
     was enabled or disabled is told (``trait_sync``).  Raises ``Invalid``, ``Missing`` or
@@ -59,6 +61,7 @@ def update(
     """
     names = {"service_uuid": ref.uuid, "host": ref.host, "binary": ref.binary}
     entry = journal.draft(actor, name, **names)
+    entry.undoes = undoes
     with recorded(entry) as attempt:
         if ref.binary not in ("", NOVA_COMPUTE):
             raise not_compute(ref.binary)

@@ -84,9 +84,7 @@ def test_who_disabled_it_and_when_stands_beside_the_reason(cloud: Cloud, console
     service, node = cloud.host("cell1", "a")
     post(console, "disable", service, reason="fan", confirm="1")
     post(console, "disable", service, reason="fan and disk", replace="1", confirm="1")
-    beside = (
-        r"fan and disk</span> <span class=\"since quiet\"><time [^>]*>disabled 0 s ago</time>, ann"
-    )
+    beside = r"fan and disk</span> <span [^>]*><time [^>]*>disabled \d+ s ago</time>, ann"
     urls = (
         SERVICES,
         f"{SERVICES}{service.uuid}/",
@@ -102,7 +100,7 @@ def test_who_disabled_it_and_when_stands_beside_the_reason(cloud: Cloud, console
     # What was changed elsewhere since is not the audit's to tell.
     Service.objects.using(cloud.cell("cell1").alias).update(disabled_reason="by the client")
     for url in urls:
-        assert "disabled 0 s ago" not in console.get(url).content.decode(), url
+        assert not re.search(r"disabled \d+ s ago", console.get(url).content.decode()), url
 
 
 def test_forced_down_but_reporting_is_red(cloud: Cloud, console: Client) -> None:
