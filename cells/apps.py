@@ -1,8 +1,11 @@
+import django.db
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
 from django.db.models import CharField
 
-from cells.databases import limit_statements
+from cells.databases import close_old_connections, limit_statements, note_opened
 from cells.lookups import Among, Like, SameText
 
 
@@ -11,7 +14,13 @@ class CellsConfig(AppConfig):
     verbose_name = "Cells"
 
     def ready(self) -> None:
-        """Register the lookups, and limit how long a statement may take."""
+        """Register the lookups; limit statements; close old connections, however many cells."""
         for lookup in (Among, Like, SameText):
             CharField.register_lookup(lookup)
         connection_created.connect(limit_statements, dispatch_uid="cells.limit_statements")
+        connection_created.connect(note_opened, dispatch_uid="cells.note_opened")
+        for signal in (request_started, request_finished):
+            signal.disconnect(django.db.close_old_connections)
+            signal.connect(close_old_connections, dispatch_uid="cells.close_old_connections")
+        if not settings.DEBUG:  # nothing is recorded, so nothing is to be forgotten
+            request_started.disconnect(django.db.reset_queries)

@@ -1,11 +1,13 @@
 """Databases that become known at run time: an alias for each cell in Django's ``connections``."""
 
+import threading
 from typing import Any
 
 from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
+from django.utils.connection import ConnectionDoesNotExist
 
 from cells.database_urls import without_password
 
@@ -38,6 +40,38 @@ def register(alias: str, database: dict[str, Any]) -> None:
     if current != database:
         current.clear()
         current.update(database)
+
+
+class _Opened(threading.local):
+    """The aliases that this thread has connected to."""
+
+    def __init__(self) -> None:
+        self.aliases: set[str] = set()
+
+
+_opened = _Opened()
+
+
+def note_opened(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """Remember a new connection for ``close_old_connections``."""
+    _opened.aliases.add(connection.alias)
+
+
+def close_old_connections(**kwargs: object) -> None:
+    """What Django's function of this name does before and after each request, and its result.
+
+    Django's looks for a connection under every alias, which with a hundred cells takes longer
+    than a small request; this one knows which connections the thread has opened.
+    """
+    for alias in tuple(_opened.aliases):
+        try:
+            connection = connections[alias]
+        except ConnectionDoesNotExist:  # a cell that has been removed
+            _opened.aliases.discard(alias)
+            continue
+        connection.close_if_unusable_or_obsolete()
+        if connection.connection is None:
+            _opened.aliases.discard(alias)
 
 
 def managed_by_nova(alias: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from oslo_config import cfg
 from oslo_policy import policy
 
+from cells.cache import Hints
 from cloud.config import ConfigError, NovaConfig
 from cloud.identity import Identity
 
@@ -36,6 +37,9 @@ ACTIONS: Final[Mapping[str, tuple[tuple[str, ...], bool]]] = {
 _SINCE: Final = "21.0.0"
 _REASON: Final = "Nova 21 divided it and made the project personas of Keystone its defaults."
 
+
+#: How many decisions are remembered, each with the roles and rules that it was about.
+MAX_DECISIONS: Final = 10_000
 
 #: What oslo.policy raises for a file that is no YAML, no mapping of texts, or not readable.
 _MALFORMED: Final = (ValueError, TypeError, AttributeError, cfg.Error)
@@ -139,6 +143,9 @@ class Policy:
         defaults = [*base_rules(), *resource_rules()]
         # One decision at a time: while oslo.policy reads a file again, rules are missing.
         self._lock = threading.Lock()
+        #: What the rules in force have allowed: a decision costs more than a query does.
+        self._decided: Hints[Any, frozenset[str]] = Hints(MAX_DECISIONS)
+        self._rules_decided_by: object = None
         self._enforcer = policy.Enforcer(
             config.oslo_config(),
             policy_file=policy_file or None,
@@ -184,19 +191,39 @@ class Policy:
     ) -> frozenset[str]:
         values = identity.policy_values()
         own = {"project_id": identity.project_id, "user_id": identity.user_id}
+        question = (tuple(rules), identity, tuple(target.items()))
         with self._lock:
+            self._forget_decisions_of_other_rules()
+            if (decided := self._decided.get(question)) is not None:
+                return decided
             # Not known yet while the rule that decides it is checked (nova/context.py).
             values["is_admin"] = None
             values["is_admin"] = self._decide("context_is_admin", own, values)
-            return frozenset(rule for rule in rules if self._decide(rule, dict(target), values))
+            allowed = frozenset(rule for rule in rules if self._decide(rule, dict(target), values))
+            self._decided.note([question], allowed)
+            return allowed
+
+    def _forget_decisions_of_other_rules(self) -> None:
+        """Read the files again if they have changed, as each decision does."""
+        try:
+            self._enforcer.load_rules()
+        except _MALFORMED as error:
+            self._log_malformed(error)
+        # oslo.policy begins with new rules whenever a file has changed.
+        if self._enforcer.rules is not self._rules_decided_by:
+            self._decided.clear()
+            self._rules_decided_by = self._enforcer.rules
 
     def _decide(self, rule: str, target: Mapping[str, Any], values: dict[str, Any]) -> bool:
         try:
             return bool(self._enforcer.authorize(rule, target, values))
         except _MALFORMED as error:
-            # The file has changed and is malformed; oslo.policy has kept the rules before it.
-            logger.error("%s: ignored until it changes: %s", self._file, _one_line(error))
+            self._log_malformed(error)
             return bool(self._enforcer.authorize(rule, target, values))
+
+    def _log_malformed(self, error: Exception) -> None:
+        """The file has changed and is malformed; oslo.policy has kept the rules before it."""
+        logger.error("%s: ignored until it changes: %s", self._file, _one_line(error))
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ service is not visible.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum, Value
@@ -83,7 +83,12 @@ class VisibleNodes:
         self, columns: Sequence[str], nodes: "QuerySet[ComputeNode] | None" = None
     ) -> None:
         self.columns = tuple(columns)
-        self.nodes = ComputeNode.objects.order_by("id") if nodes is None else nodes.order_by("id")
+        self._among = nodes
+
+    @cached_property
+    def nodes(self) -> "QuerySet[ComputeNode]":
+        """The nodes that lists are of, in Nova's order."""
+        return (ComputeNode.objects if self._among is None else self._among).order_by("id")
 
     def all(self) -> Listing:
         """Every visible node."""
