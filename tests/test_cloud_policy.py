@@ -79,7 +79,16 @@ def test_decisions_are_novas(files: Files, case: dict[str, Any]) -> None:
     files.write(case["policy"], case["options"])
     policy = files.read()
     ours = [
-        sorted(policy.allowed(Identity(**{**identity, "roles": tuple(identity["roles"])})))
+        sorted(
+            policy.allowed(
+                Identity(
+                    **{
+                        name: tuple(value) if isinstance(value, list) else value
+                        for name, value in identity.items()
+                    }
+                )
+            )
+        )
         for identity in NOVA["identities"]
     ]
     assert ours == [sorted(allowed) for allowed in case["allowed"]]
@@ -151,3 +160,14 @@ def test_a_named_policy_file_overrides_nova_conf(files: Files, tmp_path: Path) -
 def test_an_unknown_rule_is_an_error() -> None:
     with pytest.raises(PolicyNotRegistered):
         Policy().authorize("os_compute_api:os-services:lits", ADMIN)
+
+
+def test_a_remembered_decision_ends_when_the_file_changes(files: Files) -> None:
+    files.write({LIST: "role:reader"})
+    policy = files.read()
+    assert [policy.authorize(LIST, READER) for _ in range(2)] == [True, True]
+    files.write({LIST: "role:admin"})
+    assert [policy.authorize(LIST, READER) for _ in range(2)] == [False, False]
+    assert policy.authorize(LIST, ADMIN)
+    files.write({})
+    assert not policy.authorize(LIST, READER)
