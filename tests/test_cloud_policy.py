@@ -30,6 +30,14 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def identity_from(recorded: dict[str, Any]) -> Identity:
+    """An identity as it was recorded, with lists for tuples."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()
+    }
+    return Identity(**values)
+
+
 class Files:
     """A nova.conf with its policy.yaml; every write has a newer modification time."""
 
@@ -78,19 +86,7 @@ def test_the_default_rules_are_novas() -> None:
 def test_decisions_are_novas(files: Files, case: dict[str, Any]) -> None:
     files.write(case["policy"], case["options"])
     policy = files.read()
-    ours = [
-        sorted(
-            policy.allowed(
-                Identity(
-                    **{
-                        name: tuple(value) if isinstance(value, list) else value
-                        for name, value in identity.items()
-                    }
-                )
-            )
-        )
-        for identity in NOVA["identities"]
-    ]
+    ours = [sorted(policy.allowed(identity_from(identity))) for identity in NOVA["identities"]]
     assert ours == [sorted(allowed) for allowed in case["allowed"]]
 
 
