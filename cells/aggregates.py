@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from cells.cache import CachedValue
-from cells.models import AggregateHost
+from cells.models import Aggregate, AggregateHost, AggregateMetadata
 from cells.registry import Cell, cell_ids_of_hosts
 
 
@@ -50,3 +51,24 @@ def aggregates_in(cell: Cell) -> dict[str, tuple[str, ...]]:
     """
     by_cell = aggregates_by_cell.last or {}
     return by_cell.get(None, {}) | by_cell.get(cell.id, {})
+
+
+def hosts_by_aggregate(aggregates: QuerySet[Aggregate]) -> dict[int, list[str]]:
+    """The hosts in each of the aggregates, by its id, in the order in which they were added.
+
+    Aggregates without hosts are left out.
+    """
+    rows = AggregateHost.objects.filter(host__isnull=False, aggregate__in=aggregates)
+    hosts: dict[int, list[str]] = defaultdict(list)
+    for aggregate_id, host in rows.order_by("id").values_list("aggregate_id", "host"):
+        hosts[aggregate_id].append(str(host))
+    return dict(hosts)
+
+
+def metadata_by_aggregate(aggregates: QuerySet[Aggregate]) -> dict[int, dict[str, str]]:
+    """The metadata of each of the aggregates, sorted, by its id.  Those without are left out."""
+    rows = AggregateMetadata.objects.filter(aggregate__in=aggregates)
+    metadata: dict[int, dict[str, str]] = defaultdict(dict)
+    for aggregate_id, key, value in sorted(rows.values_list("aggregate_id", "key", "value")):
+        metadata[aggregate_id][key] = value
+    return dict(metadata)

@@ -39,6 +39,7 @@ HISTORY: list[tuple[Version, str]] = [
     (Version(2, 11), "os-services: forced_down, and the force-down action."),
     (Version(2, 28), "os-hypervisors: cpu_info is an object."),
     (Version(2, 33), "os-hypervisors: pages by limit and marker, with links."),
+    (Version(2, 41), "os-aggregates: uuid."),
     (
         Version(2, 53),
         "Services and hypervisors are identified by uuid; PUT and DELETE os-services/{uuid}; "
@@ -55,6 +56,7 @@ HISTORY: list[tuple[Version, str]] = [
         "os-hypervisors: capacity and cpu_info are gone, uptime is in the details; "
         "the uptime and statistics resources are gone.",
     ),
+    (Version(2, 102), "os-aggregates: query parameters, of which there are none, are refused."),
 ]
 
 MIN_VERSION = HISTORY[0][0]

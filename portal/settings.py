@@ -41,6 +41,10 @@ DEBUG = flag("DEBUG", default=False)
 PORT: int = setting("PORT", int, 8000)
 if not 0 <= PORT <= 65535:
     sys.exit(f"PORT: must be from 0 to 65535, not {PORT}")
+#: While this file exists, /healthcheck tells load balancers to send nothing here.
+HEALTHCHECK_DISABLE_FILE = BASE_DIR / setting(
+    "HEALTHCHECK_DISABLE_FILE", str, str(VAR_DIR / "healthcheck_disable")
+)
 #: Gunicorn reads it from the environment itself.
 WEB_CONCURRENCY = count("WEB_CONCURRENCY", 2)
 
@@ -171,6 +175,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "portal.apps.PortalConfig",
     "cells.apps.CellsConfig",
+    "aggregates.apps.AggregatesConfig",
     "services.apps.ServicesConfig",
     "hypervisors.apps.HypervisorsConfig",
     "audit.apps.AuditConfig",

@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from portal.api.routers import router
 from portal.api.version_documents import VersionViewSet, choices, root
 from portal.api.views import UnknownRoute
-from portal.health import healthcheck
+from portal.health import healthz
 from portal.metrics_view import MetricsView
 
 version_document = VersionViewSet.as_view(
@@ -32,7 +32,7 @@ def api(prefix: str, *, legacy: bool) -> list[URLPattern | URLResolver]:
 urlpatterns = [
     path("", root),
     path("admin/", admin.site.urls),
-    path("healthz", healthcheck),
+    path("healthz", healthz),
     path("metrics", MetricsView.as_view()),
     *api("v2.1", legacy=False),
     *api("v2", legacy=True),

@@ -8,6 +8,7 @@ from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
 
 from portal.checks import refuse_to_serve
+from portal.health import with_healthcheck
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -20,6 +21,7 @@ class Utf8Request(WSGIRequest):
         self.content_type, self.content_params = parse_header_parameters(content_type)
 
 
-application = get_wsgi_application()
-application.request_class = Utf8Request
+django = get_wsgi_application()
+django.request_class = Utf8Request
+application = with_healthcheck(django)
 refuse_to_serve()

@@ -1,25 +1,14 @@
 """How services are shown, by microversion."""
 
-import datetime
-
 from rest_framework.serializers import BooleanField, CharField, IntegerField, UUIDField
 
-from portal.api.serializers import Computed, VersionedSerializer
+from portal.api.serializers import Computed, VersionedSerializer, nova_time
 from portal.microversions import Versioned
 from services.models import availability_zone, state, status
 
 BACKFILL_WARNING = (
     "services without a uuid are listed with a null id; run: manage.py backfill_service_uuids"
 )
-
-
-def nova_time(value: datetime.datetime | None) -> str | None:
-    """A time as Nova writes it: UTC without a zone, always six digits of seconds."""
-    if value is None:
-        return None
-    if value.tzinfo is not None:
-        value = value.replace(tzinfo=None)
-    return value.isoformat(timespec="microseconds")
 
 
 class ServiceSerializer(VersionedSerializer):

@@ -26,46 +26,46 @@ from tests.clouds import Cloud
 pytestmark = pytest.mark.any_engine
 
 
-class AggregateSerializer(VersionedSerializer):
+class RackSerializer(VersionedSerializer):
     id = IntegerField()
     name = CharField()
     uuid = Versioned({"2.53": CharField()})
 
 
-class AggregateViewSet(NovaViewSet):
-    """A resource of Nova's API database, always looked up by its integer id."""
+class RackViewSet(NovaViewSet):
+    """Aggregates under another name, and under the same policy rules."""
 
     queryset = Aggregate.objects.order_by("id")
-    serializer_class = AggregateSerializer
+    serializer_class = RackSerializer
     lookup_fields = Versioned({"2.1": "id"})
     policy_base = "os_compute_api:os-aggregates"
-    collection_name, member_name = "aggregates", "aggregate"
+    collection_name, member_name = "racks", "rack"
 
     @endpoint("index")
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """All aggregates."""
+        """All racks."""
         plan = self.get_plan()
         rows = self.get_queryset().values_list(*plan.columns)
-        return NovaResponse({"aggregates": plan.render(rows, {})})
+        return NovaResponse({"racks": plan.render(rows, {})})
 
     @endpoint("show")
     def retrieve(self, request: Request, id: str, **kwargs: Any) -> Response:
-        """One aggregate."""
+        """One rack."""
         plan = self.get_plan()
-        [aggregate] = plan.render([attrgetter(*plan.columns)(self.get_object())], {})
-        return NovaResponse({"aggregate": aggregate})
+        [rack] = plan.render([attrgetter(*plan.columns)(self.get_object())], {})
+        return NovaResponse({"rack": rack})
 
 
 @pytest.fixture
 def aggregate(cloud: Cloud) -> Iterator[Aggregate]:
-    """An aggregate; os-aggregates is registered."""
+    """An aggregate; os-racks is registered."""
 
     def load_routes() -> None:
         importlib.reload(portal.urls)
         clear_url_caches()
 
     registered = list(router.registry)
-    router.register("os-aggregates", AggregateViewSet)
+    router.register("os-racks", RackViewSet)
     load_routes()
     yield cloud.add_aggregate("north")
     router.registry[:] = registered
@@ -75,23 +75,23 @@ def aggregate(cloud: Cloud) -> Iterator[Aggregate]:
 
 def test_it_is_served_like_other_resources(aggregate: Aggregate, api: ApiClient) -> None:
     shown = {"id": aggregate.id, "name": "north"}
-    assert api.get("/os-aggregates", "2.52").body == {"aggregates": [shown]}
+    assert api.get("/os-racks", "2.52").body == {"racks": [shown]}
     shown["uuid"] = aggregate.uuid
-    answer = api.get(f"/os-aggregates/{aggregate.id}", "2.53")
-    assert answer.body == {"aggregate": shown}
+    answer = api.get(f"/os-racks/{aggregate.id}", "2.53")
+    assert answer.body == {"rack": shown}
     assert answer.headers["OpenStack-API-Version"] == "compute 2.53"
     for id in ("999", "x"):
-        assert api.get(f"/os-aggregates/{id}", "2.53")["itemNotFound"]["code"] == 404
-    assert api.send("POST", "/os-aggregates").body is None  # Nova's router, not ours
-    assert api.anonymous().get("/os-aggregates").status == 401
-    refusal = api.as_user("bob", "member").get("/os-aggregates")
+        assert api.get(f"/os-racks/{id}", "2.53")["itemNotFound"]["code"] == 404
+    assert api.send("POST", "/os-racks").body is None  # Nova's router, not ours
+    assert api.anonymous().get("/os-racks").status == 401
+    refusal = api.as_user("bob", "member").get("/os-racks")
     assert "os_compute_api:os-aggregates:index" in refusal.text
 
 
 def test_it_is_in_the_browsable_api(
     aggregate: Aggregate, api: ApiClient, admin_client: Client
 ) -> None:
-    url = "/v2.1/os-aggregates?microversion=2.53"
+    url = "/v2.1/os-racks?microversion=2.53"
     page = admin_client.get(url, headers={"Accept": "text/html"}).content.decode()
     assert f'href="{url}"' in page
-    assert f'href="/v2.1/os-aggregates/{aggregate.id}?microversion=2.53"' in page
+    assert f'href="/v2.1/os-racks/{aggregate.id}?microversion=2.53"' in page

@@ -71,7 +71,7 @@ def test_empty_steps_are_refused() -> None:
 def modules() -> Iterator[Any]:
     """Every module of the portal and its apps, except migrations and what starts a process."""
     for config in apps.get_app_configs():
-        if config.name not in ("portal", "cells", "services", "hypervisors", "audit"):
+        if config.name not in ("portal", "cells", "services", "hypervisors", "audit", "aggregates"):
             continue
         for found in pkgutil.walk_packages([config.path], f"{config.name}."):
             if not {"migrations", "wsgi", "gunicorn"} & set(found.name.split(".")):

@@ -6,6 +6,8 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from rest_framework import serializers
 
+from aggregates.serializers import AggregateSerializer
+from cells.models import Aggregate
 from hypervisors.demo.fleet import Fleet
 from hypervisors.serializers import (
     HypervisorDetailSerializer,
@@ -21,11 +23,13 @@ from tests.clouds import Cloud
 pytestmark = pytest.mark.any_engine
 
 VERSIONS = pytest.mark.parametrize("version", [*dict(HISTORY), MAX_VERSION], ids=str)
-TYPES: dict[type[Any], dict[str, str]] = {
+TYPES: dict[type[Any], dict[str, Any]] = {
     serializers.BooleanField: {"type": "boolean"},
     serializers.CharField: {"type": "string"},
+    serializers.DictField: {"type": "object", "additionalProperties": {"type": "string"}},
     serializers.IntegerField: {"type": "integer"},
     serializers.JSONField: {},
+    serializers.ListField: {"type": "array", "items": {"type": "string"}},
     serializers.UUIDField: {"type": "string", "format": "uuid"},
 }
 
@@ -60,6 +64,11 @@ def check(serializer: type[VersionedSerializer], version: Version, objects: list
 @VERSIONS
 def test_services(fleet: Fleet, api: ApiClient, version: Version) -> None:
     check(ServiceSerializer, version, api.get("/os-services", str(version))["services"])
+
+
+@VERSIONS
+def test_aggregates(fleet: Fleet, api: ApiClient, version: Version) -> None:
+    check(AggregateSerializer, version, api.get("/os-aggregates", str(version))["aggregates"])
 
 
 @VERSIONS
@@ -106,6 +115,8 @@ def test_columns_without_a_value(cloud: Cloud, api: ApiClient, version: Version)
     unnamed.host = unnamed.binary = unnamed.topic = None
     unnamed.save()
     check(ServiceSerializer, version, api.get("/os-services", str(version))["services"])
+    Aggregate.objects.create(name=None, uuid=None, created_at=None)
+    check(AggregateSerializer, version, api.get("/os-aggregates", str(version))["aggregates"])
     for path, serializer in (
         ("/os-hypervisors", HypervisorSerializer),
         ("/os-hypervisors/detail", HypervisorDetailSerializer),

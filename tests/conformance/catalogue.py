@@ -9,7 +9,8 @@ from tests.conformance.messages import JSON, LEGACY_HEADER, NEW_HEADER, Request
 from tests.conformance.picks import Picks
 from tests.conformance.stand_ins import PROJECT_ID
 
-#: Just before and at every microversion that changed these resources, the first, and the last.
+#: Just before and at every microversion that changed services or hypervisors, the first, and the
+#: last.
 VERSIONS = (
     *("", "2.1", "2.10", "2.11", "2.27", "2.28", "2.32", "2.33", "2.52", "2.53"),
     *("2.68", "2.69", "2.74", "2.75", "2.87", "2.88", "2.104", "latest"),
@@ -42,6 +43,7 @@ def get(endpoint: str, path: str, versions: Iterable[str], **options: Any) -> It
 
 def catalogue(rows: Rows) -> list[Request]:
     """Every request, once, in a fixed order."""
+    from tests.conformance.catalogue_aggregates import aggregates
     from tests.conformance.catalogue_hypervisors import hypervisors
     from tests.conformance.catalogue_services import services
     from tests.conformance.states import in_states
@@ -54,6 +56,7 @@ def catalogue(rows: Rows) -> list[Request]:
         methods(picks),
         services(picks),
         hypervisors(picks),
+        aggregates(picks),
         in_states(picks),
     )
     return list({request.key: request for part in parts for request in part}.values())

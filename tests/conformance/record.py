@@ -24,7 +24,7 @@ from tests.conformance import document, fleet, recording, samples
 from tests.conformance.asking import ask
 from tests.conformance.catalogue import catalogue
 from tests.conformance.comparison import Kind, Report, compare
-from tests.conformance.differences import judge, with_servers_in_order
+from tests.conformance.differences import in_order, judge
 from tests.conformance.messages import Answer, OverHTTP, Request, Server
 from tests.conformance.nova import CELLS, SERVICE_DOWN_TIME, Databases, Nova, mysql, postgresql
 from tests.conformance.portal import portal
@@ -205,7 +205,7 @@ def _merge(requests: list[Request], answers: dict[str, Answers]) -> list[Recorde
     recorded = [Recorded(request, nova) for request, (nova, _) in zip(requests, first, strict=True)]
     for other in others:
         for entry, (nova, _) in zip(recorded, other, strict=True):
-            ordered = with_servers_in_order(entry.answer), with_servers_in_order(nova)
+            ordered = in_order(entry.answer), in_order(nova)
             if compare(*ordered).kind is not Kind.IDENTICAL:
                 entry.on_mysql = nova
     return recorded

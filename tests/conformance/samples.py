@@ -50,6 +50,9 @@ def samples(rows: Rows) -> Iterator[tuple[str, Request]]:
     yield put("2.11", "force-down", "force-down", named | {"forced_down": True})
     body = {"status": "disabled", "disabled_reason": "because"}
     yield put("2.53", "update", service["uuid"], body)
+    for version in ("2.1", "2.41"):
+        yield listed(version, "list", "os-aggregates")
+        yield listed(version, "show", "os-aggregates/3")
     for version in ("2.1", "2.33", "2.53", "2.88"):
         yield listed(version, "list", "os-hypervisors")
     for version in ("2.1", "2.28", "2.53", "2.88"):
@@ -81,7 +84,7 @@ def sample(answer: Answer) -> str:
     body = answer.body
     if isinstance(body, dict):
         body = {
-            key: value[:ENTRIES] if key in ("services", "hypervisors") else value
+            key: value[:ENTRIES] if key in ("services", "hypervisors", "aggregates") else value
             for key, value in body.items()
         }
         service = body.get("service", {})

@@ -1,0 +1,7 @@
+"""JSON schemas of the query strings of os-aggregates."""
+
+from portal.api.schemas import query
+from portal.microversions import Versioned
+
+#: There are no parameters; up to 2.101 others are ignored.
+NO_PARAMETERS = Versioned({"2.1": query({}, others=True), "2.102": query({}, others=False)})
