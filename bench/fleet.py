@@ -28,11 +28,12 @@ shared_buffers = 512MB
 
 @dataclass
 class Served:
-    """A running portal: its port, a token, and the URL of its API database."""
+    """A running portal: its port, a token, the URL of its API database, and gunicorn's process."""
 
     port: int
     token: str
     api_url: str
+    pid: int
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def served(cells: int, hosts_per_cell: int, port: int) -> Iterator[Served]:
         stack.callback(gunicorn.wait)
         stack.callback(gunicorn.terminate)
         _wait_for(port)
-        yield Served(port, token, api_url)
+        yield Served(port, token, api_url, gunicorn.pid)
 
 
 def _wait_for(port: int) -> None:

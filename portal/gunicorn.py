@@ -11,7 +11,7 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter
 
-worker_class = "gthread"
+worker_class = "portal.worker.PortalWorker"  # threads
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
 keepalive = 5

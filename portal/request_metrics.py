@@ -22,6 +22,10 @@ DURATION = Histogram(
     ["method", "route"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+REFUSED = Counter(
+    "nova_portal_requests_refused",
+    "Requests refused with 503 because a worker had as many as it takes (MAX_IN_FLIGHT).",
+)
 
 #: Other methods are counted together: clients can invent as many as they like.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -47,6 +47,8 @@ HEALTHCHECK_DISABLE_FILE = BASE_DIR / setting(
 )
 #: Gunicorn reads it from the environment itself.
 WEB_CONCURRENCY = count("WEB_CONCURRENCY", 2)
+#: The requests that a worker answers or keeps waiting; further ones get 503 at once.
+MAX_IN_FLIGHT = count("MAX_IN_FLIGHT", 64)
 
 # --- the cloud -----------------------------------------------------------------------------
 NOVA_CONFIG_FILES = names("NOVA_CONFIG_FILES", [])

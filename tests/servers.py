@@ -159,15 +159,19 @@ class PortalServer:
 
 
 @contextmanager
-def serve(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[PortalServer]:
+def serve(
+    environment: dict[str, str], log: Path, *arguments: str, application: str = "portal.wsgi"
+) -> Iterator[PortalServer]:
     """gunicorn with the portal, on a free port, with these settings and no others."""
-    with started(environment, log, *arguments) as server:
+    with started(environment, log, *arguments, application=application) as server:
         _wait_for(f"{server.url}/", server.process, log)
         yield server
 
 
 @contextmanager
-def started(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[PortalServer]:
+def started(
+    environment: dict[str, str], log: Path, *arguments: str, application: str = "portal.wsgi"
+) -> Iterator[PortalServer]:
     """The same, which may not answer yet: no request is sent to it."""
     port = free_port()
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -175,7 +179,7 @@ def started(environment: dict[str, str], log: Path, *arguments: str) -> Iterator
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gunicorn", "--config", "python:portal.gunicorn"),
-                *("portal.wsgi", "--bind", f"127.0.0.1:{port}"),
+                *(application, "--bind", f"127.0.0.1:{port}"),
                 *("--workers", "1", "--threads", "4", *arguments),
             ],
             cwd=ROOT,

@@ -1,0 +1,26 @@
+"""A WSGI application for tests of the worker that serves it: it waits until it is let go on.
+
+``/wait`` is answered when the file ``GO_ON`` exists, everything else at once.  The answer is the
+request's body, or the id of the process if it has none.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from portal import worker
+from portal.wsgi import application as portal  # sets Django up, as the worker expects
+
+__all__ = ["application", "portal"]
+worker.ARRIVAL = 2.0
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if environ["PATH_INFO"] == "/wait":
+        while not Path(os.environ["GO_ON"]).exists():
+            time.sleep(0.01)
+    body = environ["wsgi.input"].read() or str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
