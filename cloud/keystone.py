@@ -199,7 +199,7 @@ class Keystone:
             raise LoginRefused(f"keystone: {_one_line(error)}") from None
         except ksa_exceptions.ClientException as error:
             raise KeystoneUnavailable(f"keystone: {_one_line(error)}") from None
-        return Login(_identity(access, None), access.auth_token)
+        return Login(_identity(access, None), access.auth_token or "")
 
 
 def _nothing(environ: dict[str, Any], start_response: Any) -> list[bytes]:

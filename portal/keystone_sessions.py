@@ -67,7 +67,7 @@ def _begin(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
 
 def _kept(request: HttpRequest) -> tuple[Identity, str] | None:
     """The identity and the token of the session; ``None`` if it has none that can be read."""
-    kept = request.session.get(SESSION_KEY)
+    kept: Any = request.session.get(SESSION_KEY)
     try:
         values = dict(kept["identity"])
         values["expires_at"] = datetime.datetime.fromisoformat(values["expires_at"])
