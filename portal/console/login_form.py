@@ -39,7 +39,7 @@ class LoginForm(AdminAuthenticationForm):
         label=gettext_lazy("Project"), max_length=MAX_NAME_LENGTH, required=False
     )
     project_domain = forms.CharField(
-        label=gettext_lazy("Domain of the project"), max_length=MAX_NAME_LENGTH, required=False
+        label=gettext_lazy("Project domain"), max_length=MAX_NAME_LENGTH, required=False
     )
 
     def __init__(self, request: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -83,10 +83,7 @@ class LoginForm(AdminAuthenticationForm):
             ) from None
         if self.user_cache is None:
             raise ValidationError(
-                _(
-                    "Keystone does not accept this user, password or project. "
-                    "Names and the password are case-sensitive."
-                ),
+                _("Keystone does not accept this user, password or project."),
                 code="invalid_login",
             )
         self.confirm_login_allowed(self.user_cache)
