@@ -20,15 +20,17 @@ from audit.journal import Actor, actor_of, draft
 from audit.models import Channel, Outcome
 from portal import processes
 from portal.middleware import current_request, is_of_api
-from portal.models import ApiToken
+from portal.models import ApiToken, PortalUser
 
 logger = logging.getLogger(__name__)
 
 #: Commands that set up the portal, before or while the audit's own table is made.
 SETTING_UP = ("demo", "flush", "heartbeat", "loaddata", "migrate", "serve")
+USER_FIELDS = ("username", "email", "is_active", "is_staff", "is_superuser")
 #: What an entry shows before and after; of a password only that it is another.
 FIELDS: dict[type[Model], tuple[str, ...]] = {
-    User: ("username", "email", "is_active", "is_staff", "is_superuser"),
+    User: USER_FIELDS,
+    PortalUser: USER_FIELDS,
     Group: ("name",),
     ApiToken: ("name", "project_id", "read_only", "expires_at"),
 }
@@ -157,7 +159,7 @@ def _saved(sender: type[Model], instance: Any, created: bool, raw: bool, **kwarg
         return
     before = _values(old)
     message = ""
-    if sender is User and old.password != instance.password:
+    if isinstance(instance, User) and old.password != instance.password:
         message = "password changed"
     if before != after or message:
         _record(actor, f"change {kind}", _subject(instance), message, before=before, after=after)

@@ -74,6 +74,8 @@ class Actor:
     roles: tuple[str, ...] = ()
     bulk_position: int = 0
     bulk_size: int = 0
+    #: The user's id and the project's id and name, of who is known to Keystone; for the audit.
+    keystone: tuple[str, str, str] = ("", "", "")
 
 
 def actor_of(request: HttpRequest, channel: Channel) -> Actor:
@@ -86,8 +88,13 @@ def actor_of(request: HttpRequest, channel: Channel) -> Actor:
         request_id=getattr(request, "request_id", ""),
         remote_address=request.META.get("REMOTE_ADDR") or None,
         user_id=identity.user_id,
-        project_id=getattr(getattr(request, "auth", None), "project_id", "") or None,
+        project_id=identity.project_id
+        or getattr(getattr(request, "auth", None), "project_id", "")
+        or None,
         roles=tuple(sorted(identity.roles)),
+        keystone=(identity.user_id, identity.project_id or "", identity.project_name or "")
+        if identity.is_of_keystone
+        else ("", "", ""),
     )
 
 
@@ -100,8 +107,12 @@ def draft(actor: Actor, action: str, **columns: str) -> Entry:
         name: text[: getattr(Entry._meta.get_field(name), "max_length", None)]
         for name, text in columns.items()
     }
+    user_id, project_id, project_name = actor.keystone
     return Entry(
         username=actor.username[:150],
+        keystone_user_id=user_id,
+        keystone_project_id=project_id,
+        keystone_project=project_name,
         channel=actor.channel,
         request_id=actor.request_id,
         remote_address=actor.remote_address,

@@ -57,10 +57,14 @@ class Entry(models.Model):
     The entries of one request that acts on several things are a bulk action: they have its
     ``request_id``, and are numbered from 1 (``bulk_position``) to as many as it was to act on
     (``bulk_size``).  ``undoes`` is the id of the entry whose action was taken back.
+    ``keystone_...`` is who acted with a token of Keystone, or in a session that began there.
     """
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     username = models.CharField(max_length=150, db_index=True)
+    keystone_user_id = models.CharField("user id in Keystone", max_length=64, blank=True)
+    keystone_project_id = models.CharField("project id", max_length=64, blank=True)
+    keystone_project = models.CharField("project", max_length=255, blank=True)
     channel = models.CharField(max_length=16, choices=Channel.choices)
     request_id = models.CharField(max_length=64, blank=True, db_index=True)
     bulk_position = models.IntegerField(default=0)

@@ -33,6 +33,16 @@ class Identity:
     service_project_domain_id: str | None = None
     service_roles: tuple[str, ...] = ()
 
+    @property
+    def is_of_keystone(self) -> bool:
+        """Whether Keystone vouches for it; the portal itself does for its own accounts."""
+        return self.expires_at is not None
+
+    @property
+    def qualified_name(self) -> str:
+        """``name@domain``, which no other user of the cloud has."""
+        return f"{self.user_name}@{self.user_domain_name or self.user_domain_id}"
+
     def policy_values(self) -> dict[str, Any]:
         """What policy rules can refer to: the names of ``oslo_context``'s ``to_policy_values``."""
         return {

@@ -8,6 +8,7 @@ of the portal's own, or with a session, never waits for Keystone.
 
 import logging
 import uuid
+from dataclasses import dataclass, field
 from typing import Any, Final
 from wsgiref.util import setup_testing_defaults
 
@@ -49,6 +50,14 @@ class KeystoneUnavailable(ServiceUnavailable):
 
 class LoginRefused(CloudError):
     """Keystone does not let this user in: name, password, domain or project is wrong."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a password was exchanged for: a token, and whose it is."""
+
+    identity: Identity
+    token: str = field(repr=False)
 
 
 class _TokenCache:
@@ -149,11 +158,11 @@ class Keystone:
 
     def login(
         self, username: str, password: str, *, user_domain: str, project: str, project_domain: str
-    ) -> Identity:
-        """The identity of a user with that password in that project; domains are names.
+    ) -> Login:
+        """A token for a user with that password in that project; domains are names.
 
-        Neither the password nor the token is kept.  Raises ``LoginRefused``, and
-        ``KeystoneUnavailable`` within the deadline.
+        The password is not kept.  Raises ``LoginRefused``, and ``KeystoneUnavailable`` within the
+        deadline.
         """
         plugin = generic.Password(
             auth_url=self._auth_url(),
@@ -170,7 +179,7 @@ class Keystone:
         group = self._conf[GROUP]
         return str(group.auth_url or self._protocol.www_authenticate_uri)
 
-    def _login(self, plugin: generic.Password) -> Identity:
+    def _login(self, plugin: generic.Password) -> Login:
         options = self._conf[GROUP]
         session = session_loading.Session().load_from_options(
             cert=options.certfile,
@@ -190,7 +199,7 @@ class Keystone:
             raise LoginRefused(f"keystone: {_one_line(error)}") from None
         except ksa_exceptions.ClientException as error:
             raise KeystoneUnavailable(f"keystone: {_one_line(error)}") from None
-        return _identity(access, None)
+        return Login(_identity(access, None), access.auth_token or "")
 
 
 def _nothing(environ: dict[str, Any], start_response: Any) -> list[bytes]:

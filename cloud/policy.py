@@ -186,6 +186,15 @@ class Policy:
             {"project_id": identity.project_id, "user_id": identity.user_id},
         )
 
+    def is_default(self, rule: str) -> bool:
+        """Whether no file of the operator's has the rule, under its name or its older one."""
+        with self._lock:
+            names = {rule}
+            deprecated = self._enforcer.registered_rules[rule].deprecated_rule
+            if deprecated is not None:
+                names.add(deprecated.name)
+            return names.isdisjoint(self._enforcer.file_rules)
+
     def _allowed(
         self, rules: Iterable[str], identity: Identity, target: Mapping[str, Any]
     ) -> frozenset[str]:

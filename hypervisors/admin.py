@@ -27,6 +27,7 @@ from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import column, usage_column
 from portal.console.filters import CellFilter, ChoicesFilter
 from portal.console.html import ago, badge
+from portal.roles import permits
 from services.actions import actions_for
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
 from services.disablings import disablings_of
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 NO_SERVICE = {"": _("no service")}
+#: Nova's rules for the page of one hypervisor, and the permission of who may look on.
+SHOW, SERVERS = "os_compute_api:os-hypervisors:show", "os_compute_api:os-hypervisors:servers"
+VIEW = "hypervisors.view_computenode"
 
 
 class NodeStateFilter(StateFilter):
@@ -301,6 +305,9 @@ class HypervisorAdmin(AcrossCellsAdmin):
     def uuid(self, node: ComputeNode) -> SafeString | None:
         return format_html('<code class="uuid">{}</code>', node.uuid) if node.uuid else None
 
+    def has_detail_permission(self, request: HttpRequest) -> bool:
+        return permits(request.user, SHOW, VIEW)
+
     def get_detail_context(
         self, request: HttpRequest, cell: Cell, row: ComputeNode
     ) -> dict[str, Any]:
@@ -316,6 +323,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
         return {
             "missing": missing,
             "detail": detail,
+            "may_see_servers": permits(request.user, SERVERS, VIEW),
             "servers_links": [] if detail is None else _page_links(detail),
             "zone": availability_zone(COMPUTE_TOPIC, row.host, zones),
             "aggregates": aggregates_of_hosts(hosts).get(row.host or "", ()),

@@ -7,9 +7,18 @@ class HypervisorsConfig(AppConfig):
     verbose_name = "Hypervisors"
 
     def ready(self) -> None:
+        self.register_rules()
         self.register_api()
         self.register_console_pages()
         self.register_metrics()
+
+    def register_rules(self) -> None:
+        """Let Nova's policy decide what the console offers."""
+        from portal.roles import register_rules
+
+        register_rules(
+            {"hypervisors.view_computenode": "os_compute_api:os-hypervisors:list-detail"}
+        )
 
     def register_api(self) -> None:
         """Serve os-hypervisors."""

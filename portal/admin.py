@@ -22,10 +22,9 @@ from cells.models import CellMapping
 from cells.probes import probe_cells
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.html import NOTHING, ago, badge, copyable, moment
-from portal.console.site import may_enter
-from portal.models import ApiToken, default_expiry
+from portal.models import ApiToken, default_expiry, is_of_keystone
 from portal.passwords import revoke_tokens
-from portal.roles import may_administer
+from portal.roles import may_administer, may_have_tokens
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -38,7 +37,8 @@ ROLE_FIELDS = ("is_staff", "is_superuser", "groups", "user_permissions")
 class ApiTokenAdmin(BoundedQueryMixin):
     """Tokens for ``X-Auth-Token``: issued and revoked, never shown again or changed.
 
-    Everyone who may enter the console has their own; a superuser has everyone's.
+    Everyone who has an account of the portal and may enter has their own; a superuser has
+    everyone's.
     """
 
     list_display = (
@@ -98,24 +98,24 @@ class ApiTokenAdmin(BoundedQueryMixin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "user":
-            users = User.objects.filter(is_active=True)
+            users = User.objects.filter(is_active=True, keystone_account=None)
             if not request.user.is_superuser:
                 users = users.filter(username=request.user.get_username())
             kwargs |= {"queryset": users, "initial": request.user.pk}
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return may_enter(request.user)
+        return may_have_tokens(request.user)
 
     def has_view_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
-        return may_enter(request.user) and (
+        return may_have_tokens(request.user) and (
             obj is None or obj.user_id == request.user.pk or request.user.is_superuser
         )
 
     has_delete_permission = has_view_permission
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return may_enter(request.user)
+        return may_have_tokens(request.user)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -155,7 +155,8 @@ class UserAdmin(BoundedQueryMixin, auth_admin.UserAdmin):  # type: ignore[type-a
     """Users.  Plain lists to choose from, since screen readers do not understand Django's own.
 
     Only superusers give and take roles, and change those who have the role of an administrator:
-    otherwise whoever may change users could become one.
+    otherwise whoever may change users could become one.  Nobody changes users of Keystone, who have
+    neither a password nor roles here.
     """
 
     filter_horizontal = ()
@@ -180,7 +181,11 @@ class UserAdmin(BoundedQueryMixin, auth_admin.UserAdmin):  # type: ignore[type-a
         ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and self._is_below(request, obj)
+        return (
+            super().has_change_permission(request, obj)
+            and self._is_below(request, obj)
+            and (obj is None or not is_of_keystone(obj))
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and self._is_below(request, obj)

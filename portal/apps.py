@@ -9,8 +9,9 @@ class PortalConfig(AppConfig):
     verbose_name = "Portal"
 
     def ready(self) -> None:
-        from portal import checks  # noqa: F401  (registers them)
+        from portal import checks, keystone_sessions  # noqa: F401  (checks registers them)
 
+        keystone_sessions.connect()
         self.grant_permissions()
         self.register_console_pages()
 
@@ -22,16 +23,23 @@ class PortalConfig(AppConfig):
 
     def register_console_pages(self) -> None:
         from portal.console.site import console
+        from portal.roles import may_have_tokens
 
         for label, name, order, permissions in (
             (_("Cells"), "cells_cellmapping", 40, ["cells.view_cellmapping"]),
-            (_("Tokens"), "portal_apitoken", 60, []),  # everyone has their own
             (_("Users"), "auth_user", 70, ["auth.view_user"]),
             (_("Groups"), "auth_group", 80, ["auth.view_group"]),
         ):
             console.register_page(
                 label, f"admin:{name}_changelist", permissions=permissions, order=order
             )
+        console.register_page(
+            _("Tokens"),
+            "admin:portal_apitoken_changelist",
+            permissions=[],  # everyone has their own
+            is_for=may_have_tokens,
+            order=60,
+        )
 
 
 class PortalAdminConfig(AdminConfig):

@@ -19,7 +19,6 @@ from axes.models import AccessAttempt
 from axes.signals import user_locked_out
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_login_failed
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
@@ -44,6 +43,12 @@ class TooManyLogins(Exception):
 def client_address(request: HttpRequest) -> str | None:
     """The client's address (see ``portal.proxies``); ``None`` by a Unix socket."""
     return request.META.get("REMOTE_ADDR") or None
+
+
+def account_name(request: HttpRequest, credentials: Any = None) -> str:
+    """What failures are counted for: Keystone, and some databases, ignore the case of names."""
+    name = (credentials or {}).get("username") or request.POST.get("username") or ""
+    return str(name).casefold()
 
 
 def failed(request: HttpRequest, username: str) -> None:
@@ -88,7 +93,7 @@ _running = threading.BoundedSemaphore(MAX_RUNNING)
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def password_turn() -> Iterator[None]:
     """Wait for one's turn to hash; raises ``TooManyLogins`` where too many wait already."""
     if not _checks.acquire(blocking=False):
         raise TooManyLogins(1)
@@ -97,20 +102,6 @@ def _turn() -> Iterator[None]:
             yield
     finally:
         _checks.release()
-
-
-class PasswordBackend(ModelBackend):
-    """Django's, checking few passwords at a time."""
-
-    def authenticate(
-        self,
-        request: HttpRequest | None,
-        username: str | None = None,
-        password: str | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        with _turn():
-            return super().authenticate(request, username, password, **kwargs)
 
 
 class LoginMiddleware:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from portal.api.renderers import JSONRenderer
 from portal.metrics import scrape
 from portal.proxies import is_forwarded
-from portal.roles import LIST_SERVICES, may
+from portal.roles import LIST_SERVICES, permits
 
 
 class MayScrape(BasePermission):
@@ -46,9 +46,8 @@ def bears_token(request: Request) -> bool:
 
 
 def may_read(request: Request) -> bool:
-    """Whether the user may see the cells in the console, or list services in the API."""
-    user = request.user
-    return user.has_perm("cells.view_cellmapping") or may(user, LIST_SERVICES)
+    """Whether the user may list services, in the API or in the console."""
+    return permits(request.user, LIST_SERVICES, "cells.view_cellmapping")
 
 
 class MetricsView(APIView):

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import secrets
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -13,11 +13,62 @@ from django.db import DatabaseError, models
 from django.utils import timezone
 
 from cells.statements import Parameter, Statement
+from cloud.identity import Identity
+from portal.roles import permits, rule_of
 
 logger = logging.getLogger(__name__)
 
 #: How far the noted last use of a token may lie behind its true one.
 LAST_USE_PRECISION = datetime.timedelta(minutes=15)
+
+
+class PortalUser(User):
+    """A user in the console, who may do there what Nova's policy lets the user do in the API.
+
+    That binds superusers too: Django does not ask anybody what they may do.
+    """
+
+    class Meta:
+        proxy = True
+        verbose_name = "user"
+        default_permissions = ()
+
+    #: Who the user is to Nova's policy; worked out when it is first needed (``portal.roles``).
+    identity: Identity | None = None
+    #: What the password was exchanged for, in the request that logs in with Keystone.
+    keystone_login: Any = None
+
+    @property
+    def is_of_keystone(self) -> bool:
+        """Whether the session began with a login at Keystone."""
+        return self.identity is not None and self.identity.is_of_keystone
+
+    def enter(self, identity: Identity) -> None:
+        """Be the user of a session of Keystone's: with its roles, and no others."""
+        self.identity = identity
+        self.is_staff = self.is_superuser = False
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        rule = rule_of(perm)
+        return super().has_perm(perm, obj) if rule is None else permits(self, rule, perm)
+
+
+class KeystoneAccount(models.Model):
+    """That a user is one of Keystone's: it logs in there, and has its roles from each login.
+
+    Such a user has no password here, no groups and no tokens of the portal's.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="keystone_account"
+    )
+    keystone_id = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.keystone_id})"
 
 
 class ApiTokenManager(models.Manager["ApiToken"]):
@@ -34,8 +85,11 @@ class ApiTokenManager(models.Manager["ApiToken"]):
     ) -> tuple["ApiToken", str]:
         """Make a token; its text is returned this once and kept only as a digest.
 
-        Without ``expires_at`` it is in force for ``TOKEN_LIFETIME_DAYS``.
+        Without ``expires_at`` it is in force for ``TOKEN_LIFETIME_DAYS``.  Raises ``ValueError``
+        for a user of Keystone, whose roles the token would not have: Keystone issues theirs.
         """
+        if is_of_keystone(user):
+            raise ValueError(f"{user} is a user of Keystone, which issues their tokens")
         # A letter first: clients would take a leading hyphen for an option.
         text = f"t{secrets.token_urlsafe(32)}"
         token = self.create(
@@ -72,6 +126,11 @@ def _by_digest() -> tuple[list[str], list[str], Statement]:
     tokens = ApiToken.objects.filter(digest=Parameter("digest")).order_by()
     of_user = [f"user__{name}" for name in user_fields]
     return token_fields, user_fields, Statement(tokens.values_list(*token_fields, *of_user))
+
+
+def is_of_keystone(user: User) -> bool:
+    """Whether the user logs in with Keystone."""
+    return KeystoneAccount.objects.filter(user_id=user.pk).exists()
 
 
 def default_expiry() -> datetime.datetime:

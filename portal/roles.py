@@ -1,5 +1,6 @@
 """Who may do what: Nova's policy for roles; users of the portal have their groups as roles."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.apps import AppConfig
@@ -24,9 +25,19 @@ IMPLIED_ROLES = {
 
 
 def groups_of(user: Any) -> set[str]:
-    """The groups of a portal user in lower case: ``admin`` alone for a superuser."""
+    """The groups of a user in lower case: ``admin`` alone for a superuser.
+
+    A user of Keystone is in those that its roles amount to, for as long as the session lasts:
+    Nova's administrators in ``admin``, others who may see the fleet in ``reader``.  A mere
+    ``reader`` of some project is in none, as Nova shows such users nothing of the fleet either.
+    """
     if not user.is_active or user.is_anonymous:
         return set()
+    identity: Identity | None = getattr(user, "identity", None)
+    if identity is not None and identity.is_of_keystone:
+        if clients.policy().is_admin(identity):
+            return {ADMIN_ROLE}
+        return {READER_ROLE} if may(user, LIST_SERVICES) else set()
     if user.is_superuser:
         return {ADMIN_ROLE}
     return {name.lower() for name in user.groups.values_list("name", flat=True)}
@@ -48,6 +59,20 @@ def identity_of(user: Any) -> Identity:
     return identity
 
 
+def may_enter(user: Any) -> bool:
+    """Staff, members of the groups that the portal itself has made, and who may list services."""
+    return bool(user.is_active) and (
+        bool(user.is_staff)
+        or bool(groups_of(user) & {ADMIN_ROLE, READER_ROLE})
+        or may(user, LIST_SERVICES)
+    )
+
+
+def may_have_tokens(user: Any) -> bool:
+    """Whether the portal issues tokens to the user; Keystone does to its own."""
+    return may_enter(user) and not identity_of(user).is_of_keystone
+
+
 def may_administer(user: User) -> bool:
     """Whether a user, active or not, is an administrator by role or may become one."""
     return user.is_superuser or user.groups.filter(name__iexact=ADMIN_ROLE).exists()
@@ -56,6 +81,44 @@ def may_administer(user: User) -> bool:
 def may(user: Any, rule: str) -> bool:
     """Whether Nova's policy allows ``user`` what ``rule`` (``os_compute_api:...``) is about."""
     return bool(user.is_active) and clients.policy().authorize(rule, identity_of(user))
+
+
+# --- in the console ---------------------------------------------------------------------------
+
+_rules: dict[str, str] = {}
+
+
+def register_rules(rules: Mapping[str, str]) -> None:
+    """Tie Django's permissions on a resource (``services.delete_service``) to Nova's rules.
+
+    The rules decide then, whatever permissions a user's groups have: see ``permits``.
+    """
+    _rules.update(rules)
+
+
+def rule_of(permission: str) -> str | None:
+    """The rule that a permission is tied to; ``None`` for what is the portal's own."""
+    return _rules.get(permission)
+
+
+def permits(user: Any, rule: str, permission: str) -> bool:
+    """Whether the console offers ``user`` what ``rule`` is about: as the API does.
+
+    Beyond that, an account of the portal may look at what its groups' ``permission`` lets it view,
+    as the group ``reader`` does, as long as the operator's policy has no rule of its own for it.
+    """
+    if not user.is_active:
+        return False
+    identity = identity_of(user)
+    allowed: frozenset[str] | None = getattr(user, "allowed_rules", None)
+    if allowed is None:
+        allowed = user.allowed_rules = clients.policy().allowed(identity)  # for the request
+    return rule in allowed or (
+        permission.partition(".")[2].startswith("view_")
+        and not identity.is_of_keystone
+        and clients.policy().is_default(rule)
+        and (user.is_superuser or permission in user.get_all_permissions())
+    )
 
 
 def grant(sender: AppConfig, using: str, **kwargs: Any) -> None:

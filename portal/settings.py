@@ -70,6 +70,10 @@ TOKEN_LIFETIME_DAYS = count("TOKEN_LIFETIME_DAYS", 365)
 #: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one
 #: that failed is left alone.
 KEYSTONE_DEADLINE = seconds("KEYSTONE_DEADLINE", 5)
+#: What the login form suggests, and how often the token of a session is validated, in seconds.
+KEYSTONE_LOGIN_DOMAIN: str = setting("KEYSTONE_LOGIN_DOMAIN", str, "Default")
+KEYSTONE_LOGIN_PROJECT: str = setting("KEYSTONE_LOGIN_PROJECT", str, "admin")
+KEYSTONE_RECHECK = seconds("KEYSTONE_RECHECK", 60)
 PLACEMENT_DEADLINE = seconds("PLACEMENT_DEADLINE", 5)
 RPC_DEADLINE = seconds("RPC_DEADLINE", 5)
 CLOUD_RETRY_AFTER = seconds("CLOUD_RETRY_AFTER", 10)
@@ -198,6 +202,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "portal.keystone_sessions.KeystoneSessionMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "portal.logins.LoginMiddleware",
@@ -226,7 +231,8 @@ TEMPLATES: list[dict[str, Any]] = [
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # first: it refuses who is locked out
     "portal.api.authentication.DemoBackend",  # before: it needs no password hash
-    "portal.logins.PasswordBackend",
+    "portal.backends.PasswordBackend",
+    "portal.backends.KeystoneBackend",
 ]
 #: Failures until an account is locked out from an address, and for how many seconds it is.
 LOGIN_FAILURES = count("LOGIN_FAILURES", 5)
@@ -241,6 +247,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_HANDLER = "portal.logins.LoginHandler"
 AXES_CLIENT_IP_CALLABLE = "portal.logins.client_address"
+AXES_USERNAME_CALLABLE = "portal.logins.account_name"
 AXES_LOCKOUT_CALLABLE = "portal.logins.locked_out"
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -8,6 +8,7 @@ class ServicesConfig(AppConfig):
 
     def ready(self) -> None:
         self.register_actions()
+        self.register_rules()
         self.register_api()
         self.register_console_pages()
         self.register_metrics()
@@ -15,6 +16,18 @@ class ServicesConfig(AppConfig):
     def register_actions(self) -> None:
         """Register the settler of actions, how they are undone, and the transport of messages."""
         from services import actions, notifications, undo  # noqa: F401
+
+    def register_rules(self) -> None:
+        """Let Nova's policy decide what the console offers."""
+        from portal.roles import register_rules
+
+        register_rules(
+            {
+                "services.view_service": "os_compute_api:os-services:list",
+                "services.change_service": "os_compute_api:os-services:update",
+                "services.delete_service": "os_compute_api:os-services:delete",
+            }
+        )
 
     def register_api(self) -> None:
         """Serve os-services."""

@@ -169,6 +169,23 @@ class Keystone(Server):
         return sum(call.method == "GET" and call.path == "/v3/auth/tokens" for call in self.calls)
 
 
+def keystone_conf(server: Keystone, policy: Path) -> str:
+    """The nova.conf of a cloud with this Keystone and policy file."""
+    return f"""[keystone_authtoken]
+auth_type = password
+auth_url = {server.url}/v3
+www_authenticate_uri = https://keystone.example.net/v3
+username = nova
+password = oracle
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+service_type = compute
+[oslo_policy]
+policy_file = {policy}
+"""
+
+
 @dataclass
 class Stored:
     """A resource provider."""

@@ -201,12 +201,15 @@ def test_threads_share_it(conf: Path) -> None:
 
 
 def test_a_password_logs_in_to_the_console(keystone: Keystone) -> None:
-    identity = keystone.login(
+    login = keystone.login(
         "admin", "oracle", user_domain="Default", project="admin", project_domain="Default"
     )
+    identity = login.identity
     assert identity.user_name == "admin"
     assert "admin" in identity.roles
     assert identity.expires_at is not None
+    assert keystone.identify(login.token) == identity
+    assert login.token not in repr(login)
 
 
 def test_a_wrong_password_does_not(keystone: Keystone) -> None:

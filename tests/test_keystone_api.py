@@ -16,7 +16,7 @@ from cloud.config import load
 from cloud.policy import RULES
 from portal.api.routers import router
 from tests.clients import ApiClient
-from tests.cloud_servers import Keystone
+from tests.cloud_servers import Keystone, keystone_conf
 from tests.clouds import Cloud
 
 pytestmark = pytest.mark.any_engine
@@ -37,21 +37,7 @@ def keystone(settings: Settings, tmp_path: Path) -> Iterator[Keystone]:
     path = tmp_path / "nova.conf"
     policy = tmp_path / "policy.yaml"
     policy.write_text("{}")
-    path.write_text(
-        f"""[keystone_authtoken]
-auth_type = password
-auth_url = {server.url}/v3
-www_authenticate_uri = https://keystone.example.net/v3
-username = nova
-password = oracle
-project_name = service
-user_domain_name = Default
-project_domain_name = Default
-service_type = compute
-[oslo_policy]
-policy_file = {policy}
-"""
-    )
+    path.write_text(keystone_conf(server, policy))
     with server.running():
         settings.NOVA_CONFIG = load([str(path)])
         settings.KEYSTONE_DEADLINE = 1

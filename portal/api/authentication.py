@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from rest_framework import authentication
@@ -21,6 +20,7 @@ from cells.cache import Hints
 from cloud import clients
 from portal import logins
 from portal.api.faults import TooManyRequests
+from portal.backends import PortalBackend
 from portal.models import ApiToken
 from portal.proxies import is_forwarded
 
@@ -120,7 +120,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
         super().enforce_csrf(request._request)
 
 
-class DemoBackend(ModelBackend):
+class DemoBackend(PortalBackend):
     """The demo's printed login, ``DEMO_PASSWORD``: only of the embedded demo, only from here.
 
     The demo user has no usable password, so no other backend lets it in.
@@ -133,7 +133,7 @@ class DemoBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        if not (settings.EMBEDDED and settings.DEMO_PASSWORD):
+        if kwargs or not (settings.EMBEDDED and settings.DEMO_PASSWORD):
             return None
         if request is None or username != DEMO_USER:
             return None

@@ -13,7 +13,7 @@ from cloud.identity import Identity
 from portal.api.faults import KeystoneAway
 
 
-@dataclass(frozen=True)
+@dataclass
 class KeystoneUser:
     """The user of a request with a token of Keystone, whom the portal itself does not know."""
 
@@ -31,8 +31,7 @@ class KeystoneUser:
 
     def get_username(self) -> str:
         """``name@domain``, which no other user of the cloud has."""
-        domain = self.identity.user_domain_name or self.identity.user_domain_id
-        return f"{self.identity.user_name}@{domain}"
+        return self.identity.qualified_name
 
     def has_perm(self, permission: str, obj: Any = None) -> bool:
         """Django's permissions are for users of the portal; this one has Nova's policy."""

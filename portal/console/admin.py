@@ -180,6 +180,10 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}"))
 
+    def has_detail_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may see the page of a single row."""
+        return self.has_view_permission(request)
+
     # --- pages ---
 
     def get_urls(self) -> list[URLPattern]:
@@ -232,7 +236,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
 
     def detail_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """The detail page of a row."""
-        if not self.has_view_permission(request):
+        if not self.has_detail_permission(request):
             raise PermissionDenied
         try:
             found = by_key(self.get_queryset(request), key)

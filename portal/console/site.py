@@ -9,43 +9,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
-from django.contrib.admin.forms import AdminAuthenticationForm
-from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from cells.registry import Cell
-from portal.roles import ADMIN_ROLE, READER_ROLE, groups_of
+from portal.console.login_form import LoginForm
+from portal.roles import may_enter
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 
-def may_enter(user: Any) -> bool:
-    """Staff, and members of the groups that the portal itself has made."""
-    return bool(user.is_active) and (
-        bool(user.is_staff) or bool(groups_of(user) & {ADMIN_ROLE, READER_ROLE})
-    )
-
-
-class LoginForm(AdminAuthenticationForm):
-    """Django's, for everyone who may enter."""
-
-    def confirm_login_allowed(self, user: Any) -> None:
-        AuthenticationForm.confirm_login_allowed(self, user)
-        if not may_enter(user):
-            raise self.get_invalid_login_error()
-
-
 @dataclass(frozen=True)
 class Page:
-    """An entry of the navigation; it is shown to users who have all of the permissions."""
+    """An entry of the navigation: for users who have all of the permissions, if ``is_for`` them."""
 
     label: "StrOrPromise"
     url_name: str
     permissions: Sequence[str]
     order: int
+    is_for: Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
@@ -90,10 +74,16 @@ class Console(admin.AdminSite):
         self._panels: dict[str, list[PanelOf]] = defaultdict(list)
 
     def register_page(
-        self, label: "StrOrPromise", url_name: str, *, permissions: Sequence[str], order: int
+        self,
+        label: "StrOrPromise",
+        url_name: str,
+        *,
+        permissions: Sequence[str],
+        order: int,
+        is_for: Callable[[Any], bool] = lambda user: True,
     ) -> None:
         """Add a page to the navigation, which is sorted by ``order``."""
-        self._pages.append(Page(label, url_name, permissions, order))
+        self._pages.append(Page(label, url_name, permissions, order, is_for))
         self._pages.sort(key=lambda page: page.order)
 
     def register_urls(self, urlconf: str) -> None:
@@ -131,7 +121,7 @@ class Console(admin.AdminSite):
         pages = [
             {"label": page.label, "url": url, "is_current": request.path.startswith(url)}
             for page in self._pages
-            if request.user.has_perms(page.permissions)
+            if request.user.has_perms(page.permissions) and page.is_for(request.user)
             for url in [reverse(page.url_name)]
         ]
         return super().each_context(request) | {"console_pages": pages}

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from portal.models import ApiToken
+from portal.models import ApiToken, is_of_keystone
 from portal.roles import LIST_SERVICES, may
 
 MAX_DAYS = 36_500
@@ -41,6 +41,10 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(
                 f"there is no user {options['user']!r}; create one with: manage.py createsuperuser"
+            )
+        if is_of_keystone(user):
+            raise CommandError(
+                f"{options['user']!r} is a user of Keystone, which issues the tokens"
             )
         if not user.is_active:
             raise CommandError(f"user {options['user']!r} is not active")
