@@ -28,7 +28,7 @@ SUMS = {
 #: The used part of the memory from which on a cell needs attention.
 FULL = 0.9
 #: The longest bar in a cell's square on the map (``admin/cell_square.html``).
-BAR_WIDTH = 52
+BAR_WIDTH = 60
 
 
 @dataclass
