@@ -39,7 +39,7 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
     shown = overview()
     report = report_given(shown.missing)
     actions = (
-        list(Entry.objects.all()[:LAST_ACTIONS])
+        list(Entry.objects.filter(bulk_position__lte=1)[:LAST_ACTIONS])
         if request.user.has_perm("audit.view_entry")
         else None
     )
