@@ -82,7 +82,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         "username",
         "action",
         "service",
-        "cell_name",
+        "cell",
         "result",
         "change",
         "channel",
@@ -118,6 +118,10 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             return ngettext("%(n)d service", "%(n)d services", bulk.total()) % {"n": bulk.total()}
         return format_html("{} {}", entry.host or entry.service_uuid or entry.subject, entry.binary)
 
+    @admin.display(description=_("Cell name"), ordering="cell_name")
+    def cell(self, entry: Entry) -> str:
+        return DASH if hasattr(entry, "bulk") else entry.cell_name or DASH
+
     @admin.display(description=_("Outcome"), ordering="outcome")
     def result(self, entry: Entry) -> str:
         if (bulk := getattr(entry, "bulk", None)) is not None:
@@ -128,7 +132,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
 
     @admin.display(description=_("Change"))
     def change(self, entry: Entry) -> str:
-        return changes(entry) or DASH
+        return DASH if hasattr(entry, "bulk") else changes(entry) or DASH
 
     @admin.display(description=_("Before"))
     def was(self, entry: Entry) -> str:

@@ -30,6 +30,7 @@ class AuditConfig(AppConfig):
     def register_console_pages(self) -> None:
         from portal.console.site import console
 
+        console.register_urls("audit.console_urls")
         console.register_page(
             _("Audit"), "admin:audit_entry_changelist", permissions=["audit.view_entry"], order=50
         )

@@ -106,6 +106,32 @@ class Entry(models.Model):
         raise AppendOnly
 
 
+class Note(models.Model):
+    """What people leave at a host for one another: why it is as it is, and until when.
+
+    It stands beside the status of the host's services until it is cleared, and stays in the host's
+    history.  ``ticket`` is a URL.
+    """
+
+    cell_uuid = models.CharField(max_length=36)
+    host = models.CharField(max_length=255)
+    text = models.CharField(_("note"), max_length=500)
+    back_on = models.DateField(_("back on"), null=True, blank=True)
+    ticket = models.URLField(_("link to a ticket"), max_length=500, blank=True)
+    username = models.CharField(max_length=150)
+    created_at = models.DateTimeField(default=timezone.now)
+    cleared_at = models.DateTimeField(null=True, editable=False)
+    cleared_by = models.CharField(max_length=150, blank=True, editable=False)
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+        default_permissions = ("add", "change", "view")
+        indexes = (models.Index(fields=["host", "cell_uuid"], name="notes_of_a_host"),)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class Intent(models.Model):
     """An action that has begun and is not on record yet.
 

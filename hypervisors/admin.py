@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from audit.history import history_of
+from audit.notes import open_notes
 from cells.aggregates import aggregates_of_hosts
 from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
@@ -151,7 +151,9 @@ def _set_aggregates(nodes: Sequence[Any]) -> None:
 
 def _set_disablings(nodes: Sequence[Any]) -> None:
     disablings = disablings_of(node.service for node in nodes)
+    notes = open_notes((node.cell, node.host) for node in nodes)
     for node in nodes:
+        node.note = notes.get((node.cell.uuid, node.host))
         node.disabling = None if node.service is None else disablings.get(node.service.uuid)
 
 
@@ -269,7 +271,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
     def status(self, node: Any) -> SafeString:
         if node.service is None:
             return badge("warning", _("no service"))
-        return status_badge(node.service, node.disabling)
+        return status_badge(node.service, node.disabling, node.note)
 
     @column(
         description=_("Type"),
@@ -333,5 +335,5 @@ class HypervisorAdmin(AcrossCellsAdmin):
             "command": shlex.join(command),
             "disabling": disablings_of([service]).get(service.uuid or "") if service else None,
             "service_actions": [] if service is None else actions_for(request.user, service),
-            **history_of(request.user, row.host),
+            "note": open_notes([(cell, row.host)]).get((cell.uuid, row.host or "")),
         }

@@ -36,9 +36,14 @@ class HypervisorsConfig(AppConfig):
 
     def register_console_pages(self) -> None:
         from hypervisors.fleet_views import FLEET_PERMISSIONS, index
+        from hypervisors.row_panels import problems_panel
+        from hypervisors.timeline import timeline_panel
         from portal.console.site import console
 
         console.register_index(index)
+        for model in ("hypervisors.computenode", "services.service"):
+            console.register_panel(model, problems_panel)
+            console.register_panel(model, timeline_panel)
         console.register_urls("hypervisors.console_urls")
         console.register_page(
             _("Hypervisors"),

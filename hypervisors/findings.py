@@ -1,6 +1,6 @@
 """What a check of the fleet declares, and what it finds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,12 +15,28 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: what it is called, the cells it is in, and its pages' keys."""
+    """One thing that is wrong: what it is called, the cells it is in, and its pages' keys.
+
+    ``remark`` says how wrong it is, or what to do about it in particular.
+    """
 
     subject: str
     cells: tuple[Cell, ...] = ()
     nodes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    remark: str = ""
+
+    @classmethod
+    def of_host(
+        cls, snapshot: Snapshot, cell: Cell, host: str, remark: str = "", subject: str = ""
+    ) -> "Finding":
+        """A finding about a host of a cell: all its compute nodes, and its nova-compute."""
+        rows: list[NodeRow | ServiceRow] = [*snapshot.nodes_of_hosts[cell].get(host, ())]
+        service = snapshot.hosts[cell].get(host)
+        if isinstance(service, ServiceRow):
+            rows.append(service)
+        found = cls.of(*((cell, row) for row in rows), subject=subject or host)
+        return found._replace(cells=(cell,), remark=remark)
 
     @classmethod
     def of(cls, *rows: tuple[Cell, NodeRow | ServiceRow], subject: str | None = None) -> "Finding":
@@ -58,4 +74,4 @@ class HostProblem(FleetProblem):
     """
 
     label: "StrOrPromise"
-    hosts: CachedValue[dict[Cell, list[str]]]
+    hosts: CachedValue[Mapping[Cell, Iterable[str]]]

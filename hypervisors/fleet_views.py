@@ -8,16 +8,20 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from audit.models import Entry
 from hypervisors.findings import FleetProblem
-from hypervisors.overview import overview
+from hypervisors.overview import CellOverview, overview
 from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS
 from hypervisors.report import latest_report, missing_now, report_given
 from portal.console.site import console
+from portal.console.sorting import SortColumn, sorted_table
 from services.problems import SERVICE_PROBLEMS, Problem
 
-LAST_ACTIONS = 10
+LAST_ACTIONS = 6
+#: Up to how many cells the overview has the table of, beside the map.
+CELLS_IN_TABLE = 8
 FLEET_PERMISSIONS = ("hypervisors.view_computenode", "services.view_service")
 HYPERVISORS = "admin:hypervisors_computenode_changelist"
 SERVICES = "admin:services_service_changelist"
@@ -35,7 +39,7 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
     shown = overview()
     report = report_given(shown.missing)
     actions = (
-        list(Entry.objects.all()[:LAST_ACTIONS])
+        list(Entry.objects.filter(bulk_position__lte=1)[:LAST_ACTIONS])
         if request.user.has_perm("audit.view_entry")
         else None
     )
@@ -49,9 +53,46 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
         "overview": shown,
         "report": report,
         "verdict": verdict,
+        "cells_in_table": CELLS_IN_TABLE,
         "actions": actions,
         "now": timezone.now(),
     }
+
+
+#: The columns of the table of all cells.
+CELL_COLUMNS: tuple[SortColumn[CellOverview], ...] = (
+    SortColumn("name", _lazy("Cell"), lambda row: row.cell.name),
+    SortColumn("state", _lazy("State"), lambda row: row.numbers is not None),
+    SortColumn(
+        "down",
+        _lazy("Hypervisors"),
+        lambda row: row.numbers.hypervisors["down"] if row.numbers else None,
+        largest_first=True,
+    ),
+    SortColumn(
+        "services",
+        _lazy("Services"),
+        lambda row: row.numbers.services["down"] if row.numbers else None,
+        largest_first=True,
+    ),
+    SortColumn("vcpus", _lazy("vCPUs"), lambda row: row.used("vcpus"), largest_first=True),
+    SortColumn("memory", _lazy("Memory"), lambda row: row.used("memory"), largest_first=True),
+    SortColumn("disk", _lazy("Disk"), lambda row: row.used("disk"), largest_first=True),
+)
+
+
+def fleet_cells(request: HttpRequest) -> HttpResponse:
+    """What is in each cell, sorted by what is down, or how full it is: worst first by default."""
+    if not may_see_fleet(request):
+        raise PermissionDenied
+    shown = overview()
+    context = {
+        **console.each_context(request),
+        "title": _("Cells by load"),
+        "missing": shown.missing,
+        "table": sorted_table(request, shown.cells, CELL_COLUMNS, lambda row: row.rank),
+    }
+    return TemplateResponse(request, "admin/overview_cells.html", context)
 
 
 def index(request: HttpRequest) -> HttpResponse:

@@ -193,6 +193,9 @@ class Migration(CellModel):
         "done",
     )
 
+    #: Those of them that ended badly.
+    FAILED: ClassVar[tuple[str, ...]] = ("error", "failed")
+
     id = models.AutoField(primary_key=True)
     uuid = models.CharField(max_length=36, null=True, unique=True)
     source_compute = models.CharField(max_length=255, null=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from cells.executors import CellUnavailable
 from cells.fields import flag
@@ -24,6 +25,10 @@ SUMS = {
     "disk": "local_gb",
     "disk_used": "local_gb_used",
 }
+#: The used part of the memory from which on a cell needs attention.
+FULL = 0.9
+#: The longest bar in a cell's square on the map (``admin/cell_square.html``).
+BAR_WIDTH = 60
 
 
 @dataclass
@@ -57,6 +62,53 @@ class CellOverview:
     numbers: Numbers | None
     cause: str = ""
 
+    @property
+    def down(self) -> int | None:
+        """How many of its hypervisors and services are down."""
+        if self.numbers is None:
+            return None
+        return self.numbers.hypervisors["down"] + self.numbers.services["down"]
+
+    def used(self, resource: str) -> float | None:
+        """The used part of ``vcpus``, ``memory`` or ``disk``; ``None`` if there is none of it."""
+        total = self.numbers.capacity[resource] if self.numbers else 0
+        return self.numbers.capacity[f"{resource}_used"] / total if self.numbers and total else None
+
+    @property
+    def memory_percent(self) -> int | None:
+        used = self.used("memory")
+        return None if used is None else round(100 * used)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its badge: ``unknown`` if it does not answer."""
+        if self.numbers is None:
+            return "unknown"
+        if self.numbers.hypervisors["down"]:
+            return "bad"
+        is_full = (self.used("memory") or 0) >= FULL
+        return "warning" if self.numbers.services["down"] or is_full else "good"
+
+    @property
+    def bar_width(self) -> int:
+        """How long the bar of its square is, in pixels of at most ``BAR_WIDTH``."""
+        return round(BAR_WIDTH * min(self.memory_percent or 0, 100) / 100)
+
+    @property
+    def words(self) -> str:
+        """What its square of the map says, in words."""
+        if self.numbers is None:
+            return _("not responding")
+        words = [_("%(n)d down") % {"n": self.down}]
+        if self.memory_percent is not None:
+            words.append(_("%(n)d %% of the memory in use") % {"n": self.memory_percent})
+        return ", ".join(words)
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Least for the worst: silent, then most that is down, then the fullest."""
+        return (self.numbers is not None, -(self.down or 0), -(self.used("memory") or 0))
+
 
 @dataclass
 class Overview:
@@ -65,6 +117,10 @@ class Overview:
     cells: list[CellOverview]
     total: Numbers
     missing: list[CellUnavailable]
+
+    @property
+    def worst_first(self) -> list[CellOverview]:
+        return sorted(self.cells, key=lambda cell: cell.rank)
 
     @property
     def cells_up(self) -> int:

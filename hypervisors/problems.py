@@ -8,7 +8,7 @@ A new check is one declaration more in ``NODE_PROBLEMS`` (a condition on a row) 
 
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from django.conf import settings
 from django.db.models import Q
@@ -18,6 +18,7 @@ from cells.cache import CachedValue
 from cells.models import CellMapping
 from cells.registry import Cell, cell_ids_of_hosts, compute_cells
 from cells.scatter_gather import AcrossCells
+from hypervisors.cloud_problems import CLOUD_PROBLEMS, DOWN_WITH_SERVERS
 from hypervisors.findings import Finding, FleetProblem, HostProblem
 from hypervisors.models import ComputeNode
 from hypervisors.placement_problems import PLACEMENT_PROBLEMS
@@ -75,12 +76,23 @@ NODE_PROBLEMS = (
 
 def find_unmapped(snapshot: Snapshot) -> Iterator[Finding]:
     for cell, hosts in snapshot.hosts.items():
-        for host, row in hosts.items():
+        for host in hosts:
             if host not in snapshot.mappings:
-                yield Finding.of((cell, row), subject=host)
+                yield Finding.of_host(snapshot, cell, host, discover(snapshot, cell, host))
 
 
-def read_unmapped_hosts() -> dict[Cell, list[str]]:
+def discover(snapshot: Snapshot, cell: Cell, host: str) -> str:
+    """The command that maps the host.
+
+    By default it looks only at compute nodes that were never mapped.
+    """
+    nodes = snapshot.nodes_of_hosts[cell].get(host, [])
+    by_node = bool(nodes) and not any(node.mapped for node in nodes)
+    command = f"nova-manage cell_v2 discover_hosts --cell_uuid {cell.uuid}"
+    return command if by_node else f"{command} --by-service"
+
+
+def read_unmapped_hosts() -> Mapping[Cell, Iterable[str]]:
     """The hosts of each cell's compute nodes that no mapping names, sorted."""
     hosts = ComputeNode.objects.filter(host__isnull=False).order_by()
     names = AcrossCells(hosts.values_list("host", flat=True).distinct(), compute_cells()).all()
@@ -160,6 +172,7 @@ def find_ambiguous_hypervisor_ids(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 HOST_PROBLEMS = (
+    DOWN_WITH_SERVERS,
     HostProblem(
         name="unmapped",
         severity="warning",
@@ -169,8 +182,8 @@ HOST_PROBLEMS = (
             "Nova does not know which cell the host is in: it is not listed and gets no servers."
         ),
         fix=_(
-            "Run nova-manage cell_v2 discover_hosts. It skips compute nodes that were mapped "
-            "before; for those, add --by-service."
+            "Run the command beside it. Without --by-service it skips compute nodes that were "
+            "mapped before."
         ),
         find=find_unmapped,
         hosts=unmapped_hosts,
@@ -256,6 +269,7 @@ FLEET_PROBLEMS = (
         only_count=True,
     ),
     *PLACEMENT_PROBLEMS,
+    *CLOUD_PROBLEMS,
 )
 
 
@@ -274,4 +288,9 @@ def worst_first(*problems: Problem) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: severities.index(problem.severity)))
 
 
-PROBLEMS = worst_first(*SERVICE_PROBLEMS, *NODE_PROBLEMS, *FLEET_PROBLEMS)
+PROBLEMS = worst_first(
+    *HOST_PROBLEMS,
+    *SERVICE_PROBLEMS,
+    *NODE_PROBLEMS,
+    *(problem for problem in FLEET_PROBLEMS if problem not in HOST_PROBLEMS),
+)

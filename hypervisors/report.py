@@ -1,7 +1,8 @@
 """Everything that is wrong in the fleet now: the problems that are declared, and where they are."""
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -43,6 +44,7 @@ class Report:
     """A result for each problem there can be, worst first, and the cells that did not answer.
 
     ``cells`` is how many were asked.  ``placement`` is what placement was, or was not, asked.
+    ``by_key`` has the findings about each row by the key of its page, also those that are not kept.
     """
 
     results: list[Result]
@@ -50,6 +52,7 @@ class Report:
     cells: int
     at: datetime.datetime
     placement: Facts
+    by_key: Mapping[str, Sequence[tuple[Problem, Finding]]]
 
     @property
     def count(self) -> int:
@@ -93,9 +96,12 @@ def check_fleet(
     results = {
         problem.name: Result(problem, 0 if problem.only_count else kept) for problem in PROBLEMS
     }
+    by_key: dict[str, list[tuple[Problem, Finding]]] = defaultdict(list)
     for name, finding in _findings(snapshot):
         results[name].add(finding)
-    return Report(list(results.values()), snapshot.missing, len(asked), now, facts)
+        for key in (*finding.nodes, *finding.services):
+            by_key[key].append((results[name].problem, finding))
+    return Report(list(results.values()), snapshot.missing, len(asked), now, facts, dict(by_key))
 
 
 def _findings(snapshot: Snapshot) -> Iterable[tuple[str, Finding]]:

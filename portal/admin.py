@@ -19,9 +19,11 @@ from django.utils.translation import gettext_lazy as _
 
 from cells.executors import executor_for
 from cells.models import CellMapping
-from cells.probes import probe_cells
+from cells.probes import CellProbe, probe_cells
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.html import NOTHING, ago, badge, copyable, moment
+from portal.console.site import may_enter
+from portal.console.sorting import SortColumn, sorted_table
 from portal.models import ApiToken, default_expiry, is_of_keystone
 from portal.passwords import revoke_tokens
 from portal.roles import may_administer, may_have_tokens
@@ -213,6 +215,28 @@ class GroupAdmin(BoundedQueryMixin, auth_admin.GroupAdmin):
         return bool(request.user.is_superuser)
 
 
+PROBE_COLUMNS: tuple[SortColumn[CellProbe], ...] = (
+    SortColumn("name", _("Cell"), lambda probe: probe.cell.name),
+    SortColumn("status", _("Status"), lambda probe: (probe.healthy, probe.reachable)),
+    SortColumn("latency", _("Latency"), lambda probe: probe.latency, largest_first=True),
+    SortColumn("database", _("Database"), lambda probe: (probe.cell.engine, probe.cell.server)),
+    SortColumn("schema", _("Schema"), lambda probe: probe.schema),
+    SortColumn("rows", _("Rows"), lambda probe: sum(probe.rows.values()), largest_first=True),
+    SortColumn(
+        "uuid",
+        _("Without a uuid"),
+        lambda probe: sum(probe.without_uuid.values()),
+        largest_first=True,
+    ),
+    SortColumn("id", _("UUID"), lambda probe: probe.cell.uuid),
+)
+
+
+def _how_well(probe: CellProbe) -> tuple[Any, ...]:
+    """Least for the worst: silent, unreadable, then the slowest."""
+    return (probe.reachable, probe.healthy, -(probe.latency or 0))
+
+
 @admin.register(CellMapping)
 class CellMappingAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     """The cells and how each of them is.  Nothing here changes them: mappings are Nova's."""
@@ -227,12 +251,13 @@ class CellMappingAdmin(ReadOnlyAdminMixin, admin.ModelAdmin):  # type: ignore[ty
         """Every cell, probed now."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        probes = probe_cells()
+        table = sorted_table(request, probe_cells(), PROBE_COLUMNS, _how_well)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Cells"),
-            "probes": [(probe, executor_for(probe.cell).breaker) for probe in probes],
+            "headings": table.headings,
+            "probes": [(probe, executor_for(probe.cell).breaker) for probe in table.rows],
             "now": timezone.now(),
         }
         return TemplateResponse(request, "admin/cells/cellmapping/cells.html", context)

@@ -59,9 +59,12 @@ CELL_RETRY_AFTER = seconds("CELL_RETRY_AFTER", 10)
 CELL_MAX_WORKERS = count("CELL_MAX_WORKERS", 4)
 CELL_MAPPINGS_TTL = seconds("CELL_MAPPINGS_TTL", 15)
 SERVICE_DOWN_TIME = seconds("SERVICE_DOWN_TIME", 60)
-#: When the console and check_fleet call a service disabled too long, and a node stale.
+#: When the console and check_fleet call a service disabled or down too long, a node stale, and a
+#: migration stuck.
 DISABLED_TOO_LONG_DAYS = count("DISABLED_TOO_LONG_DAYS", 30)
+DOWN_TOO_LONG_DAYS = count("DOWN_TOO_LONG_DAYS", 3)
 NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
+MIGRATION_STUCK_HOURS = count("MIGRATION_STUCK_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
 API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
@@ -309,6 +312,7 @@ CSRF_TRUSTED_ORIGINS = names("CSRF_TRUSTED_ORIGINS", [])
 for origin in CSRF_TRUSTED_ORIGINS:
     if not urlsplit(origin).scheme:
         sys.exit(f"CSRF_TRUSTED_ORIGINS: {origin!r} must begin with https:// or http://")
+CSRF_FAILURE_VIEW = "portal.console.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

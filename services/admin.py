@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from audit.history import history_of
+from audit.notes import open_notes
 from cells.aggregates import aggregates_of_hosts
 from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
@@ -71,8 +71,10 @@ def _set_aggregates(services: Sequence[Any]) -> None:
 
 def _set_disablings(services: Sequence[Any]) -> None:
     disablings = disablings_of(services)
+    notes = open_notes((service.cell, service.host) for service in services)
     for service in services:
         service.disabling = disablings.get(service.uuid)
+        service.note = notes.get((service.cell.uuid, service.host))
 
 
 @admin.register(Service)
@@ -164,7 +166,7 @@ class ServiceAdmin(AcrossCellsAdmin):
         },
     )
     def status(self, service: Any) -> SafeString:
-        return status_badge(service, service.disabling)
+        return status_badge(service, service.disabling, service.note)
 
     @column(description=_("Updated"), ordering="updated_at", export=["updated_at"])
     def updated(self, service: Service) -> SafeString:
@@ -212,11 +214,11 @@ class ServiceAdmin(AcrossCellsAdmin):
             "zone": availability_zone(row.topic, row.host, zones),
             "aggregates": _aggregates_of(row),
             "disabling": disablings_of([row]).get(row.uuid or ""),
+            "note": open_notes([(cell, row.host)]).get((cell.uuid, row.host or "")),
             "others": others,
             "nodes": nodes,
             "command": client_command(row),
             "service_actions": actions_for(request.user, row),
-            **history_of(request.user, row.host, row.binary),
         }
 
 

@@ -2,10 +2,12 @@
 
 import datetime
 
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from audit.models import Note
 from portal.console.html import ago, badge
 from services.disablings import Disabling
 from services.models import Service
@@ -33,8 +35,33 @@ def _heartbeat(service: Service, now: datetime.datetime) -> SafeString | str:
     return ago(service.last_seen_up, now, words=_("last heartbeat %(age)s ago"))
 
 
-def status_badge(service: Service, disabling: Disabling | None = None) -> SafeString:
-    """Enabled, or disabled with the reason, and with who did it and when where that is known."""
+def status_badge(
+    service: Service, disabling: Disabling | None = None, note: Note | None = None
+) -> SafeString:
+    """Enabled, or disabled with the reason, and with who did it and when where that is known.
+
+    The note that was left at the host stands beside it.
+    """
+    shown = _status(service, disabling)
+    return shown if note is None else format_html("{} {}", shown, note_badge(note))
+
+
+def note_badge(note: Note) -> SafeString:
+    """A note, with when the host is to be back, who said so, and the ticket."""
+    shown = format_html('<span class="reason note">{}', note.text)
+    if note.back_on is not None:
+        is_late = note.back_on < timezone.now().date()
+        words = _("was to be back on %(date)s") if is_late else _("back on %(date)s")
+        kind = "warning" if is_late else "off"
+        shown = format_html("{} {}", shown, badge(kind, words % {"date": note.back_on.isoformat()}))
+    if note.ticket:
+        shown = format_html(
+            '{} <a href="{}" rel="noreferrer">{}</a>', shown, note.ticket, _("ticket")
+        )
+    return format_html('{} <span class="quiet">{}</span></span>', shown, note.username)
+
+
+def _status(service: Service, disabling: Disabling | None) -> SafeString:
     if not service.disabled:
         return badge("good", _("enabled"))
     shown = badge("off", _("disabled"))

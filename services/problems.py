@@ -81,6 +81,13 @@ def is_disabled_for_long(now: datetime.datetime, prefix: str = "") -> Q:
     return _where(prefix, disabled=True) & long_ago
 
 
+def is_down_for_long(now: datetime.datetime, prefix: str = "") -> Q:
+    """Without a heartbeat for ``DOWN_TOO_LONG_DAYS``, or from the beginning."""
+    before = now - datetime.timedelta(days=settings.DOWN_TOO_LONG_DAYS)
+    never_reported = _where(prefix, last_seen_up=None, created_at__lt=before)
+    return _where(prefix, last_seen_up__lt=before) | never_reported
+
+
 SERVICE_PROBLEMS = (
     RowProblem(
         name="forced-reporting",
@@ -96,6 +103,22 @@ SERVICE_PROBLEMS = (
             "known to be healthy."
         ),
         condition=reports_while_forced_down,
+    ),
+    RowProblem(
+        name="down-long",
+        severity="warning",
+        title=_("Services down for days"),
+        label=_("down for days"),
+        why=_(
+            "Nobody misses it: the host is gone, or runs under another name since it was "
+            "redeployed and this is the ghost of the old one. What is down in earnest is "
+            "overlooked among such rows."
+        ),
+        fix=_(
+            "Start it again. If its host is gone for good and no server is left on it, delete the "
+            "service."
+        ),
+        condition=is_down_for_long,
     ),
     RowProblem(
         name="disabled-long",

@@ -114,7 +114,11 @@ def test_views_are_saved_for_their_list_and_user(cloud: Cloud, console: Client) 
     query = "state=down&o=-memory&p=3"
     saved = console.post(f"{NODES}views/", {"name": " down ", "query": query})
     assert saved["Location"] == f"{NODES}?state=down&o=-memory"
-    console.post(f"{NODES}views/", {"name": "down", "query": "state=down"})
+    other_view = {"name": "down", "query": "state=down"}
+    kept = console.post(f"{NODES}views/", other_view, follow=True).content.decode()
+    assert "There is a view “down” already; it was kept." in kept
+    assert SavedView.objects.get().query == "state=down&o=-memory"
+    console.post(f"{NODES}views/", {**other_view, "replace": "1"})
     view = SavedView.objects.get()
     assert (view.name, view.query, str(view.user)) == ("down", "state=down", "operator")
     assert "Delete down" in page(console, NODES)

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from audit.models import Channel, Entry, Outcome
 from cells.registry import Cell
+from hypervisors.cloud_problems import DOWN_WITH_SERVERS
 from hypervisors.demo.fleet import Fleet
 from hypervisors.findings import FleetProblem
 from hypervisors.fleet_views import list_url
@@ -28,6 +29,7 @@ from hypervisors.problems import (
     worst_first,
 )
 from hypervisors.report import Report, Result, check_fleet
+from services.models import Service
 from services.problems import SERVICE_PROBLEMS
 from tests.clouds import Cloud
 from tests.counting import Queries
@@ -59,7 +61,7 @@ def test_a_host_may_be_in_a_cell_that_does_not_answer(
 ) -> None:
     cloud.map_host("strayed", "cell1")
     report = check_fleet()
-    assert found(report) == {}
+    assert found(report).keys() == {"silent-cell"}
     assert report.severity == "bad"
     html = admin_client.get("/admin/problems/?now=1").content.decode()
     assert "Not found in the cells that answer" in html
@@ -85,6 +87,14 @@ def test_each_problem_is_found(cloud: Cloud) -> None:
     cloud.host("cell3", "stale", node={"updated_at": LONG_AGO})
     cloud.host("cell3", "off", service={"disabled": True, "updated_at": LONG_AGO})
     cloud.host("cell3", "unfenced", service={"forced_down": True, "last_seen_up": now})
+    cloud.host("cell3", "crashed", service={"last_seen_up": now - datetime.timedelta(hours=1)})
+    cloud.add_instance("cell3", "crashed")
+    cloud.host("cell3", "ghost", service={"last_seen_up": None, "created_at": LONG_AGO})
+    cloud.host("cell1", "forgotten-too", service={"version": 66})
+    cloud.add_migration("cell1", "twin", updated_at=LONG_AGO, instance_uuid="i-1")
+    cloud.add_migration("cell1", "twin", status="error", instance_uuid="i-2")
+    cloud.add_migration("cell1", "twin", status="error", updated_at=LONG_AGO)
+    cloud.add_migration("cell1", "twin")
 
     problems = found(check_fleet())
 
@@ -99,11 +109,16 @@ def test_each_problem_is_found(cloud: Cloud) -> None:
     assert subjects(problems["stale"]) == {"stale"}
     assert subjects(problems["disabled-long"]) == {"nova-compute on off"}
     assert subjects(problems["forced-reporting"]) == {"nova-compute on unfenced"}
+    assert subjects(problems["down-with-servers"]) == {"crashed"}
+    assert subjects(problems["down-long"]) == {"nova-compute on ghost"}
+    assert subjects(problems["outdated"]) == {"nova-compute on forgotten-too"}
+    assert subjects(problems["migration-stuck"]) == {"live-migration of i-1"}
+    assert subjects(problems["migration-failed"]) == {"live-migration of i-2"}
     assert problems["ambiguous-services"].count >= 2
     assert problems["ambiguous-hypervisors"].count >= 1
-    # Those with placement have theirs in tests/test_placement_problems.py.
-    here = set(PROBLEMS) - set(PLACEMENT_PROBLEMS)
-    assert set(problems) == {problem.name for problem in here}, "each has its example here"
+    # Those with placement have theirs in tests/test_placement_problems.py; silent cells, below.
+    here = {problem.name for problem in {*PROBLEMS} - {*PLACEMENT_PROBLEMS}} - {"silent-cell"}
+    assert set(problems) == here, "each has its example here"
     assert check_fleet().severity == "bad"
 
 
@@ -125,6 +140,7 @@ def test_the_lists_show_what_the_report_counts(
     fleet: Fleet, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unmapped_hosts, "ttl", 0)
+    monkeypatch.setattr(DOWN_WITH_SERVERS.hosts, "ttl", 0)
     listed = {}
     for result in check_fleet().results:
         if url := list_url(result.problem):
@@ -161,14 +177,82 @@ def test_disabled_for_long_is_known_from_the_audit(cloud: Cloud) -> None:
     assert subjects(problem) == {"nova-compute on old"}
 
 
-def test_two_queries_a_cell(
+def test_hosts_down_with_servers_are_the_gravest_worst_first(
+    cloud: Cloud, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DOWN_WITH_SERVERS.hosts, "ttl", 0)
+    down = {"last_seen_up": timezone.now() - datetime.timedelta(hours=1)}
+    for host, columns, servers in (
+        ("few", down, 1),
+        ("many", down, 3),
+        ("up", {}, 2),
+        ("idle", down, 0),
+    ):
+        cloud.host("cell1", host, service=columns)
+        for _ in range(servers):
+            cloud.add_instance("cell1", host)
+    cloud.add_instance("cell1", "few", deleted=9)
+    result = check_fleet().results[0]
+    assert [(one.subject, one.remark) for one in result.findings] == [
+        ("many", "3 servers"),
+        ("few", "1 server"),
+    ]
+    changelist = admin_client.get(list_url(result.problem)).context["cl"]
+    assert changelist.result_count == 2
+    assert '"remark": "3 servers"' in run("--json")[1]
+
+
+def test_the_advice_for_an_unmapped_host_finds_it(cloud: Cloud) -> None:
+    for host, mapped in (("fresh", 0), ("mapped-before", 1)):
+        cloud.add_service("cell1", host)
+        cloud.add_node("cell1", host, mapped=mapped)
+    cloud.add_service("cell1", "without-node")
+    remarks = {one.subject: one.remark for one in found(check_fleet())["unmapped"].findings}
+    assert remarks.keys() == {"fresh", "mapped-before", "without-node"}
+    assert {host for host, text in remarks.items() if "--by-service" in text} == {
+        "mapped-before",
+        "without-node",
+    }
+    assert all(f"--cell_uuid {cloud.cell('cell1').uuid}" in text for text in remarks.values())
+
+
+def test_a_page_shows_what_is_wrong_with_its_row(cloud: Cloud, admin_client: Client) -> None:
+    down = timezone.now() - datetime.timedelta(hours=1)
+    bad, bad_node = cloud.host("cell1", "bad", service={"last_seen_up": down, "uuid": None})
+    cloud.add_instance("cell1", "bad")
+    good, good_node = cloud.host("cell1", "good")
+    bad_key = f"{cloud.cell('cell1').uuid}:{bad.id}"
+
+    def shown(path: str) -> str:
+        html = admin_client.get(f"/admin/{path}/").content.decode()
+        return (
+            re.sub(r"\s+", " ", html).partition("What is wrong here")[2].partition("</section>")[0]
+        )
+
+    for path in (f"hypervisors/computenode/{bad_node.uuid}", f"services/service/{bad_key}"):
+        section = shown(path)
+        assert "Hosts that are down with servers on them" in section, path
+        assert "1 server</p>" in section
+        assert "What to do:</strong> Find out whether the host is alive" in section
+        assert "Services without a uuid" in section
+        assert section.index("down with servers") < section.index("without a uuid")
+    for path in (f"hypervisors/computenode/{good_node.uuid}", f"services/service/{good.uuid}"):
+        assert not shown(path), path
+    # What a row's own database tells is asked for each time.
+    Service.objects.using(cloud.cell("cell1").alias).filter(id=good.id).update(
+        disabled=True, updated_at=LONG_AGO
+    )
+    assert "disabled for a long time" in shown(f"services/service/{good.uuid}")
+
+
+def test_four_queries_a_cell(
     cloud: Cloud, count_queries: Callable[[], AbstractContextManager[Queries]]
 ) -> None:
     for number in range(30):
         cloud.host("cell1", f"host{number}", node={"updated_at": LONG_AGO})
     with count_queries() as queries:
         check_fleet()
-    assert set(queries.per_cell().values()) == {2}
+    assert set(queries.per_cell().values()) == {4}
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -205,7 +289,8 @@ def test_silent_cell_is_said(cloud: Cloud, dead_cell: Cell) -> None:
     assert code == 2
     report = json.loads(text)
     assert [one["cell"] for one in report["cells_not_answering"]] == ["cell2"]
-    assert report["problems"] == []  # nothing is said of hosts that could not be looked for
+    # Nothing is said of hosts that could not be looked for.
+    assert [one["name"] for one in report["problems"]] == ["silent-cell"]
 
 
 def test_a_cell_that_goes_away_is_shown_at_once(cloud: Cloud, admin_client: Client) -> None:

@@ -248,6 +248,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             return HttpResponseRedirect(list_url(self))
         except MayBeMissing as error:
             return self._may_be_missing(request, key, error)
+        panels = self._console.panels(request, self.opts.label_lower, found.cell, found.row)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -256,7 +257,8 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             "cell": found.cell,
             "row": found.row,
             "list_url": list_url(self),
-            "panels": self._console.panels(request, self.opts.label_lower, found.cell, found.row),
+            "panels_on_top": [panel for panel in panels if panel.on_top],
+            "panels": [panel for panel in panels if not panel.on_top],
             **self.get_detail_context(request, found.cell, found.row),
         }
         return TemplateResponse(request, self.detail_template, context)

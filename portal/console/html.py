@@ -30,6 +30,11 @@ def badge(kind: str, text: "StrOrPromise") -> SafeString:
     )
 
 
+def shape(kind: str) -> str:
+    """The shape of a kind of badge alone, where its words stand elsewhere."""
+    return SHAPES[kind]
+
+
 def age(seconds: float) -> str:
     """A duration in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 days``."""
     seconds = abs(seconds)

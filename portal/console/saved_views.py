@@ -67,7 +67,10 @@ class SavedViewForm(forms.Form):
 
 @require_POST
 def save(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> HttpResponse:
-    """Save a query string of the list under a name, replacing any view of that name."""
+    """Save a query string of the list under a name.
+
+    A view of that name is replaced only if that is asked for.
+    """
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     params = parse_qsl(request.POST.get("query", "").lstrip("?"), keep_blank_values=True)
@@ -75,10 +78,15 @@ def save(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> HttpResponse:
     form = SavedViewForm(request.POST)
     if form.is_valid():
         name = form.cleaned_data["name"]
-        SavedView.objects.update_or_create(
-            user=_user(request), page=_page(model_admin), name=name, defaults={"query": query}
-        )
-        messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
+        views = SavedView.objects.filter(user=_user(request), page=_page(model_admin), name=name)
+        if "replace" not in request.POST and views.exclude(query=query).exists():
+            text = _("There is a view “%(name)s” already; it was kept. Tick the box to replace it.")
+            messages.warning(request, text % {"name": name})
+        else:
+            SavedView.objects.update_or_create(
+                user=_user(request), page=_page(model_admin), name=name, defaults={"query": query}
+            )
+            messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
     else:
         for error in form.errors["name"]:
             messages.warning(request, str(error))

@@ -44,10 +44,14 @@ class ListAction:
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the page of another app's row: a template, which finds ``context`` as ``panel``."""
+    """A part of the page of another app's row: a template, which finds ``context`` as ``panel``.
+
+    One ``on_top`` comes before everything else: what has to be seen first.
+    """
 
     template: str
     context: dict[str, Any]
+    on_top: bool = False
 
 
 #: The buttons that the user of a request is offered, and the part of a row's page, if there is one.

@@ -81,6 +81,10 @@ def where(result: Result, *, every: bool) -> str:
         else finding.subject
         for finding in shown
     ]
+    lines = [
+        f"{line}: {finding.remark}" if finding.remark else line
+        for line, finding in zip(lines, shown, strict=True)
+    ]
     if len(shown) < result.count and lines:
         lines.append(f"and {result.count - len(shown)} more")
     return "\n".join(lines)
@@ -113,6 +117,7 @@ def as_problem(result: Result) -> dict[str, Any]:
                 "cells": [cell.name for cell in finding.cells],
                 "hypervisors": list(finding.nodes),
                 "services": list(finding.services),
+                "remark": finding.remark,
             }
             for finding in result.findings
         ],

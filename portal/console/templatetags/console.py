@@ -1,5 +1,8 @@
 """The console's HTML fragments as template tags."""
 
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from django import template
@@ -8,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from cells.executors import CellUnavailable
 from cells.locate import key_of
 from cells.registry import Cell
 from portal.console import html
@@ -21,7 +25,33 @@ register.simple_tag(html.copyable)
 register.simple_tag(html.copyable_lines)
 register.simple_tag(html.milliseconds)
 register.simple_tag(html.moment)
+register.simple_tag(html.shape)
 register.simple_tag(html.size)
+
+#: What differs between the causes of cells that are silent for one reason: quoted names, addresses
+#: and numbers.
+PARTICULARS = re.compile(r"\"[^\"]*\"|'[^']*'|\(?\b\d[\d.:]*\)?")
+
+
+@register.filter
+def by_cause(missing: Iterable[CellUnavailable]) -> list[tuple[str, list[Cell]]]:
+    """The missing cells together with those that are so for the same cause, most cells first.
+
+    The cause is the first cell's; one of several cells is without what is particular to each.
+    """
+    groups: dict[str, list[CellUnavailable]] = defaultdict(list)
+    for one in missing:
+        groups[PARTICULARS.sub("…", one.cause)].append(one)
+    return sorted(
+        (
+            (
+                general if len({one.cause for one in group}) > 1 else group[0].cause,
+                [one.cell for one in group],
+            )
+            for general, group in groups.items()
+        ),
+        key=lambda group: -len(group[1]),
+    )
 
 
 @register.simple_tag
