@@ -27,8 +27,11 @@ class HypervisorsConfig(AppConfig):
 
     def register_console_pages(self) -> None:
         from hypervisors.fleet_views import FLEET_PERMISSIONS, index
+        from hypervisors.search import find_hypervisors, find_servers
         from portal.console.site import console
 
+        for find, order in ((find_hypervisors, 10), (find_servers, 30)):
+            console.register_search(find, permission="hypervisors.view_computenode", order=order)
         console.register_index(index)
         console.register_urls("hypervisors.console_urls")
         console.register_page(
