@@ -277,6 +277,7 @@ def _keep(request: HttpRequest, action: ServiceAction, results: Sequence[Result]
     kept = list(request.session.get(RESULTS, {}).items())[1 - KEPT_RESULTS :]
     request.session[RESULTS] = dict(kept) | {
         token: {
+            "action": action.name,
             "label": str(action.label),
             "request_id": actor_of(request, Channel.CONSOLE).request_id,
             "back": back,
