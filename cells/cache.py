@@ -1,9 +1,14 @@
 """What a process keeps in memory for a while, so that it need not be read for every request."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
+
+from django.db import connections
+
+logger = logging.getLogger(__name__)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -26,6 +31,7 @@ class CachedValue(Generic[V]):
         self.load = load
         self.ttl = ttl
         self._lock = threading.Lock()
+        self._in_background = threading.Lock()
         self._generation = 0
         self._loaded: _Loaded[V] | None = None
 
@@ -52,6 +58,31 @@ class CachedValue(Generic[V]):
                     value = self.load()
                     loaded = self._loaded = _Loaded(value, generation, time.monotonic())
         return loaded.value
+
+    def latest(self) -> V:
+        """The value without waiting for it: one that is too old is loaded anew in the background.
+
+        Only a value that was never loaded, has expired or is ten times too old is waited for.
+        """
+        max_age = self.ttl() if callable(self.ttl) else self.ttl
+        if self._fresh(max_age) is None and self._fresh(10 * max_age) is not None:
+            self._load_in_background()
+        return self.get(10 * max_age)
+
+    def _load_in_background(self) -> None:
+        if not self._in_background.acquire(blocking=False):
+            return
+
+        def load() -> None:
+            try:
+                self.get()
+            except Exception:  # a defect must be told, and tried again
+                logger.exception("not loaded again: %s", self.load.__qualname__)
+            finally:
+                connections.close_all()
+                self._in_background.release()
+
+        threading.Thread(target=load, name="cache", daemon=True).start()
 
     def expire(self) -> None:
         """Load the value again at the next ``get()``, also if it is being loaded right now."""

@@ -82,6 +82,30 @@ class HostMapping(TimestampMixin):
         return self.host
 
 
+class InstanceMapping(TimestampMixin):
+    """Which cell a server is in; null until it has been scheduled to one."""
+
+    id = models.AutoField(primary_key=True)
+    instance_uuid = models.CharField(max_length=36)
+    cell = models.ForeignKey(
+        CellMapping, models.DO_NOTHING, null=True, related_name="instance_mappings"
+    )
+    project_id = models.CharField(max_length=255)
+    user_id = models.CharField(max_length=255, null=True)
+    queued_for_delete = models.BooleanField(null=True, default=False)
+
+    class Meta:
+        db_table = "instance_mappings"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["instance_uuid"], name="uniq_instance_mappings0instance_uuid"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.instance_uuid
+
+
 class Aggregate(TimestampMixin):
     """A set of hosts; an availability zone if its metadata says so."""
 

@@ -74,7 +74,12 @@ class Inventory:
 
     @property
     def capacity(self) -> int:
-        return int((self.total - self.reserved) * self.allocation_ratio)
+        return int(self.physical * self.allocation_ratio)
+
+    @property
+    def physical(self) -> int:
+        """What there physically is for servers."""
+        return self.total - self.reserved
 
 
 @dataclass(frozen=True)

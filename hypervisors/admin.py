@@ -1,15 +1,15 @@
 """Hypervisors in the console."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from django.contrib import admin
-from django.db.models import CharField, F, Func, Q
+from django.contrib import admin, messages
+from django.db.models import CharField, F, Func
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,29 +19,32 @@ from audit.notes import open_notes
 from cells.aggregates import aggregates_of_hosts
 from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
+from hypervisors.capacity import DISK, MEMORY, VCPUS, Resource, usages
 from hypervisors.detail import NodeDetail, cpu_of, read_detail, uptime_of
+from hypervisors.list_filters import (
+    DiskFilter,
+    MemoryFilter,
+    NodeForcedDownFilter,
+    NodeProblemFilter,
+    NodeStateFilter,
+    NodeStatusFilter,
+    TypeFilter,
+    VcpusFilter,
+)
 from hypervisors.models import ComputeNode
+from hypervisors.node_services import services_of_nodes
 from hypervisors.placement_detail import read_placement
-from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS
 from portal.console.admin import AcrossCellsAdmin
-from portal.console.columns import column, usage_column
-from portal.console.filters import CellFilter, ChoicesFilter
-from portal.console.html import ago, badge
+from portal.console.columns import column
+from portal.console.filters import CellFilter
+from portal.console.html import ago, badge, bar
+from portal.console.selection import selected_keys
 from portal.roles import permits
-from services.actions import actions_for
+from services.action_views import act
+from services.actions import ServiceAction, actions_for
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
 from services.disablings import disablings_of
-from services.list_filters import (
-    FORCED_DOWN,
-    STATES,
-    STATUSES,
-    ForcedDownFilter,
-    HostAggregateFilter,
-    HostZoneFilter,
-    ServiceProblemFilter,
-    StateFilter,
-    StatusFilter,
-)
+from services.list_filters import HostAggregateFilter, HostZoneFilter
 from services.models import (
     COMPUTE_TOPIC,
     Zones,
@@ -51,58 +54,9 @@ from services.models import (
     status_expression,
 )
 
-if TYPE_CHECKING:
-    from django_stubs_ext import StrOrPromise
-
-NO_SERVICE = {"": _("no service")}
 #: Nova's rules for the page of one hypervisor, and the permission of who may look on.
 SHOW, SERVERS = "os_compute_api:os-hypervisors:show", "os_compute_api:os-hypervisors:servers"
 VIEW = "hypervisors.view_computenode"
-
-
-class NodeStateFilter(StateFilter):
-    """The state of the node's service."""
-
-    prefix = "service__"
-    labels = {**STATES, **NO_SERVICE}
-
-
-class NodeForcedDownFilter(ForcedDownFilter):
-    """Whether the node's service is forced down."""
-
-    prefix = "service__"
-    labels = {**FORCED_DOWN, **NO_SERVICE}
-
-
-class NodeStatusFilter(StatusFilter):
-    """The status of the node's service."""
-
-    prefix = "service__"
-    labels = {**STATUSES, **NO_SERVICE}
-
-
-class TypeFilter(ChoicesFilter):
-    """The type of the hypervisor."""
-
-    title = _("Type")
-    parameter_name = "type"
-    field_name = "hypervisor_type"
-
-
-class NodeProblemFilter(ServiceProblemFilter):
-    """The problems of the node, of its service, and of its host."""
-
-    prefix = "service__"
-
-    def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
-        conditions: dict[str, tuple[StrOrPromise, Q]] = {
-            problem.name: (problem.label, problem.condition(self.now)) for problem in NODE_PROBLEMS
-        }
-        conditions |= super().get_conditions()
-        for problem in HOST_PROBLEMS:
-            hosts = frozenset(chain.from_iterable(problem.hosts.get().values()))
-            conditions[problem.name] = (problem.label, Q(host__among=hosts))
-        return conditions
 
 
 class AddressText(Func):
@@ -157,6 +111,22 @@ def _set_disablings(nodes: Sequence[Any]) -> None:
         node.disabling = None if node.service is None else disablings.get(node.service.uuid)
 
 
+def usage_column(resource: Resource) -> Callable[[Any, ComputeNode], SafeString]:
+    """A column with a bar: how much of what may be allocated is used.  Sorts by that share."""
+
+    @column(
+        description=resource.label,
+        ordering=resource.fraction_expression(),
+        export=resource.fields,
+        numeric=True,
+    )
+    def usage(self: Any, node: ComputeNode) -> SafeString:
+        usage = resource.usage(node)
+        return bar(usage.used, usage.limit, usage.unit, usage.physical)
+
+    return usage
+
+
 @admin.register(ComputeNode)
 class HypervisorAdmin(AcrossCellsAdmin):
     """The hypervisors of all cells, also those that Nova hides: that is what operators look for."""
@@ -186,6 +156,9 @@ class HypervisorAdmin(AcrossCellsAdmin):
         NodeStatusFilter,
         NodeForcedDownFilter,
         TypeFilter,
+        VcpusFilter,
+        MemoryFilter,
+        DiskFilter,
         NodeProblemFilter,
     )
     ordering = ("hypervisor_hostname",)
@@ -286,9 +259,9 @@ class HypervisorAdmin(AcrossCellsAdmin):
             node.version,
         )
 
-    vcpus = usage_column(_("vCPUs"), "vcpus_used", "vcpus")
-    memory = usage_column(_("Memory"), "memory_mb_used", "memory_mb", "MiB")
-    disk = usage_column(_("Disk"), "local_gb_used", "local_gb", "GiB")
+    vcpus = usage_column(VCPUS)
+    memory = usage_column(MEMORY)
+    disk = usage_column(DISK)
 
     @column(description=_("Servers"), ordering="running_vms", export=["running_vms"], numeric=True)
     def servers(self, node: ComputeNode) -> int | None:
@@ -310,6 +283,28 @@ class HypervisorAdmin(AcrossCellsAdmin):
     def has_detail_permission(self, request: HttpRequest) -> bool:
         return permits(request.user, SHOW, VIEW)
 
+    def get_row_actions(self, request: HttpRequest) -> list[ServiceAction]:
+        """Those on the services of the selected hypervisors."""
+        return actions_for(request.user)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.act_view)
+        return [path("act/", view, name="hypervisors_computenode_act"), *super().get_urls()]
+
+    def act_view(self, request: HttpRequest) -> HttpResponse:
+        """The preview of an action on the services of the selected hypervisors."""
+        return act(request, self.admin_site, self._selected_services)
+
+    def _selected_services(self, request: HttpRequest) -> list[str]:
+        services = services_of_nodes(selected_keys(request, self.admin_site, ComputeNode))
+        if left_out := [*services.without, *services.not_found]:
+            messages.warning(
+                request,
+                _("Left out, since no service was found for them: %(names)s.")
+                % {"names": ", ".join(left_out)},
+            )
+        return services.keys
+
     def get_detail_context(
         self, request: HttpRequest, cell: Cell, row: ComputeNode
     ) -> dict[str, Any]:
@@ -317,7 +312,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
             page = int(request.GET.get("servers", "1"))
         except ValueError:
             page = 1
-        detail, missing = read_detail(cell, row, page)
+        detail, missing = read_detail(cell, row, page, request.GET.get("server", ""))
         hosts = [row.host] if row.host else []
         zones = Zones(zones_of_hosts(hosts))
         service = None if detail is None else detail.service
@@ -329,6 +324,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
             "servers_links": [] if detail is None else _page_links(detail),
             "zone": availability_zone(COMPUTE_TOPIC, row.host, zones),
             "aggregates": aggregates_of_hosts(hosts).get(row.host or "", ()),
+            "usages": usages(row),
             "cpu": cpu_of(row),
             "uptime": uptime_of(row),
             "placement": read_placement(row),

@@ -37,9 +37,12 @@ class HypervisorsConfig(AppConfig):
     def register_console_pages(self) -> None:
         from hypervisors.fleet_views import FLEET_PERMISSIONS, index
         from hypervisors.row_panels import problems_panel
+        from hypervisors.search import find_hypervisors, find_servers
         from hypervisors.timeline import timeline_panel
         from portal.console.site import console
 
+        for find, order in ((find_hypervisors, 10), (find_servers, 30)):
+            console.register_search(find, permission="hypervisors.view_computenode", order=order)
         console.register_index(index)
         for model in ("hypervisors.computenode", "services.service"):
             console.register_panel(model, problems_panel)

@@ -81,14 +81,17 @@ def uptime_of(node: ComputeNode) -> str:
 
 
 def read_detail(
-    cell: Cell, node: ComputeNode, servers_page: int
+    cell: Cell, node: ComputeNode, servers_page: int, server: str = ""
 ) -> tuple[NodeDetail | None, list[CellUnavailable]]:
-    """The node's detail with that page of its servers; ``None`` if the cell does not answer."""
-    answers = ask_cells([cell], lambda cell: _read(cell, node, servers_page))
+    """The node's detail with that page of its servers; ``None`` if the cell does not answer.
+
+    With the uuid of a ``server`` it is the page that has that.
+    """
+    answers = ask_cells([cell], lambda cell: _read(cell, node, servers_page, server))
     return answers.by_cell.get(cell), answers.missing
 
 
-def _read(cell: Cell, node: ComputeNode, servers_page: int) -> NodeDetail:
+def _read(cell: Cell, node: ComputeNode, servers_page: int, server: str) -> NodeDetail:
     service, siblings, servers = None, [], Instance.objects.none()
     if node.host:
         nodes_of_host = ComputeNode.objects.using(cell.alias).filter(host=node.host)
@@ -102,7 +105,11 @@ def _read(cell: Cell, node: ComputeNode, servers_page: int) -> NodeDetail:
         servers = Instance.objects.using(cell.alias).filter(host=node.host)
         if siblings:  # as with ironic, where each node has its own servers
             servers = servers.filter(Q(node=node.hypervisor_hostname) | Q(node=None))
-    pages = Paginator(servers.order_by("display_name", "id"), SERVERS_PER_PAGE)
+    servers = servers.order_by("display_name", "id")
+    pages = Paginator(servers, SERVERS_PER_PAGE)
+    if server:
+        uuids = list(servers.values_list("uuid", flat=True))
+        servers_page = 1 + (uuids.index(server) // SERVERS_PER_PAGE if server in uuids else 0)
     page = pages.get_page(servers_page)
     before, after = _neighbours(cell, node)
     return NodeDetail(

@@ -14,16 +14,20 @@ from cells.executors import CellUnavailable
 from cells.fields import flag
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
+from hypervisors.capacity import RESOURCES
 from hypervisors.models import ComputeNode
 from services.models import API_BINARIES, Service, state_expression
 
+#: What is summed up of each resource: what there physically is, what of it may be allocated, and
+#: what is used.
 SUMS = {
-    "vcpus": "vcpus",
-    "vcpus_used": "vcpus_used",
-    "memory": "memory_mb",
-    "memory_used": "memory_mb_used",
-    "disk": "local_gb",
-    "disk_used": "local_gb_used",
+    f"{resource.name}{suffix}": Sum(of)
+    for resource in RESOURCES
+    for suffix, of in (
+        ("", resource.total),
+        ("_limit", resource.limit_expression()),
+        ("_used", resource.used),
+    )
 }
 #: The used part of the memory from which on a cell needs attention.
 FULL = 0.9
@@ -153,7 +157,7 @@ def _count(cell: Cell, now: datetime.datetime) -> Numbers:
             is_forced=flag(Q(service__forced_down=True)),
             is_disabled=flag(Q(service__disabled=True)),
         )
-        .annotate(rows=Count("id"), **{f"sum_{name}": Sum(of) for name, of in SUMS.items()})
+        .annotate(rows=Count("id"), **{f"sum_{name}": total for name, total in SUMS.items()})
     )
     for group in nodes:
         if not group["has_service"]:

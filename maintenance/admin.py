@@ -195,7 +195,7 @@ def list_actions(of: str) -> Any:
     def actions(request: HttpRequest) -> list[ListAction]:
         url = f"{reverse('admin:maintenance_start')}?{urlencode({'of': of})}"
         return [
-            ListAction(plan.name, plan.label, url, plan.dangerous)
+            ListAction(plan.name, plan.label, url, plan.dangerous, plan.follows)
             for plan in plans_for(request.user)
         ]
 

@@ -99,6 +99,8 @@ class Plan:
     caution: ClassVar[tuple[Any, Any] | None] = None
     #: What is done with the servers, the host, and at the end.
     needs_targets: ClassVar[bool] = True
+    #: The names of actions after which it is offered for the same hosts.
+    follows: ClassVar[tuple[str, ...]] = ()
 
     @property
     def permissions(self) -> list[str]:
@@ -160,6 +162,7 @@ class DeadHost(Plan):
     dangerous = True
     asks_host = True
     caution = FORCE_DOWN.caution
+    follows = (FORCE_DOWN.name,)
 
     def blockers(self, facts: Facts) -> list[str]:
         blockers = super().blockers(facts)

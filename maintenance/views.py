@@ -3,12 +3,13 @@
 import calendar
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Model
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -21,22 +22,23 @@ from django.views.decorators.http import require_POST
 
 from audit.journal import Refused, actor_of
 from audit.models import Channel
-from cells.locate import by_keys, key_of
-from cells.registry import Cell
-from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
+from hypervisors.node_services import services_of_nodes
 from maintenance import control
 from maintenance.forms import StartForm
 from maintenance.models import Maintenance
 from maintenance.plans import PLANS, Plan, Preflight, preflights
+from portal.console.selection import TooManySelected, selected_keys
 from portal.console.site import console
 from services.facts import FactsByKey, facts_by_key
-from services.models import NOVA_COMPUTE, Service
+from services.models import Service
 
 #: How many hosts one page requests the maintenance of.
 MAX_HOSTS = 200
 LIST = "admin:maintenance_maintenance_changelist"
 DETAIL = "admin:maintenance_maintenance_change"
+#: What the lists that offer plans are of.
+_MODELS: dict[str, type[Model]] = {"services": Service, "hypervisors": ComputeNode}
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,12 @@ def start(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perms(plan.permissions):
         raise PermissionDenied
     of = params.get("of") or request.GET.get("of", "")
-    keys = list(dict.fromkeys(params.getlist("key")))[:MAX_HOSTS]
     back = _back_url(request, params.get("back", ""))
+    try:
+        keys = selected_keys(request, console, _MODELS.get(of, Service), MAX_HOSTS)
+    except TooManySelected as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(back)
     if not keys:
         messages.warning(request, _("No host was selected."))
         return HttpResponseRedirect(back)
@@ -110,24 +116,11 @@ def _services(plan: Plan, keys: Sequence[str], of: str) -> FactsByKey:
     """The services with these keys, or those of the hypervisors with them."""
     if of != "hypervisors":
         return facts_by_key(keys, plan.decided_by, placement=plan.asks_placement)
-    found, missing = by_keys(ComputeNode.objects.all(), keys)
-    nodes: dict[Cell, dict[str, str]] = defaultdict(dict)
-    for key, node in found.items():
-        nodes[node.cell][node.row.host or ""] = key
-    answers = ask_cells(nodes, lambda cell: _computes(cell, nodes[cell]))
-    of_hosts = {
-        service.host or "": key_of(cell, service)
-        for cell, services in answers.by_cell.items()
-        for service in services
-    }
-    not_found = [key for key in keys if key not in found or found[key].row.host not in of_hosts]
-    services = facts_by_key(of_hosts.values(), plan.decided_by, placement=plan.asks_placement)
-    silent = {one.cell: one for one in (*missing, *answers.missing, *services.missing)}
-    return FactsByKey(services.facts, not_found + services.not_found, list(silent.values()))
-
-
-def _computes(cell: Cell, hosts: Iterable[str]) -> list[Service]:
-    return list(Service.objects.using(cell.alias).filter(host__in=hosts, binary=NOVA_COMPUTE))
+    of_nodes = services_of_nodes(keys)
+    services = facts_by_key(of_nodes.keys, plan.decided_by, placement=plan.asks_placement)
+    silent = {one.cell: one for one in (*of_nodes.missing, *services.missing)}
+    not_found = [*of_nodes.without, *of_nodes.not_found, *services.not_found]
+    return FactsByKey(services.facts, not_found, list(silent.values()))
 
 
 def _row(request: HttpRequest, plan: Plan, preflight: Preflight) -> Row:

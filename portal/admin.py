@@ -22,7 +22,6 @@ from cells.models import CellMapping
 from cells.probes import CellProbe, probe_cells
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.html import NOTHING, ago, badge, copyable, moment
-from portal.console.site import may_enter
 from portal.console.sorting import SortColumn, sorted_table
 from portal.models import ApiToken, default_expiry, is_of_keystone
 from portal.passwords import revoke_tokens

@@ -5,7 +5,7 @@ The rules are those of ``services.actions``; these pages only ask first and repo
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -21,19 +21,23 @@ from django.utils.translation import ngettext
 
 from audit.journal import actor_of
 from audit.models import Channel, Entry
+from cells.executors import CellUnavailable
 from cells.registry import Cell
+from portal.console.changelist import MAX_SELECTED
+from portal.console.selection import TooManySelected, selected_keys
+from portal.console.site import Console
 from services.actions import ACTIONS, Refused, ServiceAction
 from services.facts import Facts, FactsByKey, facts_by_key
 from services.locate import ref_to
 from services.models import Service
+from services.next_steps import command
+from services.servers import HostServers, servers_on_hosts
 from services.undo import Undo, undo_of, undo_url
 
 #: Where the session keeps results for the page that shows them.
 RESULTS = "service_action_results"
 #: How many actions' results are kept, so that each tab of the browser can show its own.
 KEPT_RESULTS = 5
-#: How many services one page acts on.
-MAX_SERVICES = 500
 MAX_REASON_LENGTH = 255
 #: Up to how many services a preview shows at once; more are shown on demand.
 MAX_OPEN_ROWS = 10
@@ -81,14 +85,24 @@ class Result:
     next_steps: list[dict[str, str]] = field(default_factory=list)
 
 
-def act(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """Show what the action would do; when that has been confirmed, do it."""
+def act(
+    request: HttpRequest, site: AdminSite, keys_of: Callable[[HttpRequest], list[str]] | None = None
+) -> HttpResponse:
+    """Show what the action would do; when that has been confirmed, do it.
+
+    ``keys_of`` says which services are meant, unless they are those that the request names; it may
+    raise ``TooManySelected``.
+    """
     params = request.POST if request.method == "POST" else request.GET
     action = _action(request, params)
-    keys = list(dict.fromkeys(params.getlist("key")))[:MAX_SERVICES]
+    back = _back_url(request, params.get("back", ""))
+    try:
+        keys = keys_of(request) if keys_of else selected_keys(request, site, Service)
+    except TooManySelected as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(back)
     if isinstance(action, Undo):
         keys = keys or action.keys
-    back = _back_url(request, params.get("back", ""))
     if not keys:
         messages.warning(request, _("No service was selected."))
         return HttpResponseRedirect(back)
@@ -263,6 +277,7 @@ def _keep(request: HttpRequest, action: ServiceAction, results: Sequence[Result]
     kept = list(request.session.get(RESULTS, {}).items())[1 - KEPT_RESULTS :]
     request.session[RESULTS] = dict(kept) | {
         token: {
+            "action": action.name,
             "label": str(action.label),
             "request_id": actor_of(request, Channel.CONSOLE).request_id,
             "back": back,
@@ -272,18 +287,35 @@ def _keep(request: HttpRequest, action: ServiceAction, results: Sequence[Result]
     return f"{reverse('admin:services_service_results')}?of={token}"
 
 
-def show_results(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """How an action went, service by service."""
+def show_results(request: HttpRequest, site: Console) -> HttpResponse:
+    """How an action went, service by service, and what is left to do now."""
     kept: dict[str, Any] | None = request.session.get(RESULTS, {}).get(request.GET.get("of", ""))
     if kept is None:
         return HttpResponseRedirect(reverse("admin:services_service_changelist"))
-    outcomes = Counter(result["outcome"] for result in kept["results"])
+    action, results = ACTIONS.get(kept["action"]), kept["results"]
+    outcomes = Counter(result["outcome"] for result in results)
+    left: dict[str, HostServers] = {}
+    missing: list[CellUnavailable] = []
+    if action is not None and action.is_evacuated_after:
+        left, missing = servers_on_hosts(
+            result["key"] for result in results if result["outcome"] != "failed"
+        )
     context = {
         **site.each_context(request),
         "opts": Service._meta,
         "title": _("%(action)s: results") % {"action": kept["label"]},
         "undo_url": _undo_url(request, kept["request_id"]),
-        "results": kept["results"],
+        "results": [
+            (result, left.get(result["key"]), _evacuation(left.get(result["key"])))
+            for result in results
+        ],
+        "hosts_with_servers": list(left),
+        "list_actions": [
+            one
+            for one in site.list_actions(request, Service._meta.label_lower)
+            if kept["action"] in one.follows
+        ],
+        "missing": missing,
         "outcomes": outcomes,
         "back": kept["back"],
         "list_url": reverse("admin:services_service_changelist"),
@@ -294,7 +326,13 @@ def show_results(request: HttpRequest, site: AdminSite) -> HttpResponse:
 def _undo_url(request: HttpRequest, request_id: str) -> str:
     """Where to take back what a request of this user has done; empty if it cannot be."""
     entries = Entry.objects.filter(request_id=request_id, username=request.user.get_username())
-    return undo_url(request.user, list(entries[:MAX_SERVICES]))
+    return undo_url(request.user, list(entries[:MAX_SELECTED]))
+
+
+def _evacuation(servers: HostServers | None) -> str:
+    """The client's commands that evacuate them."""
+    uuids = [] if servers is None else servers.uuids
+    return "\n".join(command("openstack", "server", "evacuate", uuid) for uuid in uuids)
 
 
 def _back_url(request: HttpRequest, url: str) -> str:

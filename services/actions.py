@@ -77,6 +77,8 @@ class ServiceAction:
     shows: ClassVar[tuple[str, ...]] = ()
     #: Whether placement is asked what it has of the host.
     asks_placement: ClassVar[bool] = False
+    #: Whether the servers on the host can be evacuated when it is done.
+    is_evacuated_after: ClassVar[bool] = False
 
     def applies_to(self, service: Service) -> bool:
         """Whether it can be done to a service of this kind at all."""
@@ -206,6 +208,7 @@ class ForceDown(ServiceAction):
     no_effect = gettext_lazy("already forced down")
     dangerous = True
     asks_host = True
+    is_evacuated_after = True
     caution = (
         gettext_lazy("Fence the host first."),
         gettext_lazy(

@@ -200,7 +200,9 @@ class ServiceAdmin(AcrossCellsAdmin):
         return [
             path("act/", view(partial(act, site=site)), name="services_service_act"),
             path(
-                "results/", view(partial(show_results, site=site)), name="services_service_results"
+                "results/",
+                view(partial(show_results, site=self._console)),
+                name="services_service_results",
             ),
             *super().get_urls(),
         ]

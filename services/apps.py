@@ -44,7 +44,9 @@ class ServicesConfig(AppConfig):
 
     def register_console_pages(self) -> None:
         from portal.console.site import console
+        from services.search import find_services
 
+        console.register_search(find_services, permission="services.view_service", order=20)
         console.register_page(
             _("Services"),
             "admin:services_service_changelist",

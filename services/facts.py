@@ -21,6 +21,7 @@ from cells.scatter_gather import ask_cells
 from services.disablings import Disabling, disablings_of
 from services.host_removal import HostInPlacement, look_up
 from services.models import API_BINARIES, NOVA_COMPUTE, Service
+from services.servers import nodes_of_hosts, related_model
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Facts:
     Reading a number that was not counted raises ``KeyError``.  ``aggregates`` are the names of
     those that a compute host is in, and ``disabling`` says who disabled the service; only
     ``facts_by_key`` reads them.  ``in_placement`` is what placement has of the host; ``None`` if
-    it was not asked.
+    it was not asked.  ``host_nodes`` are the compute nodes of a host with servers, whose pages list
+    them.
     """
 
     found: Found[Service]
@@ -39,6 +41,7 @@ class Facts:
     aggregates: tuple[str, ...] = ()
     disabling: Disabling | None = None
     in_placement: HostInPlacement | None = None
+    host_nodes: tuple[Any, ...] = ()
 
     @property
     def service(self) -> Service:
@@ -119,7 +122,9 @@ def facts_by_key(
     for one in found.values():
         services[one.cell].append(one.row)
     now = timezone.now()
-    answers = ask_cells(services, lambda cell: count_facts(cell, services[cell], names, now))
+    answers = ask_cells(
+        services, lambda cell: _with_nodes(cell, count_facts(cell, services[cell], names, now))
+    )
     disablings = disablings_of(one.row for one in found.values())
     hosts = {one.row.host for one in found.values() if one.row.binary == NOVA_COMPUTE}
     aggregates = aggregates_of_hosts(hosts - {None}) if hosts else {}
@@ -147,12 +152,21 @@ def facts_by_key(
     )
 
 
+def _with_nodes(cell: Cell, counted: list[Facts]) -> list[Facts]:
+    """The facts with the nodes of the hosts that have servers, as far as those were counted."""
+    hosts = {facts.service.host or "" for facts in counted if facts.counts.get("servers")}
+    if not hosts:
+        return counted
+    nodes = nodes_of_hosts(cell.alias, hosts)
+    return [
+        replace(facts, host_nodes=tuple(nodes.get(facts.service.host or "", ())))
+        if facts.counts.get("servers")
+        else facts
+        for facts in counted
+    ]
+
+
 # --- counting ---------------------------------------------------------------------------------
-
-
-def _related(relation: str) -> Any:
-    """The model behind a relation to ``Service``; the app that has it is built on this one."""
-    return Service._meta.get_field(relation).related_model
 
 
 def _count_rows(relation: str) -> Callable[[str, Collection[int]], dict[int, int]]:
@@ -166,7 +180,7 @@ def _count_rows(relation: str) -> Callable[[str, Collection[int]], dict[int, int
 
 
 def _count_migrations(alias: str, ids: Collection[int]) -> dict[int, int]:
-    in_progress = _related("migrations_from").objects.db_manager(alias).in_progress()
+    in_progress = related_model("migrations_from").objects.db_manager(alias).in_progress()
     # A migration within a host is from it and to it, and is counted once.
     found: set[tuple[int, int]] = set()
     for side in ("source", "dest"):
@@ -183,7 +197,7 @@ def _count_migrations(alias: str, ids: Collection[int]) -> dict[int, int]:
 
 
 def _count_evacuations(alias: str, ids: Collection[int]) -> dict[int, int]:
-    done = _related("migrations_from").objects.db_manager(alias).evacuations_to_complete()
+    done = related_model("migrations_from").objects.db_manager(alias).evacuations_to_complete()
     rows = done.filter(source_service__id__in=ids).values_list("source_service__id", flat=True)
     return Counter(rows)
 

@@ -17,6 +17,7 @@ from cells.models import (
     CellMapping,
     CellModel,
     HostMapping,
+    InstanceMapping,
 )
 from cells.registry import Cell, all_cells, forget_cells
 from hypervisors.demo.builder import AggregateRow
@@ -133,6 +134,12 @@ class Cloud:
         """Map the host to that cell in the API database."""
         return HostMapping.objects.create(host=host, cell_id=self.cell(cell).id)
 
+    def map_instance(self, instance: Instance, cell: CellOrName) -> InstanceMapping:
+        """Map the server to that cell in the API database."""
+        return InstanceMapping.objects.create(
+            instance_uuid=instance.uuid, project_id="p", cell_id=self.cell(cell).id
+        )
+
     def add_aggregate(
         self, name: str, hosts: Iterable[str] = (), *, zone: str | None = None
     ) -> Aggregate:
@@ -181,13 +188,15 @@ class Cloud:
 def fill_with(fleet: Fleet) -> None:
     """Write the rows of a demo fleet of three cells into a fresh cloud."""
     mappings: list[tuple[str, int]] = []
+    instances: list[tuple[str, str, int]] = []
     aggregates: list[AggregateRow] = []
     for rows in fleet:
         write_cell(rows, alias_of(CELLS[rows.name]))
         mappings += rows.mappings
+        instances += rows.instance_mappings
         aggregates += rows.aggregates
     cell_ids = {number: number + 1 for number in range(len(CELLS))}
-    write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
+    write_api(mappings, instances, aggregates, cell_ids, created_at=fleet.now)
     for alias in ("api", *map(alias_of, CELLS.values())):
         if connections[alias].vendor == "postgresql":
             with connections[alias].cursor() as cursor:

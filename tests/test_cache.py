@@ -118,3 +118,30 @@ def test_the_number_of_hints_is_limited() -> None:
         assert len(hints) <= 10
     hints.clear()
     assert len(hints) == 0
+
+
+def test_the_latest_value_is_not_waited_for() -> None:
+    may_load, ages = threading.Event(), [600.0]
+    loads = iter(range(1, 100))
+
+    def load() -> int:
+        number = next(loads)
+        if number == 2:
+            may_load.wait(60)
+        return number
+
+    cached = CachedValue(load, ttl=lambda: ages[0])
+    assert [cached.latest(), cached.latest()] == [1, 1]
+    began = time.monotonic()
+    time.sleep(0.05)
+    ages[0] = (time.monotonic() - began) / 2  # so that it is too old, but not ten times
+    assert cached.latest() == 1
+    ages[0] = 600.0
+    may_load.set()
+    while cached.last == 1:
+        time.sleep(0.01)
+    assert [cached.latest(), cached.last] == [2, 2]
+    cached.expire()
+    assert cached.latest() == 3
+    ages[0] = 0.0
+    assert cached.latest() == 4

@@ -55,6 +55,11 @@ class CellRows:
     named: dict[str, Service | ComputeNode] = field(default_factory=dict)
 
     @property
+    def instance_mappings(self) -> list[tuple[str, str, int]]:
+        """The uuid and project of each instance, and the number of the cell."""
+        return [(row.uuid, row.project_id or "", self.number) for row in self.instances]
+
+    @property
     def tables(self) -> tuple[list[Any], ...]:
         """The cell's rows, table by table, in an order in which they can be inserted."""
         return self.services, self.nodes, self.instances, self.migrations

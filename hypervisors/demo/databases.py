@@ -15,7 +15,14 @@ from django.db.models import Model
 
 from cells.database_urls import database_settings
 from cells.databases import alias_of, managed_by_nova, register
-from cells.models import Aggregate, AggregateHost, AggregateMetadata, CellMapping, HostMapping
+from cells.models import (
+    Aggregate,
+    AggregateHost,
+    AggregateMetadata,
+    CellMapping,
+    HostMapping,
+    InstanceMapping,
+)
 from cells.registry import forget_cells
 from hypervisors.demo.builder import AggregateRow, CellRows
 from hypervisors.demo.fleet import Fleet
@@ -24,7 +31,7 @@ from services.models import Service
 
 API = "api"
 API_MODELS: tuple[type[Model], ...] = (
-    AggregateMetadata, AggregateHost, Aggregate, HostMapping, CellMapping,
+    AggregateMetadata, AggregateHost, Aggregate, InstanceMapping, HostMapping, CellMapping,
 )  # fmt: skip
 CELL_MODELS: tuple[type[Model], ...] = (Service, ComputeNode, Instance, Migration)
 BATCH = 2000
@@ -90,6 +97,7 @@ def create(
     empty(API, API_MODELS)
     forget_cells()
     mappings: list[tuple[str, int]] = []
+    instances: list[tuple[str, str, int]] = []
     aggregates: list[AggregateRow] = []
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "cell.sqlite3"
@@ -99,6 +107,7 @@ def create(
             write_cell(rows, alias)
             connections[alias].close()
             mappings += rows.mappings
+            instances += rows.instance_mappings
             aggregates += rows.aggregates
             progress(rows)
     with transaction.atomic(using=API):
@@ -114,7 +123,7 @@ def create(
             for number in range(len(fleet))
         )
         cell_ids = {number: number + 1 for number in range(len(fleet))}
-        write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
+        write_api(mappings, instances, aggregates, cell_ids, created_at=fleet.now)
     reset_sequences(API, API_MODELS)
     forget_cells()
 
@@ -135,17 +144,33 @@ def write_cell(rows: CellRows, alias: str) -> None:
 
 def write_api(
     mappings: Iterable[tuple[str, int]],
+    instances: Iterable[tuple[str, str, int]],
     aggregates: Iterable[AggregateRow],
     cell_ids: Mapping[int, int],
     *,
     created_at: datetime.datetime,
 ) -> None:
-    """Insert host mappings and aggregates; ``cell_ids`` are the mappings' ids by cell number."""
+    """Insert host mappings, mappings of instances (uuid, project, cell number), and aggregates;
+    ``cell_ids`` are the cell mappings' ids by cell number.
+    """
     with transaction.atomic(using=API):
         HostMapping.objects.bulk_create(
             (
                 HostMapping(id=row_id, host=host, cell_id=cell_ids[number], created_at=created_at)
                 for row_id, (host, number) in enumerate(mappings, 1)
+            ),
+            batch_size=BATCH,
+        )
+        InstanceMapping.objects.bulk_create(
+            (
+                InstanceMapping(
+                    id=row_id,
+                    instance_uuid=uuid,
+                    project_id=project,
+                    cell_id=cell_ids[number],
+                    created_at=created_at,
+                )
+                for row_id, (uuid, project, number) in enumerate(instances, 1)
             ),
             batch_size=BATCH,
         )

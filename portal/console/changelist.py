@@ -27,6 +27,8 @@ from portal.console.filters import CellCounts, Choice, Counts, ListFilter
 #: Query parameters of a list in addition to Django's.
 PER_PAGE_VAR, COLUMNS_VAR = "per_page", "columns"
 PER_PAGE_CHOICES = (25, 50, 100, 250, 500)
+#: How many rows may be acted on at once: their preview is one page.
+MAX_SELECTED = 500
 
 
 class ListAdmin(Protocol):
@@ -63,6 +65,7 @@ class AcrossCellsChangeList(ChangeList):
     missing: list[CellUnavailable]
     title: str
     per_page_choices = PER_PAGE_CHOICES
+    max_selected = MAX_SELECTED
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.request = request

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from cells.merge import SortKey
 from cells.registry import Cell, all_cells
 from cells.router import CellNotNamed
-from portal.console.html import NOTHING, bar
+from portal.console.html import NOTHING
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -102,21 +102,6 @@ def column(
         return method
 
     return decorate
-
-
-def usage_column(
-    description: "StrOrPromise", used: str, total: str, unit: str = ""
-) -> Callable[[Any, Any], SafeString]:
-    """A column with a bar that shows the usage: the fields ``used`` and ``total``.
-
-    ``unit`` is empty for counts, ``MiB`` or ``GiB`` for sizes.  Sorts by ``used``.
-    """
-
-    @column(description=description, ordering=used, export=(used, total), numeric=True)
-    def usage(self: Any, row: Any) -> SafeString:
-        return bar(getattr(row, used), getattr(row, total), unit)
-
-    return usage
 
 
 class Column:

@@ -26,6 +26,10 @@ class FilteredRows:
             annotations |= list_filter.annotations()
         self.names = tuple(annotations)
         self.filters = tuple(filters)
+        self.sums: dict[str, Any] = {}
+        for list_filter in filters:
+            if not list_filter.is_active:
+                self.sums |= list_filter.sums()
         self.annotated: Rows = queryset.annotate(**annotations)
         self._lock = threading.Lock()
         self._shared: dict[tuple[ListFilter, ...], Rows] = {}
@@ -63,7 +67,7 @@ class FilteredRows:
         fetched: dict[tuple[int, str], list[Row]] = {}  # filters may count the same rows
         by_value: dict[ListFilter, Counter[str]] = {}
         for list_filter in self.filters:
-            if not list_filter.grouped:
+            if not list_filter.grouped and (list_filter.is_active or not list_filter.sums()):
                 rows, query = self.in_cell(cell, list_filter), list_filter.values_query
                 key = (id(rows), query.__qualname__)
                 if key not in fetched:
@@ -79,13 +83,11 @@ class FilteredRows:
             if not list_filter.grouped and list_filter.is_active
         )
         rows = self._fetch(cell, self._matching(ungrouped, cell), self._count_groups)
-        return [
-            {**dict(zip(self.names, values, strict=True)), "cell": cell, "n": number}
-            for *values, number in rows
-        ]
+        names = (*self.names, "n", *self.sums)
+        return [dict(zip(names, values, strict=True), cell=cell) for values in rows]
 
     def _count_groups(self, rows: Rows) -> Rows:
-        counted: Rows = rows.values_list(*self.names).annotate(n=Count("id"))
+        counted: Rows = rows.values_list(*self.names).annotate(n=Count("id"), **self.sums)
         return counted
 
     def _fetch(self, cell: Cell, rows: Rows, query: Callable[[Rows], Rows]) -> list[Row]:

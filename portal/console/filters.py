@@ -16,7 +16,8 @@ A filter may have several values (``?state=up&state=down``), of which a row matc
 groups that match the other filters, ``choices()`` counts the rows that match each value.
 A new filter usually is a subclass of ``ChoicesFilter`` (a row has one value) or
 ``ConditionsFilter`` (a row may meet several conditions).  A filter for which grouping is too
-expensive sets ``grouped`` to false, and ``count_values()`` counts the rows of a separate query.
+expensive sets ``grouped`` to false, and ``count_values()`` counts the rows of a separate query; a
+``SummedFilter`` needs that only while it is active.
 
 A filter is created for each request, in the request's thread, where it reads what it needs from
 other databases; methods that take a cell are called in the cell's executor.
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin.filters import ListFilter as StockListFilter
 from django.core.exceptions import BadRequest
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Model, Q, QuerySet, Sum, Value
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 from django.utils import timezone
@@ -117,6 +118,10 @@ class ListFilter(StockListFilter):
             return Q()
         return Q(*possible, _connector=Q.OR) if possible else None
 
+    def sums(self) -> dict[str, Combinable]:
+        """Aggregates that are added to each group, by name, unless the filter is active."""
+        return {}
+
     def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
         """The columns of these rows that ``count_values`` needs, as a ``values_list()``."""
         raise NotImplementedError
@@ -199,6 +204,7 @@ class Counts:
         self.groups = [group for counts in by_cell.values() for group in counts.groups]
         self._active = [list_filter for list_filter in filters if list_filter.is_active]
         self._by_others: dict[ListFilter, list[Group]] = {}
+        self._by_value: dict[ListFilter, Counter[str]] = {}
 
     def matching_others(self, list_filter: ListFilter) -> list[Group]:
         """The groups that match the selected values of all other filters."""
@@ -210,10 +216,11 @@ class Counts:
 
     def by_value(self, list_filter: ListFilter) -> Counter[str]:
         """The counts by value, over all cells, of a filter that is not grouped."""
-        total: Counter[str] = Counter()
-        for counts in self.by_cell.values():
-            total.update(counts.by_value[list_filter])
-        return total
+        if list_filter not in self._by_value:
+            total = self._by_value[list_filter] = Counter()
+            for counts in self.by_cell.values():
+                total.update(counts.by_value[list_filter])
+        return self._by_value[list_filter]
 
     def rows_by_cell(self) -> dict[Cell, int]:
         """The number of rows that match all filters in each responding cell."""
@@ -342,6 +349,62 @@ class ConditionsFilter(ListFilter):
         yield self.NONE, self.none_label
         for value, (label, _condition) in self.conditions.items():
             yield value, label
+
+
+class SummedFilter(ListFilter):
+    """Conditions that are counted without grouping rows by them: for those by which there would be
+    too many groups.
+
+    The rows that meet a condition are summed up in each group of the other filters; only where the
+    filter itself is active are they counted by a query of their own.
+    """
+
+    grouped = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.conditions = dict(self.get_conditions())
+
+    def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
+        """The label and the condition of each value."""
+        raise NotImplementedError
+
+    def sum_name(self, value: str) -> str:
+        """What the sum for a value is called in a group."""
+        return f"sum_{self.parameter_name}_{value}"
+
+    def sums(self) -> dict[str, Combinable]:
+        return {
+            self.sum_name(value): Sum(flag(condition))
+            for value, (_label, condition) in self.conditions.items()
+        }
+
+    def condition_of(self, value: str, cell: Cell) -> Q | None:
+        return self.conditions[value][1] if value in self.conditions else None
+
+    def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
+        # Grouping by a constant is no grouping: one row.
+        summed: QuerySet[Any, Any] = rows.values_list(Value(1)).annotate(**self.sums())
+        return summed
+
+    def count_values(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:
+        return Counter(
+            {
+                value: int(number or 0)
+                for _one, *numbers in rows
+                for value, number in zip(self.conditions, numbers, strict=True)
+            }
+        )
+
+    def lookups(self, counts: Counts) -> "Iterator[tuple[str, StrOrPromise]]":
+        for value, (label, _condition) in self.conditions.items():
+            yield value, label
+
+    def count(self, value: str, counts: Counts) -> int:
+        if self.is_active:
+            return counts.by_value(self)[value]
+        name = self.sum_name(value)
+        return sum(int(group[name]) for group in counts.matching_others(self))
 
 
 def filterset_filters(

@@ -1,6 +1,7 @@
 """HTML fragments of the console: badges, bars, times.  Colour alone never carries meaning."""
 
 import datetime
+import math
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -94,7 +95,7 @@ def number(value: float) -> str:
 LARGER = {"MiB": "GiB", "GiB": "TiB", "TiB": "PiB", "PiB": "EiB"}
 
 
-def in_unit(amount: int, unit: str) -> tuple[float, str]:
+def in_unit(amount: float, unit: str) -> tuple[float, str]:
     """``amount`` in the largest unit in which it is at least 1 (memory always in GiB or more)."""
     value = float(amount)
     while unit in LARGER and (abs(value) >= 1024 or unit == "MiB"):
@@ -102,41 +103,51 @@ def in_unit(amount: int, unit: str) -> tuple[float, str]:
     return value, unit
 
 
-def size(amount: int | None, unit: str) -> str:
-    """An amount with its unit: ``size(4096, "MiB")`` is ``4 GiB``."""
+def size(amount: float | None, unit: str) -> str:
+    """An amount with its unit, if it has one: ``size(4096, "MiB")`` is ``4 GiB``."""
     if amount is None:
         return DASH
+    if not unit:
+        return number(amount)
     value, unit = in_unit(amount, unit)
     return f"{number(value)} {unit}"
 
 
-def bar(used: int | None, total: int | None, unit: str = "") -> SafeString:
-    """Usage as a bar: used / total with the unit, and the percentage.
+def bar(
+    used: float | None, limit: float | None, unit: str = "", physical: float | None = None
+) -> SafeString:
+    """Usage as a bar: used / limit with the unit, and the percentage, which is rounded down.
 
-    ``unit`` is empty for counts, ``MiB`` or ``GiB`` for sizes.  With overcommit, ``used`` may
-    exceed ``total``.
+    ``unit`` is empty for counts, ``MiB`` or ``GiB`` for sizes.  Where ``physical`` is less than the
+    limit, a mark shows where it ends.
     """
-    if used is None or total is None:
+    if used is None or limit is None:
         return NOTHING
-    if unit:
-        shown_total, shown_unit = in_unit(total, unit)
-        factor = shown_total / total if total else 1
-        text = f"{number(used * factor)} / {number(shown_total)} {shown_unit}"
-    else:
-        text = f"{used} / {total}"
-    if total <= 0:
+    shown_limit, shown_unit = in_unit(limit, unit) if unit else (limit, "")
+    factor = shown_limit / limit if limit else 1
+    text = f"{number(used * factor)} / {number(shown_limit)} {shown_unit}".rstrip()
+    if limit <= 0:
         return format_html('<span class="usage"><span class="numbers">{}</span></span>', text)
-    percent = round(100 * used / total)
-    level = "over" if percent > 100 else "high" if percent >= 90 else "normal"
+    percent = math.floor(100 * used / limit)
+    level = "over" if percent >= 100 else "high" if percent >= 90 else "normal"
+    mark, title = SafeString(), SafeString()
+    if physical is not None and physical < limit:
+        where = 100 * physical / limit
+        mark = format_html(
+            '<rect class="physical" x="{}%" width="2" height="6"/>', f"{min(where, 99):.1f}"
+        )
+        title = format_html(' title="{}"', _("physical: %(n)s") % {"n": size(physical, unit)})
     return format_html(
-        '<span class="usage"><span class="numbers">{}</span> <span class="percent">{} %</span>'
+        '<span class="usage"{}><span class="numbers">{}</span> <span class="percent">{} %</span>'
         '<svg class="bar {}" aria-hidden="true" width="100%" height="6">'
         '<rect class="total" width="100%" height="6" rx="3"/>'
-        '<rect class="used" width="{}%" height="6" rx="3"/></svg></span>',
+        '<rect class="used" width="{}%" height="6" rx="3"/>{}</svg></span>',
+        title,
         text,
         percent,
         level,
         min(max(percent, 0), 100),
+        mark,
     )
 
 

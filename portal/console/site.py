@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cells.registry import Cell
 from portal.console.login_form import LoginForm
+from portal.console.search import Finder, SearchSource, search
 from portal.roles import may_enter
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ class Page:
 
 @dataclass(frozen=True)
 class ListAction:
-    """A button below the list of another app's model, which posts the selected keys to ``url``."""
+    """A button below the list of another app's model, which posts the selected keys to ``url``.
+
+    It is also offered where an action that it ``follows`` has been done to them.
+    """
 
     name: str
     label: "StrOrPromise"
     url: str
     dangerous: bool = False
+    follows: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class Console(admin.AdminSite):
         self._index_view: Callable[[HttpRequest], HttpResponse] | None = None
         self._list_actions: dict[str, list[ListActions]] = defaultdict(list)
         self._panels: dict[str, list[PanelOf]] = defaultdict(list)
+        self._search_sources: list[SearchSource] = []
 
     def register_page(
         self,
@@ -118,6 +124,15 @@ class Console(admin.AdminSite):
         panels = [panel(request, cell, row) for panel in self._panels[model]]
         return [panel for panel in panels if panel is not None]
 
+    def register_search(self, find: Finder, *, permission: str, order: int) -> None:
+        """Find more by the search in the header; what was found is sorted by ``order``."""
+        self._search_sources.append(SearchSource(find, permission, order))
+        self._search_sources.sort(key=lambda source: source.order)
+
+    def search_view(self, request: HttpRequest) -> HttpResponse:
+        """What is found in the whole cloud."""
+        return search(request, self, self._search_sources)
+
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
 
@@ -134,6 +149,7 @@ class Console(admin.AdminSite):
         urls: list[URLPattern | URLResolver] = []
         if self._index_view is not None:
             urls.append(path("", self.admin_view(self._index_view), name="index"))
+        urls.append(path("search/", self.admin_view(self.search_view), name="search"))
         urls += [path("", include(urlconf)) for urlconf in self._urlconfs]
         return urls + super().get_urls()
 

@@ -26,6 +26,7 @@ def write_into_nova(fleet: Fleet) -> None:
     names = [fleet.name_of(number) for number in range(len(fleet))]
     cells = {cell.name: cell for cell in cells_named(names)}
     mappings: list[tuple[str, int]] = []
+    instances: list[tuple[str, str, int]] = []
     aggregates: list[AggregateRow] = []
     for rows in fleet:
         cell = cells[rows.name]
@@ -33,11 +34,12 @@ def write_into_nova(fleet: Fleet) -> None:
         write_cell(rows, cell.alias)
         _fill_nova_columns(cell.alias)
         mappings += rows.mappings
+        instances += rows.instance_mappings
         aggregates += rows.aggregates
     ours = tuple(model for model in API_MODELS if model is not CellMapping)
     empty(API, ours)
     cell_ids = {number: cells[fleet.name_of(number)].id for number in range(len(fleet))}
-    write_api(mappings, aggregates, cell_ids, created_at=fleet.now)
+    write_api(mappings, instances, aggregates, cell_ids, created_at=fleet.now)
     reset_sequences(API, ours)
 
 

@@ -15,6 +15,8 @@ PAGES = [
     NODES,
     f"{NODES}?cell=cell1&o=-memory&per_page=25&p=2&columns=name,host,ip,uuid,seen,vcpus",
     f"{NODES}?q=nothing-is-called-this",
+    f"{NODES}?memory=75&memory=90&o=-memory&per_page=25",
+    "/admin/search/?q=c1",
     "first hypervisor",
     SERVICES,
     f"{SERVICES}?status=disabled&state=down",

@@ -1,0 +1,152 @@
+"""Acting on what a list selects: all that match, hypervisors, and too many."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from cells.registry import Cell
+from maintenance import views as maintenance_views
+from portal.console import selection
+from services.models import Service
+from tests.clouds import Cloud
+from tests.test_console_actions import now_in
+from tests.test_console_lists import NODES, SERVICES, keys, page
+
+
+@pytest.fixture
+def console(cloud: Cloud) -> Client:
+    """A logged-in administrator's client."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    return client
+
+
+def hosts_in_preview(client: Client, url: str, **form: Any) -> set[str]:
+    """The hosts of the services on the page that asks for confirmation."""
+    response = client.post(url, {"action": "disable", **form}, follow=True)
+    assert response.status_code == 200
+    html = response.content.decode()
+    return set(re.findall(r'<a href="/admin/services/service/[^/]+/">([^<]*)</a><br>', html))
+
+
+def test_all_that_match_are_selected_not_just_the_page(cloud: Cloud, console: Client) -> None:
+    names = [f"host-{number:02}" for number in range(40)]
+    for number, name in enumerate(names):
+        columns = {"disabled": number % 2 == 0} | ({"uuid": None} if number == 1 else {})
+        cloud.host(f"cell{1 + number % 3}", name, service=columns)
+    enabled = set(names[1::2])
+    for path in (NODES, SERVICES):
+        html = page(console, f"{path}?status=disabled&status=enabled&per_page=25")
+        assert re.search(r'name="all_matching" value="1"[^>]*>\s*all 40 that match', html)
+        _view, query = re.findall(r'name="query" value="([^"]*)"', html)
+        all_of = {"all_matching": "1", "query": query.replace("&amp;", "&"), "key": keys(html)[:2]}
+        assert hosts_in_preview(console, f"{path}act/", **all_of) == set(names)
+        all_of["query"] = "?status=enabled&q=host&p=2&per_page=25"
+        assert hosts_in_preview(console, f"{path}act/", **all_of) == enabled
+        assert "all_matching" not in page(console, path)  # where the page has all of them
+    assert hosts_in_preview(console, f"{SERVICES}act/", all_matching="1", query="?cell=no") == set()
+
+
+def test_actions_are_offered_for_hypervisors(cloud: Cloud, console: Client) -> None:
+    service, node = cloud.host("cell1", "a")
+    sibling = cloud.add_node("cell1", "a", hypervisor_hostname="a-2")
+    orphan = cloud.add_node("cell2", "orphan")
+    html = page(console, NODES)
+    assert 'name="action" value="disable" formaction="act/"' in html
+    chosen = [node.uuid, sibling.uuid, orphan.uuid, "11111111-1111-1111-1111-111111111111"]
+    response = console.post(f"{NODES}act/", {"action": "disable", "key": chosen, "back": NODES})
+    html = response.content.decode()
+    assert "no service was found for them: orphan, 11111111" in html
+    (key,) = keys(html)
+    assert key == service.uuid
+    assert f'<form method="post" action="{SERVICES}act/"' in html
+    form = {"action": "disable", "key": key, "confirm": "1", "back": NODES}
+    console.post(f"{SERVICES}act/", form)
+    assert now_in(cloud, "cell1", service).disabled
+    answer = console.post(f"{NODES}act/", {"action": "disable", "key": orphan.uuid}, follow=True)
+    assert "No service was selected." in answer.content.decode()
+
+
+def test_too_many_are_refused_not_cut_off(
+    cloud: Cloud, console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = [cloud.host("cell1", f"host-{number:02}")[0] for number in range(30)]
+    limits = selection.selected_keys.__defaults__ or ()
+    assert limits == (500,)
+    monkeypatch.setattr(selection.selected_keys, "__defaults__", (29,))
+    monkeypatch.setattr(maintenance_views, "MAX_HOSTS", 29)
+    every = {"key": [service.uuid for service in services]}
+    matching = {"all_matching": "1", "query": "?q=host"}
+    urls = (
+        (f"{SERVICES}act/", "force-down"),
+        (f"{NODES}act/", "disable"),
+        ("/admin/maintenance/start/?of=services", "empty"),
+        ("/admin/maintenance/start/?of=hypervisors", "empty"),
+    )
+    for selected in (every, matching):
+        for url, action in urls:
+            form = {"action": action, "back": SERVICES, **selected}
+            response = console.post(url, form, follow=True)
+            assert response.redirect_chain[-1][0] == SERVICES, url
+            assert "30 are selected, and at most 29 can be acted on" in response.content.decode()
+    named = {"action": "disable", "key": [one.uuid for one in services[:29]]}
+    assert console.post(f"{SERVICES}act/", named).status_code == 200
+
+
+def test_more_than_can_be_acted_on_are_not_offered(
+    cloud: Cloud, console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        cloud.host("cell1", f"host-{number:02}")
+    monkeypatch.setattr("portal.console.changelist.AcrossCellsChangeList.max_selected", 29)
+    html = re.sub(r"\s+", " ", page(console, f"{NODES}?per_page=25"))
+    assert "all 30 are more than can be acted on at once (29)" in html
+    assert "all_matching" not in html
+
+
+def test_cells_that_are_silent_are_told_where_all_are_selected(
+    cloud: Cloud, console: Client, dead_cell: Cell
+) -> None:
+    for number in range(30):
+        cloud.host("cell1", f"host-{number:02}")
+    form = {"action": "disable", "all_matching": "1", "query": "?"}
+    html = console.post(f"{SERVICES}act/", form).content.decode()
+    assert "cell is not responding, so this page is incomplete" in html
+    assert len(keys(html)) == 30
+
+
+def test_what_is_in_the_way_of_a_delete_is_linked(cloud: Cloud, console: Client) -> None:
+    service, node = cloud.host("cell1", "busy")
+    cloud.add_instance("cell1", "busy")
+    form = {"action": "delete", "key": service.uuid or ""}
+    html = console.post(f"{SERVICES}act/", form).content.decode()
+    assert "1 server is on it" in html
+    assert f'<a href="{NODES}{node.uuid}/#servers">busy</a>' in html
+    assert 'id="servers"' in page(console, f"{NODES}{node.uuid}/")
+
+
+def test_what_to_do_after_force_down_is_told(cloud: Cloud, console: Client) -> None:
+    service, node = cloud.host("cell1", "dead")
+    empty, _ = cloud.host("cell2", "empty")
+    servers = [cloud.add_instance("cell1", "dead") for _ in range(2)]
+    form: dict[str, Any] = {"action": "force-down", "key": [service.uuid, empty.uuid]}
+    form |= {f"host:{service.uuid}": "dead", f"host:{empty.uuid}": "empty", "confirm": "1"}
+    url = console.post(f"{SERVICES}act/", form)["Location"]
+    html = re.sub(r"\s+", " ", page(console, url))
+    commands = "\n".join(f"openstack server evacuate {one.uuid}" for one in servers)
+    assert f'data-copy="{commands}"'.replace("\n", " ") in html
+    assert f'<a href="{NODES}{node.uuid}/#servers">servers of dead</a>' in html
+    (button,) = re.findall(r'<form method="post" class="act">(.*?)</form>', html)
+    assert 'value="evacuate" formaction="/admin/maintenance/start/?of=services"' in button
+    assert keys(button) == [service.uuid]
+    # What has been evacuated since is no longer listed.
+    for server in servers:
+        server.host = "elsewhere"
+        server.save(using=cloud.cell("cell1").alias)
+    assert "server evacuate" not in page(console, url)
+    assert Service.objects.using(cloud.cell("cell1").alias).get(id=service.id).forced_down
+    form = {"action": "disable", "key": empty.uuid or "", "confirm": "1"}
+    assert "server evacuate" not in page(console, console.post(f"{SERVICES}act/", form)["Location"])
