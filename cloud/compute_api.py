@@ -5,6 +5,7 @@ a request may take its time: each is bounded by a timeout, and is never repeated
 the caller can find out whether Nova has had it.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -68,6 +69,8 @@ class ComputeAPI:
         loading.register_adapter_conf_options(conf, GROUP, include_deprecated=False)
         conf.set_default("service_type", "compute", group=GROUP)
         conf.set_default("valid_interfaces", ["internal", "public"], group=GROUP)
+        # Keystone's answers are waited for no longer than Nova's.
+        conf.set_default("timeout", max(1, round(timeout)), group=GROUP)
         given = {name: value for name, value in credentials.items() if value}
         for name in ("endpoint_override", "region_name", "cafile"):
             if name in given:
@@ -131,8 +134,11 @@ class ComputeAPI:
         message: str | None = found.get("message")  # "Error", or nothing
         return message
 
-    def latest_request(self, server: str) -> str:
-        """The id of the latest request that changed the server; empty where there is none."""
+    def latest_request(self, server: str, action: str) -> str:
+        """The id of the latest request of that kind about the server; empty where there is none.
+
+        ``action`` is a migration's type: ``live-migration``, ``migration`` or ``evacuation``.
+        """
         path = f"/servers/{quote(server, safe='')}/os-instance-actions"
         try:
             found = self._request("GET", path, _DETAILS).json()["instanceActions"]
@@ -140,18 +146,23 @@ class ComputeAPI:
             if refusal.status == 404:
                 return ""
             raise
-        latest = max(found, key=lambda action: action["start_time"], default=None)
+        wanted = [one for one in found if one["action"] == _REQUESTS[action]]
+        latest = max(wanted, key=lambda one: one["start_time"], default=None)
         return "" if latest is None else str(latest["request_id"])
 
     # --- requests ---------------------------------------------------------------------------------
 
     def _request(self, method: str, path: str, microversion: str, body: Any = None) -> Response:
+        began = time.monotonic()
         try:
             # First what does not reach Nova: a token, and where its API is.
             if not self._adapter.get_token() or not self._adapter.get_endpoint():
                 raise ComputeUnavailable("nova: not in Keystone's catalogue", sent=False)
         except ksa_exceptions.ClientException as error:
             raise ComputeUnavailable(f"nova: {_one_line(error)}", sent=False) from None
+        if time.monotonic() - began > self._timeout:
+            # Whoever asked may be thought dead by now, and somebody else may ask in its place.
+            raise ComputeUnavailable("nova: Keystone took too long", sent=False)
         try:
             response: Response = self._adapter.request(
                 path,
@@ -174,6 +185,12 @@ class ComputeAPI:
         raise ComputeRefused(text, response.status_code)
 
 
+#: What Nova calls the request behind each type of migration, in its record of a server's actions.
+_REQUESTS: Final = {
+    "live-migration": "live-migration",
+    "migration": "migrate",
+    "evacuation": "evacuate",
+}
 #: Block migration where the storage is not shared, as Nova finds it (2.25).
 _AUTO: Final = {"block_migration": "auto"}
 

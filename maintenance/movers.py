@@ -25,8 +25,11 @@ class Mover(Protocol):
     def failure(self, server: str, request_id: str) -> str | None:
         """Why a request that was accepted failed; ``None`` when it did not, as far as is known."""
 
-    def latest_request(self, server: str) -> str:
-        """Nova's id of the latest request about the server; empty if it cannot be told."""
+    def latest_request(self, server: str, action: str) -> str:
+        """Nova's id of the latest request to move the server; empty if it cannot be told.
+
+        ``action`` is a value of ``maintenance.models.Method``.
+        """
 
 
 def mover_for(cell: Cell) -> Mover | None:

@@ -20,6 +20,7 @@ from hypervisors.models import Instance, Migration
 from maintenance import record
 from maintenance.leases import DURATION, Lease
 from maintenance.models import (
+    ENDED,
     UNDER_WAY,
     Fate,
     Maintenance,
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 NOTHING_SEEN = datetime.timedelta(seconds=90)
 #: How long a server may be busy with something else before it is left where it is.
 BUSY_AT_MOST = datetime.timedelta(minutes=10)
+#: How long the source may clean up after a server has arrived elsewhere.
+CLEANING_AT_MOST = datetime.timedelta(minutes=5)
 #: How often a server is tried when its requests never reached Nova.
 ATTEMPTS = 5
 
@@ -44,6 +47,14 @@ ATTEMPTS = 5
 LIVE_STATES = frozenset({"active", "paused"})
 COLD_STATES = frozenset({"stopped"})
 EVACUATED_STATES = frozenset({"active", "stopped", "error"})
+
+#: The tasks that Nova gives a server while it moves it; those of an evacuation are not told from
+#: the task that a dead host left behind.
+TASKS = {
+    Method.LIVE: frozenset({"migrating"}),
+    Method.COLD: frozenset({"resize_prep", "resize_migrating", "resize_migrated", "resize_finish"}),
+    Method.EVACUATION: frozenset[str](),
+}
 
 #: Statuses of migrations that came to nothing.
 CAME_TO_NOTHING = frozenset({"error", "failed", "cancelled", "reverted"})
@@ -134,22 +145,42 @@ def _follow_move(
     is_busy = instance.task_state is not None and not (
         server.method == Method.EVACUATION and migration is None
     )
-    has_arrived = migration is not None or is_busy or instance.host != source
+    is_ours = instance.task_state in TASKS[Method(server.method)]
+    has_arrived = migration is not None or is_ours or instance.host != source
     if server.fate == Fate.REQUESTED and has_arrived:
         # Nova has had the request, and its answer was not heard.
-        server.fate, server.request_id = Fate.MOVING, mover.latest_request(server.uuid)
+        request_id = mover.latest_request(server.uuid, Method(server.method))
+        server.fate, server.request_id = Fate.MOVING, request_id
         server.save(update_fields=["fate", "request_id"])
         _put(server, Outcome.DONE, f"maintenance-{server.method}", server.request_id)
     if is_busy:
         return
     if server.method == Method.COLD and instance.vm_state == "resized":
-        _confirm(lease, server, instance, mover)
+        if migration is None or migration.status == "finished":  # and is not being confirmed
+            _confirm(lease, server, instance, mover)
     elif instance.host != source:
-        _end(server, Fate.MOVED, target=instance.host or "")
+        _arrived(server, instance, migration)
     elif migration is not None:
         _came_back(server, migration, mover)
     else:
         _nothing_seen(server, mover)
+
+
+def _arrived(server: Server, instance: Instance, migration: Migration | None) -> None:
+    """The server is elsewhere; it has been moved when the host it came from has cleaned up, too.
+
+    Until then, the host must not be switched off: placement would go on counting the server there.
+    """
+    cause = _("it is in error there") if instance.vm_state == "error" else ""
+    if migration is not None and migration.status not in Migration.FINISHED:
+        now = timezone.now()
+        if server.busy_since is None:
+            server.busy_since = now
+            server.save(update_fields=["busy_since"])
+        if now - server.busy_since < CLEANING_AT_MOST:
+            return
+        cause = _("its migration is still “%s”") % migration.status
+    _end(server, Fate.MOVED, cause, target=instance.host or "")
 
 
 def _confirm(lease: Lease, server: Server, instance: Instance, mover: Mover) -> None:
@@ -221,7 +252,7 @@ def begin(lease: Lease, mover: Mover, seen: Observation) -> None:
 
 
 def _room(maintenance: Maintenance) -> int:
-    under_way = Server.objects.filter(fate__in=UNDER_WAY)
+    under_way = Server.objects.filter(fate__in=UNDER_WAY).exclude(maintenance__state__in=ENDED)
     in_cell = under_way.filter(maintenance__cell_uuid=maintenance.cell_uuid).count()
     on_host = under_way.filter(maintenance=maintenance).count()
     return min(maintenance.at_once - on_host, settings.MAINTENANCE_MOVES_PER_CELL - in_cell)

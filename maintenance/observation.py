@@ -1,5 +1,6 @@
 """What a cell says of a host's servers and their migrations: two queries, however many."""
 
+import datetime
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from django.utils import timezone
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
 from hypervisors.models import Instance, Migration
-from services.models import NOVA_COMPUTE, Service, up_at
 
 INSTANCE_FIELDS = ("id", "uuid", "display_name", "host", "vm_state", "task_state", "power_state")
 
@@ -54,16 +54,20 @@ def _read(cell: Cell, host: str, servers: Collection[str]) -> Observation:
     return Observation(instances, dict(migrations))
 
 
-def possible_targets(cell: Cell, host: str) -> list[str]:
-    """The other hosts of the cell that are up and enabled.  Raises ``CellUnavailable``."""
+def migrations_of_host(cell: Cell, host: str, stale: datetime.timedelta) -> tuple[int, int]:
+    """How many migrations from or to ``host`` are going on, and how many others have not ended.
 
-    def read(cell: Cell) -> list[str]:
-        services = (
-            Service.objects.using(cell.alias)
-            .exclude(disabled=True)
-            .filter(up_at(timezone.now()), binary=NOVA_COMPUTE)
-        )
-        return list(services.exclude(host=host).order_by("host").values_list("host", flat=True))
+    Those are resizes that wait for their confirmation, and what Nova has not touched for longer
+    than ``stale``.  Raises ``CellUnavailable``.
+    """
+    recently = timezone.now() - stale
+
+    def read(cell: Cell) -> tuple[int, int]:
+        of_host = Q(source_compute=host) | Q(dest_compute=host)
+        rows = Migration.objects.db_manager(cell.alias).in_progress().filter(of_host)
+        is_going_on = Q(updated_at__gte=recently) | Q(created_at__gte=recently)
+        total, going_on = rows.count(), rows.filter(is_going_on).exclude(status="finished").count()
+        return going_on, total - going_on
 
     answers = ask_cells([cell], read)
     for missing in answers.missing:

@@ -143,7 +143,7 @@ class EmptyForWork(Plan):
 
     def blockers(self, facts: Facts) -> list[str]:
         blockers = super().blockers(facts)
-        if facts.is_compute and not facts.service.is_up(facts.now):
+        if facts.is_compute and facts.servers and not facts.service.is_up(facts.now):
             blockers.append(_("it is down: servers can only be evacuated from a dead host"))
         return blockers
 

@@ -55,7 +55,7 @@ class Simulator:
         failed = self._migrations(server).filter(status="error").exists()
         return _("No valid host was found.") if failed else None
 
-    def latest_request(self, server: str) -> str:
+    def latest_request(self, server: str, action: str) -> str:
         return ""  # no request of the simulator is ever lost
 
     def _begin(self, server: str, target: str, kind: str, task: str) -> str:

@@ -27,7 +27,8 @@ from maintenance.models import (
     State,
 )
 from maintenance.movers import Mover
-from maintenance.observation import observe
+from maintenance.observation import migrations_of_host, observe
+from maintenance.plans import PLANS
 from maintenance.remains import is_being_removed, remains_of
 from maintenance.simulator import Simulator
 from maintenance.subjects import actor_of, ref_of
@@ -88,22 +89,46 @@ def _next_of_batch(lease: Lease) -> float | None:
     failed = others.filter(state__in=[State.FAILED, State.STOPPED]).first()
     if batch.stop_on_failure and failed is not None:
         words = _("not begun: the maintenance of %(host)s is %(state)s")
-        said = words % {"host": failed.host, "state": failed.state_label}
-        lease.change_state(State.STOPPED, said)
+        _withdraw(lease, words % {"host": failed.host, "state": failed.state_label})
         return None
     at_it = others.filter(state__in=[State.DISABLING, State.EMPTYING, State.STOPPING]).count()
     if at_it >= batch.at_once:
+        if lease.maintenance.plan != PlanName.EVACUATE:  # or servers would be moved there, and on
+            _keep_servers_away(lease)
         lease.say(_("waiting for its turn"))
         return settings.MAINTENANCE_POLL
     lease.change_state(State.DISABLING)
     return 0
 
 
+def _withdraw(lease: Lease, message: str, username: str = "") -> None:
+    """End what has not begun; the host is as it was."""
+    maintenance = lease.maintenance
+    if maintenance.former is not None:
+        lease.renew()
+        _restore(maintenance, find(ref_of(maintenance)).row)
+        lease.update(former=None)
+    lease.change_state(State.STOPPED, message, username)
+
+
 # --- away with the servers --------------------------------------------------------------------
 
 
 def _disable(lease: Lease, cell: Cell, mover: Mover) -> float | None:
-    """Keep new servers away, remembering how the service was."""
+    """Keep new servers away, unless the servers cannot be moved any more."""
+    maintenance = lease.maintenance
+    plan = PLANS[maintenance.plan]
+    blockers = plan.blockers(_facts(find(ref_of(maintenance)), plan.decided_by))
+    if blockers:
+        lease.change_state(State.FAILED, _("not begun: %s") % "; ".join(blockers))
+        return None
+    _keep_servers_away(lease)
+    lease.change_state(State.EMPTYING)
+    return 0
+
+
+def _keep_servers_away(lease: Lease) -> None:
+    """Disable the service, remembering how it was."""
     maintenance = lease.maintenance
     service = find(ref_of(maintenance)).row
     if maintenance.former is None:
@@ -111,8 +136,6 @@ def _disable(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     if not service.disabled or service.disabled_reason != maintenance.disabled_reason:
         lease.renew()
         DISABLE.apply(ref_of(maintenance), actor_of(maintenance), maintenance.disabled_reason)
-    lease.change_state(State.EMPTYING)
-    return 0
 
 
 def _force_down(lease: Lease, cell: Cell, mover: Mover) -> float | None:
@@ -141,8 +164,34 @@ def _move(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     if staying:
         lease.change_state(State.FAILED, _staying(staying, maintenance.servers.count()))
         return None
-    lease.change_state(State.EMPTY)
+    remark = ""
+    if maintenance.plan != PlanName.EVACUATE:  # what a dead host was doing will not be finished
+        coming, open_ones = migrations_of_host(cell, maintenance.host, moves.BUSY_AT_MOST)
+        if coming:
+            lease.say(_other_migrations(coming))
+            return settings.MAINTENANCE_POLL
+        remark = _open_migrations(open_ones) if open_ones else ""
+    lease.change_state(State.EMPTY, remark)
     return None if maintenance.plan == PlanName.EMPTY else 0
+
+
+def _other_migrations(migrations: int) -> str:
+    words = ngettext(
+        "waiting for another migration from or to the host",
+        "waiting for %(n)d other migrations from or to the host",
+        migrations,
+    )
+    return words % {"n": migrations}
+
+
+def _open_migrations(migrations: int) -> str:
+    words = ngettext(
+        "%(n)d migration from or to the host has not ended: a resize that is to be confirmed, say",
+        "%(n)d migrations from or to the host have not ended: resizes that are to be confirmed, "
+        "say",
+        migrations,
+    )
+    return words % {"n": migrations}
 
 
 def _look_and_follow(lease: Lease, cell: Cell, mover: Mover, *, new: bool) -> None:
@@ -177,6 +226,9 @@ def _stop(lease: Lease) -> float | None:
     """Stop at once if nothing is under way, else wait for what is."""
     maintenance = lease.maintenance
     who = maintenance.stop_requested_by
+    if maintenance.state == State.PLANNED:
+        _withdraw(lease, _("not begun"), who)
+        return None
     if maintenance.servers.filter(fate__in=UNDER_WAY).exists():
         lease.change_state(State.STOPPING, username=who)
         return 0
@@ -237,21 +289,25 @@ def _return(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     """Give the service the status back that it had, once it reports."""
     maintenance = lease.maintenance
     service = find(ref_of(maintenance)).row
-    former = maintenance.former or {"status": "enabled", "disabled_reason": None}
-    actor = actor_of(maintenance, maintenance.return_requested_by)
     if not service.is_up():
         lease.say(_("waiting for nova-compute to report"))
         return settings.MAINTENANCE_POLL
-    now = state_of(service)
-    if former["status"] == "disabled":
-        if now["status"] != "disabled" or now["disabled_reason"] != former["disabled_reason"]:
-            lease.renew()
-            DISABLE.apply(ref_of(maintenance), actor, former["disabled_reason"] or "")
-    elif now["status"] == "disabled":
-        lease.renew()
-        ENABLE.apply(ref_of(maintenance), actor)
+    lease.renew()
+    _restore(maintenance, service)
     lease.change_state(State.DONE)
     return None
+
+
+def _restore(maintenance: Maintenance, service: Service) -> None:
+    """Give the service the status that it had before."""
+    former = maintenance.former or {"status": "enabled", "disabled_reason": None}
+    who = maintenance.return_requested_by or maintenance.stop_requested_by
+    ref, actor, now = ref_of(maintenance), actor_of(maintenance, who), state_of(service)
+    if former["status"] == "disabled":
+        if now["status"] != "disabled" or now["disabled_reason"] != former["disabled_reason"]:
+            DISABLE.apply(ref, actor, former["disabled_reason"] or "")
+    elif now["status"] == "disabled":
+        ENABLE.apply(ref, actor)
 
 
 # --- retiring ---------------------------------------------------------------------------------

@@ -121,6 +121,20 @@ def test_an_api_that_does_not_answer_may_have_had_it() -> None:
     assert time.monotonic() - began < 5
 
 
+def test_a_keystone_that_does_not_answer_is_not_waited_for() -> None:
+    with SilentServer() as server:
+        credentials = {
+            "auth_type": "v3password",
+            "auth_url": f"http://127.0.0.1:{server.port}/v3",
+            "username": "nova",
+            "password": "x",
+            "user_domain_id": "default",
+        }
+        with pytest.raises(ComputeUnavailable) as raised:
+            ComputeAPI(NovaConfig(), credentials, timeout=1).live_migrate(SERVER)
+    assert raised.value.sent is False
+
+
 def test_the_cause_of_a_failure(nova: NovaAPI) -> None:
     events = [
         {"event": "conductor_live_migrate_instance", "result": "Error", "details": "No valid host"},
@@ -131,15 +145,16 @@ def test_the_cause_of_a_failure(nova: NovaAPI) -> None:
         (200, {"instanceAction": {**action, "message": None, "events": []}}),
         (404, {"itemNotFound": {"message": "no such action"}}),
         (200, {"instanceActions": [
-            {"start_time": "2026-01-02", "request_id": "req-2"},
-            {"start_time": "2026-01-01", "request_id": "req-1"},
+            {"start_time": "2026-01-03", "request_id": "req-3", "action": "reboot"},
+            {"start_time": "2026-01-02", "request_id": "req-2", "action": "live-migration"},
+            {"start_time": "2026-01-01", "request_id": "req-1", "action": "live-migration"},
         ]}),
     ]  # fmt: skip
     api = client(nova.url)
     assert api.failure(SERVER, REQUEST) == "No valid host"
     assert api.failure(SERVER, REQUEST) is None
     assert api.failure(SERVER, REQUEST) is None
-    assert api.latest_request(SERVER) == "req-2"
+    assert api.latest_request(SERVER, "live-migration") == "req-2"
 
 
 def test_credentials_that_cannot_be_used_are_told() -> None:

@@ -162,6 +162,118 @@ def test_a_host_has_one_maintenance_at_a_time(cloud: Cloud, cell: Cell) -> None:
     assert Maintenance.objects.count() == 1
 
 
+def test_a_host_that_is_down_when_its_window_begins_is_left_alone(cloud: Cloud, cell: Cell) -> None:
+    add_servers(cloud, "cell1-host1", ["active"])
+    (maintenance,) = start("empty", "cell1-host1")
+    Service.objects.using(cell.alias).filter(host="cell1-host1").update(last_seen_up=LONG_AGO)
+    carry_on(maintenance)
+    assert (maintenance.state, "it is down" in maintenance.message) == (State.FAILED, True)
+    assert not service(cell, "cell1-host1").disabled
+
+
+def test_a_host_is_empty_when_nothing_is_on_its_way_to_it(cloud: Cloud, cell: Cell) -> None:
+    columns = {"dest_compute": "cell1-host1", "dest_node": "cell1-host1"}
+    coming = cloud.add_migration("cell1", "cell1-host2", **columns)
+    cloud.add_migration("cell1", "cell1-host1", status="finished", migration_type="resize")
+    (maintenance,) = start("empty", "cell1-host1")
+    for _ in range(4):
+        step(maintenance)
+    assert (maintenance.state, "another migration" in maintenance.message) == (
+        State.EMPTYING,
+        True,
+    )
+    Migration.objects.using(cell.alias).filter(id=coming.id).update(status="completed")
+    add_servers(cloud, "cell1-host1", ["active"])
+    carry_on(maintenance)
+    assert (maintenance.state, fates(maintenance)) == (State.EMPTY, {"active-0": Fate.MOVED})
+    assert "1 migration from or to the host has not ended" in maintenance.message
+
+
+# --- what Nova does in the meantime -----------------------------------------------------------
+
+
+@pytest.fixture
+def moving(cloud: Cloud, cell: Cell, monkeypatch: pytest.MonkeyPatch) -> Maintenance:
+    """A maintenance with a running and a stopped server that Nova has been asked to move."""
+    monkeypatch.setattr(simulator, "FASTEST", 3600.0)
+    monkeypatch.setattr(simulator, "SLOWEST", 3600.0)
+    add_servers(cloud, "cell1-host1", ["active", "stopped"])
+    (maintenance,) = start("empty", "cell1-host1", move_stopped=True)
+    carry_on(maintenance, until=lambda: maintenance.servers.filter(fate=Fate.MOVING).count() == 2)
+    return maintenance
+
+
+def of(maintenance: Maintenance, cell: Cell, name: str) -> tuple[Any, Any]:
+    """The row of a server and that of its migration, to be changed."""
+    rows = Instance.objects.using(cell.alias).filter(display_name=name)
+    migrations = Migration.objects.using(cell.alias).filter(instance_uuid=rows.get().uuid)
+    return rows, migrations
+
+
+def test_a_server_is_moved_when_its_old_host_has_cleaned_up(
+    cell: Cell, moving: Maintenance
+) -> None:
+    rows, migrations = of(moving, cell, "active-0")
+    rows.update(host="cell1-host2", task_state=None)
+    step(moving)
+    assert fates(moving)["active-0"] == Fate.MOVING
+    migrations.update(status="completed")
+    step(moving)
+    assert fates(moving)["active-0"] == Fate.MOVED
+
+
+def test_a_migration_that_never_ends_is_said_and_not_waited_for_for_ever(
+    cell: Cell, moving: Maintenance
+) -> None:
+    rows, _ = of(moving, cell, "active-0")
+    rows.update(host="cell1-host2", task_state=None)
+    step(moving)
+    moving.servers.update(busy_since=LONG_AGO)
+    step(moving)
+    server = moving.servers.get(name="active-0")
+    assert (server.fate, "still" in server.cause) == (Fate.MOVED, True)
+
+
+def test_a_move_is_confirmed_once_however_long_it_takes(
+    cell: Cell, moving: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def confirm(self: simulator.Simulator, server: str) -> str:
+        asked.append(server)
+        return "req-confirm"
+
+    monkeypatch.setattr(simulator.Simulator, "confirm_resize", confirm)
+    rows, migrations = of(moving, cell, "stopped-1")
+    rows.update(host="cell1-host2", vm_state="resized", task_state=None)
+    migrations.update(status="finished")
+    step(moving)
+    migrations.update(status="confirming")
+    moving.servers.update(busy_since=LONG_AGO)
+    step(moving)
+    assert (len(asked), fates(moving)["stopped-1"]) == (1, Fate.CONFIRMING)
+    rows.update(vm_state="stopped")
+    migrations.update(status="confirmed")
+    step(moving)
+    assert fates(moving)["stopped-1"] == Fate.MOVED
+
+
+def test_what_somebody_else_does_to_a_server_is_not_taken_for_the_move(
+    cell: Cell, moving: Maintenance
+) -> None:
+    rows, migrations = of(moving, cell, "active-0")
+    migrations.delete()  # the request never reached Nova, and the worker died
+    moving.servers.filter(name="active-0").update(fate=Fate.REQUESTED, request_id="")
+    rows.update(task_state="rebooting")
+    step(moving)
+    assert fates(moving)["active-0"] == Fate.REQUESTED
+    rows.update(task_state=None)
+    moving.servers.update(requested_at=LONG_AGO)
+    step(moving)
+    server = moving.servers.get(name="active-0")
+    assert (server.fate, server.attempts, migrations.count()) == (Fate.MOVING, 2, 1)
+
+
 # --- dead hosts -------------------------------------------------------------------------------
 
 
@@ -235,6 +347,16 @@ def test_a_host_is_retired(cloud: Cloud, cell: Cell, monkeypatch: pytest.MonkeyP
     assert list(AggregateHost.objects.values_list("host", flat=True)) == ["cell1-host2"]
 
 
+def test_a_dead_host_without_servers_is_retired(cloud: Cloud, cell: Cell) -> None:
+    Service.objects.using(cell.alias).filter(host="cell1-host1").update(
+        last_seen_up=LONG_AGO, forced_down=True
+    )
+    (maintenance,) = start("retire", "cell1-host1")
+    carry_on(maintenance)
+    assert maintenance.state == State.DONE, maintenance.message
+    assert not Service.objects.using(cell.alias).filter(host="cell1-host1").exists()
+
+
 # --- stopping, and several hosts --------------------------------------------------------------
 
 
@@ -282,6 +404,29 @@ def test_a_rack_is_emptied_host_by_host_until_one_fails(cloud: Cloud, cell: Cell
     assert all(states.count(State.EMPTYING) <= 1 for states in seen)
     assert "cell1-host2" in made[2].message
     assert not service(cell, "cell1-host3").disabled
+    # Nobody was moved to a host that was to be emptied, too, and from there again.
+    targets = Migration.objects.using(cell.alias).values_list("dest_compute", flat=True)
+    assert set(targets) <= {"cell1-host4", "cell1-host5"}
+
+
+def test_hosts_that_wait_for_their_turn_take_no_servers(cloud: Cloud, cell: Cell) -> None:
+    Service.objects.using(cell.alias).filter(host="cell1-host2").update(
+        disabled=True, disabled_reason="new hardware"
+    )
+    made = start("empty", "cell1-host1", "cell1-host2", "cell1-host3", reason="rack")
+    step(made[0])
+    for one in made[1:]:
+        step(one)
+    assert [one.state for one in made] == [State.DISABLING, State.PLANNED, State.PLANNED]
+    reasons = [service(cell, one.host).disabled_reason for one in made[1:]]
+    assert reasons == ["rack", "rack"]
+    control.stop(made[1], ACTOR)
+    carry_on(*made)
+    assert [one.state for one in made] == [State.EMPTY, State.STOPPED, State.STOPPED]
+    assert service(cell, "cell1-host2").disabled_reason == "new hardware"
+    assert not service(cell, "cell1-host3").disabled
+    with pytest.raises(Conflict):
+        control.give_back(made[2], ACTOR)
 
 
 # --- workers that die, two at once ------------------------------------------------------------
