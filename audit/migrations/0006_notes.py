@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0004_undo_and_bulk"),
+        ("audit", "0005_keystone_users"),
     ]
 
     operations = [
