@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from portal.api.routers import router
-from portal.api.version_documents import VersionViewSet, choices, root
+from portal.api.version_documents import ProjectVersionViewSet, VersionViewSet, choices, root
 from portal.api.views import UnknownRoute
 from portal.health import healthz
 from portal.metrics_view import MetricsView
@@ -12,6 +12,8 @@ from portal.metrics_view import MetricsView
 version_document = VersionViewSet.as_view(
     dict.fromkeys(("get", "post", "put", "patch", "delete", "options"), "show")
 )
+
+project_version_document = ProjectVersionViewSet.as_view({"get": "show"})
 
 #: Nova takes a project id in the path only if it is hexadecimal, with or without hyphens.
 PROJECT = r"(?P<project_id>[0-9a-f-]+)/"
@@ -24,6 +26,7 @@ def api(prefix: str, *, legacy: bool) -> list[URLPattern | URLResolver]:
         path(prefix, version_document, options),
         path(f"{prefix}/", version_document, options),
         re_path(rf"^{prefix}/", include(router.urls), options),
+        re_path(rf"^{prefix}/{PROJECT}$", project_version_document, options),
         re_path(rf"^{prefix}/{PROJECT}", include(router.urls), options),
         re_path(rf"^{prefix}/.*$", UnknownRoute.as_view(), options),
     ]

@@ -360,6 +360,24 @@ def test_a_token_may_be_bound_to_a_project(frame: ApiClient) -> None:
     )
 
 
+def test_the_version_document_of_a_project(cloud: Cloud) -> None:
+    """Discovery, where the endpoint in Keystone's catalogue names the project."""
+    user = User.objects.create_superuser("ann")
+    client = ApiClient(ApiToken.objects.issue(user, project_id=PROJECT)[1])
+    for prefix, version in (("/v2.1", "v2.1"), ("/v2", "v2.0")):
+        answer = client.get(f"{prefix}/{PROJECT}/", "2.53")
+        assert (answer.status, answer["version"]["id"]) == (200, version)
+        assert answer.body == client.get(f"{prefix}/").body
+        assert client.get(f"{prefix}/{'f' * 32}/", "2.53").status == 400
+        assert client.anonymous().get(f"{prefix}/{PROJECT}/").status == 401
+        assert client.send("POST", f"{prefix}/{PROJECT}/").body is None
+    assert client.get(f"/{PROJECT}/", "2.999").status == 406
+    member = ApiClient(
+        ApiToken.objects.issue(User.objects.create_user("bob"), project_id=PROJECT)[1]
+    )
+    assert member.get(f"/{PROJECT}/").status == 200
+
+
 # --- resources ------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,7 @@
-"""The version documents, with which clients discover the API: ``/``, ``/v2`` and ``/v2.1``."""
+"""The version documents, with which clients discover the API.
+
+``/``, ``/v2`` and ``/v2.1``, and the latter with a project: ``/v2.1/{project_id}/``.
+"""
 
 from typing import Any
 
@@ -8,6 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from portal.api.endpoints import endpoint
 from portal.api.not_found import no_such_route
 from portal.api.renderers import JSONRenderer
 from portal.api.responses import NovaResponse
@@ -113,6 +117,24 @@ class VersionViewSet(NovaViewSet):
 
     def show(self, request: Request, **kwargs: Any) -> Response:
         """The document of this version."""
-        path, document, media_types = ENDPOINTS[0 if self.legacy else 1]
-        links = [_self(request, f"{path}/"), DESCRIBED_BY]
-        return NovaResponse({"version": document | {"links": links, "media-types": media_types}})
+        return _document_of(request, legacy=self.legacy)
+
+
+class ProjectVersionViewSet(NovaViewSet):
+    """``/v2.1/{project_id}/``: the same document, for those who have a token of the project.
+
+    Clients ask for it where the endpoint in Keystone's catalogue names the project.
+    """
+
+    permission_classes = (AllowAny,)
+
+    @endpoint("show")
+    def show(self, request: Request, **kwargs: Any) -> Response:
+        """The document of this version."""
+        return _document_of(request, legacy=self.legacy)
+
+
+def _document_of(request: Request, *, legacy: bool) -> NovaResponse:
+    path, document, media_types = ENDPOINTS[0 if legacy else 1]
+    links = [_self(request, f"{path}/"), DESCRIBED_BY]
+    return NovaResponse({"version": document | {"links": links, "media-types": media_types}})

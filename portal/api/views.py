@@ -1,6 +1,7 @@
 """What every view of the compute API does before its own work, in Nova's order of refusals."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -200,14 +201,19 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
 
 
 def name_type(response: Response) -> None:
-    """Label a JSON answer as Nova does: faults with a charset, others as the client asked."""
-    if response.accepted_renderer.format == "json":
-        response._csp_exempt = True  # type: ignore[attr-defined]  # a browser runs nothing of it
-        response.content_type = (
-            response.accepted_media_type
-            if response.status_code < 400
-            else "application/json; charset=UTF-8"
-        )
+    """Label a JSON answer as Nova does: faults with a charset, others as the client asked.
+
+    A 401 has none: it is keystonemiddleware's.
+    """
+    if response.accepted_renderer.format != "json":
+        return
+    response._csp_exempt = True  # type: ignore[attr-defined]  # a browser runs nothing of it
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        response.content_type = "application/json"
+    elif response.status_code >= HTTPStatus.BAD_REQUEST:
+        response.content_type = "application/json; charset=UTF-8"
+    else:
+        response.content_type = response.accepted_media_type
 
 
 class UnknownRoute(APIView):

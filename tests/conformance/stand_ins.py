@@ -40,7 +40,7 @@ class StandInForKeystone:
             start_response(
                 "401 Unauthorized",
                 [
-                    ("Content-Type", "application/json; charset=UTF-8"),
+                    ("Content-Type", "application/json"),
                     ("Content-Length", str(len(body))),
                     ("WWW-Authenticate", 'Keystone uri="http://keystone/v3"'),
                 ],
