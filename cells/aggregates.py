@@ -22,7 +22,12 @@ def aggregates_of_hosts(hosts: Collection[str] | None = None) -> dict[str, tuple
     names: dict[str, set[str]] = defaultdict(set)
     for host, name in rows.values_list("host", "aggregate__name"):
         names[str(host)].add(str(name))
-    return {host: tuple(sorted(found)) for host, found in names.items()}
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # most hosts are in the same as others
+    of_hosts: dict[str, tuple[str, ...]] = {}
+    for host, found in names.items():
+        sorted_names = tuple(sorted(found))
+        of_hosts[host] = shared.setdefault(sorted_names, sorted_names)
+    return of_hosts
 
 
 def _read_by_cell() -> dict[int | None, dict[str, tuple[str, ...]]]:

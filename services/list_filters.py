@@ -70,13 +70,17 @@ class ForcedDownFilter(ChoicesFilter):
 
 @dataclass(frozen=True)
 class ValuesOfHosts:
-    """The values of each host that has any, and ``default``, which is that of all other hosts."""
+    """The value, or the values, of each host that has any; ``default`` is that of all others."""
 
-    of_hosts: Mapping[str, tuple[str, ...]]
+    of_hosts: Mapping[str, str | tuple[str, ...]]
     default: str
 
     def hosts_with(self, value: str) -> frozenset[str]:
-        return frozenset(host for host, values in self.of_hosts.items() if value in values)
+        return frozenset(
+            host
+            for host, values in self.of_hosts.items()
+            if (values == value if isinstance(values, str) else value in values)
+        )
 
     def condition(self, value: str) -> Q | None:
         """The rows whose host has the value; ``None`` if none has."""
@@ -89,8 +93,9 @@ class ValuesOfHosts:
         """How many of ``hosts`` have each value."""
         counts: Counter[str] = Counter()
         # Nothing is called in Python for each host: a page counts those of all cells.
-        for values, number in Counter(map(self.of_hosts.get, hosts)).items():  # type: ignore[arg-type]
-            for value in (self.default,) if values is None else values:
+        for found, number in Counter(map(self.of_hosts.get, hosts)).items():  # type: ignore[arg-type]
+            values = self.default if found is None else found
+            for value in (values,) if isinstance(values, str) else values:
                 counts[value] += number
         return counts
 
@@ -104,6 +109,8 @@ class HostsFilter(ListFilter):
 
     grouped = False
     varies_by_cell = True
+    #: The most choices to offer; the others have to be typed.
+    max_choices: ClassVar[int | None] = None
 
     def hosts_in(self, cell: Cell) -> ValuesOfHosts:
         """What is known of the cell's hosts."""
@@ -119,7 +126,14 @@ class HostsFilter(ListFilter):
         return self.hosts_in(cell).count(map(itemgetter(0), rows))
 
     def lookups(self, counts: Counts) -> "Iterable[tuple[str, StrOrPromise]]":
-        return [(value, value or _("none")) for value in sorted(counts.by_value(self))]
+        """The values of most rows, if there are very many."""
+        found = counts.by_value(self)
+        values = set(found)
+        if self.max_choices is not None and len(found) > self.max_choices:
+            values = {value for value, _number in found.most_common(self.max_choices)}
+            values.update(value for value in self.values if value in found)
+            self.more = len(found) - len(values)
+        return [(value, value or _("none")) for value in sorted(values)]
 
     def count(self, value: str, counts: Counts) -> int:
         return counts.by_value(self)[value]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from cells.databases import alias_of
-from cells.models import Aggregate, AggregateHost, CellMapping, HostMapping
+from cells.models import Aggregate, AggregateHost, CellMapping, HostMapping, InstanceMapping
 from cells.registry import Cell, all_cells, cells_named
 from hypervisors.demo.builder import CellRows
 from hypervisors.demo.databases import (
@@ -223,6 +223,7 @@ def test_a_cell_with_rows_is_only_replaced_on_request(template: str) -> None:
     fleet = small()
     create(fleet, urls_from(template, fleet))
     HostMapping.objects.all().delete()
+    InstanceMapping.objects.all().delete()
     AggregateHost.objects.all().delete()
     CellMapping.objects.all().delete()
     with pytest.raises(FleetExists, match="has services already"):

@@ -75,9 +75,7 @@ class ListFilter(StockListFilter):
     template = "admin/across_cells/filter.html"
     #: Whether rows are grouped by its annotations; if not, ``count_values`` counts them.
     grouped: ClassVar[bool] = True
-    #: The most choices to offer; the others have to be typed.
-    max_choices: ClassVar[int | None] = None
-    #: How many choices are not shown, once ``choices`` has been called.
+    #: How many choices are not offered and have to be typed, once ``lookups`` has been called.
     more = 0
     #: Whether a value's condition differs from cell to cell, other than being ``None`` for some.
     varies_by_cell: ClassVar[bool] = False
@@ -150,27 +148,14 @@ class ListFilter(StockListFilter):
         lookups = dict(self.lookups(changelist.counts))
         for value in self.values:
             lookups.setdefault(value, value)
-        counts = {value: self.count(value, changelist.counts) for value in lookups}
-        shown = [
-            value for value, count in counts.items() if value in self.values or self.is_shown(count)
-        ]
-        if self.max_choices is not None and len(shown) > self.max_choices:
-            most = sorted(
-                shown, key=lambda value: (value not in self.values, -(counts[value] or 0))
-            )
-            kept = {*most[: self.max_choices], *self.values}
-            self.more = len(shown) - len(kept)
-            shown = [value for value in shown if value in kept]
-        return [
-            Choice(
-                value,
-                lookups[value],
-                counts[value],
-                value in self.values,
-                changelist.get_query_string({self.parameter_name: self._toggled(value)}),
-            )
-            for value in shown
-        ]
+        choices = []
+        for value, display in lookups.items():
+            count = self.count(value, changelist.counts)
+            selected = value in self.values
+            if selected or self.is_shown(count):
+                link = changelist.get_query_string({self.parameter_name: self._toggled(value)})
+                choices.append(Choice(value, display, count, selected, link))
+        return choices
 
     def _toggled(self, value: str) -> list[str] | None:
         """The selected values with ``value``, or without it if it is one of them."""
