@@ -20,7 +20,7 @@ from cells.aggregates import aggregates_of_hosts
 from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
 from hypervisors.capacity import DISK, MEMORY, VCPUS, Resource, usages
-from hypervisors.detail import NodeDetail, cpu_of, read_detail, uptime_of
+from hypervisors.detail import SERVERS, SHOW, VIEW, NodeDetail, cpu_of, read_detail, uptime_of
 from hypervisors.list_filters import (
     DiskFilter,
     MemoryFilter,
@@ -53,10 +53,6 @@ from services.models import (
     state_expression,
     status_expression,
 )
-
-#: Nova's rules for the page of one hypervisor, and the permission of who may look on.
-SHOW, SERVERS = "os_compute_api:os-hypervisors:show", "os_compute_api:os-hypervisors:servers"
-VIEW = "hypervisors.view_computenode"
 
 
 class AddressText(Func):

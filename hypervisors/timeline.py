@@ -17,8 +17,10 @@ from audit.notes import NoteForm, open_notes
 from audit.undoing import undo_url
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
+from hypervisors.detail import SERVERS, VIEW
 from hypervisors.models import Migration
 from portal.console.site import Panel
+from portal.roles import permits
 from services.models import Service
 
 #: How many events of each kind a page shows.
@@ -47,7 +49,8 @@ def timeline_panel(request: HttpRequest, cell: Cell, row: Any) -> Panel | None:
     if not row.host:
         return None
     may = request.user.has_perm
-    answers = ask_cells([cell], lambda cell: list(_events_in(cell, row.host)))
+    may_see_servers = permits(request.user, SERVERS, VIEW)
+    answers = ask_cells([cell], lambda cell: list(_events_in(cell, row.host, may_see_servers)))
     events = answers.by_cell.get(cell, [])
     if may("audit.view_entry"):
         events += _entries(request, row.host)
@@ -105,14 +108,14 @@ def _notes(cell: Cell, host: str) -> Iterator[Event]:
             yield Event(note.cleared_at, "off", _("note cleared"), note.cleared_by, note.text)
 
 
-def _events_in(cell: Cell, host: str) -> Iterator[Event]:
+def _events_in(cell: Cell, host: str, may_see_servers: bool) -> Iterator[Event]:
     """What the cell knows: since when its services are down, and where its servers went."""
     now = timezone.now()
     for service in Service.objects.using(cell.alias).filter(host=host, last_seen_up__isnull=False):
         if not service.is_reporting(now):
             yield Event(service.last_seen_up, "bad", _("last heartbeat"), text=str(service.binary))
     seen: set[int] = set()
-    for side in ("source_compute", "dest_compute"):
+    for side in ("source_compute", "dest_compute") if may_see_servers else ():
         migrations: Any = Migration.objects.using(cell.alias).filter(**{side: host})
         for one in migrations.annotate(at=Coalesce("updated_at", "created_at")).order_by("-id")[
             :EVENTS

@@ -92,9 +92,9 @@ UP = Family(
 SCRAPED = Family(
     "nova_cell_scraped", "Whether the samples of the cell are in this scrape.", ("cell_uuid",)
 )
-LATENCY = Family(
-    "nova_cell_latency_seconds",
-    "How long the cell took to answer this scrape, in seconds.",
+SCRAPE_SECONDS = Family(
+    "nova_cell_scrape_seconds",
+    "How long reading the samples of the cell took, in seconds.",
     ("cell_uuid",),
 )
 
@@ -126,17 +126,22 @@ def read_cells() -> list[tuple[Family, list[bytes]]]:
     blocks: list[list[bytes]] = [[] for _family in families]
     up: list[bytes] = []
     scraped: list[bytes] = []
-    latency: list[bytes] = []
+    durations: list[bytes] = []
     for cell in cells:
         answer = answers.get(cell)
         text = f'{{cell="{escape(labels[cell])}",cell_uuid="{cell.uuid}"}}'
         up.append(f"{UP.name}{text} {int(answer is not None or _answered_last(cell))}\n".encode())
         scraped.append(f"{SCRAPED.name}{text} {int(answer is not None)}\n".encode())
         if answer is not None:
-            latency.append(f"{LATENCY.name}{text} {answer.seconds:.6f}\n".encode())
+            durations.append(f"{SCRAPE_SECONDS.name}{text} {answer.seconds:.6f}\n".encode())
             for block, samples in zip(blocks, answer.samples, strict=True):
                 block.append(samples)
-    return [(UP, up), (SCRAPED, scraped), (LATENCY, latency), *zip(families, blocks, strict=True)]
+    return [
+        (UP, up),
+        (SCRAPED, scraped),
+        (SCRAPE_SECONDS, durations),
+        *zip(families, blocks, strict=True),
+    ]
 
 
 def _answered_last(cell: Cell) -> bool:

@@ -25,6 +25,8 @@ PAGES = [
     "confirm force-down",
     "confirm delete",
     "/admin/problems/",
+    "/admin/overview/cells/?o=-memory",
+    "/admin/auth/",
     "/admin/cells/cellmapping/",
     "/admin/audit/entry/",
     "first entry",
