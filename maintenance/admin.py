@@ -21,7 +21,7 @@ from cells.locate import key_of
 from cells.registry import Cell
 from maintenance import control
 from maintenance.control import RETURNABLE
-from maintenance.models import FATE_ORDER, LEFT, Fate, Maintenance, PlanName, State
+from maintenance.models import LEFT, Fate, Maintenance, PlanName, State
 from maintenance.moves import counts
 from maintenance.plans import PLANS, plans_for
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
@@ -261,7 +261,7 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
 
 def context_of(request: HttpRequest, maintenance: Maintenance) -> dict[str, Any]:
     """What the page of a maintenance, and the panel on the page of its host, show."""
-    servers = sorted(maintenance.servers.all(), key=lambda server: FATE_ORDER[server.fate])
+    servers = sorted(maintenance.servers.all(), key=lambda server: server.order)
     found = counts(servers)
     plan = PLANS[maintenance.plan]
     user = request.user

@@ -242,6 +242,11 @@ class Server(models.Model):
         return self.name or self.uuid
 
     @property
+    def order(self) -> tuple[int, bool]:
+        """Where it stands among the others: what needs somebody comes first."""
+        return FATE_ORDER[self.fate], not self.cause
+
+    @property
     def fate_label(self) -> Any:
         """The fate in words: nothing waits any more in a maintenance that has ended."""
         if self.fate == Fate.WAITING and not self.maintenance.is_active:

@@ -22,7 +22,7 @@ from audit.models import Channel
 from cells.databases import cause_of
 from cells.locate import key_of
 from maintenance import control, engine, record
-from maintenance.models import FATE_ORDER, Fate, Maintenance, State
+from maintenance.models import Fate, Maintenance, State
 from maintenance.moves import counts
 from maintenance.plans import PLANS, Options, Plan, Preflight, preflights
 from services.facts import facts_by_key
@@ -232,7 +232,7 @@ class Command(BaseCommand):
             f"  reason:  {maintenance.disabled_reason}",
             f"  by:      {maintenance.username}, {maintenance.created_at:%Y-%m-%d %H:%M} UTC",
         ]
-        for server in sorted(maintenance.servers.all(), key=lambda one: FATE_ORDER[one.fate]):
+        for server in sorted(maintenance.servers.all(), key=lambda one: one.order):
             words = [str(server.fate_label), server.uuid, server.name]
             words += [f"to {server.target}"] if server.target else []
             words += [f"by {server.get_method_display()}"] if server.method else []
