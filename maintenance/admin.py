@@ -1,5 +1,6 @@
 """Maintenances in the console: all of them, and the page of each; its part of a host's page."""
 
+from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,17 +13,21 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
+from audit.journal import Refused, actor_of
+from audit.models import Channel
 from cells.locate import key_of
 from cells.registry import Cell
+from maintenance import control
 from maintenance.control import RETURNABLE
-from maintenance.models import LEFT, STAYED, UNDER_WAY, Fate, Maintenance, State
+from maintenance.models import LEFT, Fate, Maintenance, PlanName, State
 from maintenance.moves import counts
 from maintenance.plans import PLANS, plans_for
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.html import DASH, badge, moment
 from portal.console.site import ListAction, Panel, console
+from services.exceptions import Conflict
 from services.models import NOVA_COMPUTE
 
 #: The badge of each state, and of each fate of a server.
@@ -46,6 +51,36 @@ FATE_BADGES = dict.fromkeys(Fate, "warning") | {
 }
 
 
+#: What to do in each state, in each plan.
+ADVICE: dict[tuple[str, str], Any] = {
+    ("", State.PLANNED): gettext_lazy("Nothing is done before it begins; “Stop” calls it off."),
+    ("", State.EMPTY): gettext_lazy(
+        "The host can be worked on. It takes no servers until you return it."
+    ),
+    (PlanName.EVACUATE, State.EMPTY): gettext_lazy(
+        "Repair the host and start its nova-compute: it is forced up by itself when it has "
+        "noticed that its servers are elsewhere. If it will not come back, stop this and retire it."
+    ),
+    (PlanName.RETIRE, State.EMPTY): gettext_lazy(
+        "Stop nova-compute on the host. It is deleted by itself when it has been silent for long "
+        "enough to count as down."
+    ),
+    ("", State.FAILED): gettext_lazy(
+        "The host takes no servers. See to those that are left and try again, or return the host."
+    ),
+    (PlanName.EVACUATE, State.FAILED): gettext_lazy(
+        "The host is still forced down. See to the servers that are left and try again; return "
+        "the host when its nova-compute runs again."
+    ),
+    ("", State.STOPPED): gettext_lazy(
+        "The host takes no servers until you return it, or try again."
+    ),
+    (PlanName.EVACUATE, State.STOPPED): gettext_lazy(
+        "The host is still forced down. Return it when its nova-compute runs again."
+    ),
+}
+
+
 def state_badge(maintenance: Maintenance) -> SafeString:
     """The state in the words of the plan."""
     return badge(BADGES[State(maintenance.state)], maintenance.state_label)
@@ -64,6 +99,38 @@ def progress(left: int, total: int) -> SafeString | str:
     )
 
 
+class OpenFilter(admin.SimpleListFilter):
+    """Those that somebody still has to see to."""
+
+    title = gettext_lazy("open")
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("under way, or not returned"))]
+
+    def queryset(self, request: HttpRequest, rows: "QuerySet[Maintenance]") -> Any:
+        return rows.open() if self.value() == "1" else rows  # type: ignore[attr-defined]
+
+
+class BatchFilter(admin.SimpleListFilter):
+    """Those that were requested together; links lead here."""
+
+    title = gettext_lazy("requested together")
+    parameter_name = "batch"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        batch = request.GET.get(self.parameter_name, "")
+        return [(batch, _("these hosts"))] if batch else []
+
+    def queryset(self, request: HttpRequest, rows: "QuerySet[Maintenance]") -> Any:
+        batch = self.value() or ""
+        if not batch:
+            return rows
+        return (
+            rows.filter(batch=int(batch)) if batch.isdecimal() and len(batch) < 10 else rows.none()
+        )
+
+
 @admin.register(Maintenance, site=console)
 class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     """All maintenances, those that are over included."""
@@ -79,12 +146,12 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         "begins",
         "planned_until",
     )
-    list_filter = ("state", "plan", "cell_name", "username")
+    list_filter = (OpenFilter, "state", "plan", "cell_name", "username", BatchFilter)
     search_fields = ("host", "reason", "ticket", "username", "servers__uuid")
     search_help_text = gettext_lazy("Host, reason, ticket, user, or uuid of a server")
     date_hierarchy = "starts_at"
     list_per_page = 50
-    actions = None
+    actions = ("stop_selected", "return_selected")
     show_full_result_count = False
     change_list_template = "admin/maintenance/change_list.html"
 
@@ -120,7 +187,39 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
 
     @admin.display(description=gettext_lazy("Until"), ordering="until")
     def planned_until(self, maintenance: Maintenance) -> SafeString:
-        return moment(maintenance.ended_at or maintenance.until)
+        shown = moment(maintenance.ended_at or maintenance.until)
+        if not maintenance.is_overdue:
+            return shown
+        return format_html("{} {}", shown, badge("warning", _("overdue")))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the actions are offered: nothing is edited here."""
+        return bool(request.user.has_perm("maintenance.change_maintenance"))
+
+    @admin.action(description=gettext_lazy("Stop: begin no more moves"), permissions=["change"])
+    def stop_selected(self, request: HttpRequest, chosen: "QuerySet[Maintenance]") -> None:
+        self._ask(request, chosen, control.stop)
+
+    @admin.action(description=gettext_lazy("Return the hosts"), permissions=["change"])
+    def return_selected(self, request: HttpRequest, chosen: "QuerySet[Maintenance]") -> None:
+        self._ask(request, chosen, control.give_back)
+
+    def _ask(self, request: HttpRequest, chosen: "QuerySet[Maintenance]", ask: Any) -> None:
+        """Ask for the same of each, and say what became of it."""
+        actor, asked = actor_of(request, Channel.CONSOLE), 0
+        for maintenance in chosen:
+            permissions = [action.permission for action in PLANS[maintenance.plan].actions]
+            try:
+                if not request.user.has_perms(permissions):
+                    raise Conflict(_("You may not do that to this host."))
+                ask(maintenance, actor)
+                asked += 1
+            except Refused as refusal:
+                said = {"host": maintenance.host, "why": refusal.message}
+                messages.error(request, _("Not done on %(host)s: %(why)s") % said)
+        if asked:
+            words = ngettext("Requested for %(n)d host.", "Requested for %(n)d hosts.", asked)
+            messages.success(request, words % {"n": asked})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.part_view)
@@ -162,28 +261,43 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
 
 def context_of(request: HttpRequest, maintenance: Maintenance) -> dict[str, Any]:
     """What the page of a maintenance, and the panel on the page of its host, show."""
-    servers = list(maintenance.servers.all())
+    servers = sorted(maintenance.servers.all(), key=lambda server: server.order)
     found = counts(servers)
-    actions = PLANS[maintenance.plan].actions
-    may_change = request.user.has_perm("maintenance.change_maintenance") and request.user.has_perms(
-        [action.permission for action in actions]
+    plan = PLANS[maintenance.plan]
+    user = request.user
+    may_change = user.has_perm("maintenance.change_maintenance") and user.has_perms(
+        [action.permission for action in plan.actions]
     )
     return {
         "maintenance": maintenance,
         "badge": state_badge(maintenance),
+        "advice": advice(maintenance),
+        "counts": Counter(server.fate_label for server in servers).items(),
         "servers": [
-            (server, badge(FATE_BADGES[Fate(server.fate)], server.get_fate_display()))
-            for server in servers
+            (server, badge(FATE_BADGES[Fate(server.fate)], server.fate_label)) for server in servers
         ],
-        "under_way": sum(found[fate] for fate in UNDER_WAY),
-        "stayed": sum(found[fate] for fate in STAYED),
         "progress": progress(sum(found[fate] for fate in LEFT), len(servers)),
         "may_stop": may_change and maintenance.is_active and not maintenance.stop_requested_by,
         "may_return": may_change
         and maintenance.state in RETURNABLE
         and maintenance.former is not None
         and not maintenance.return_requested_by,
+        "plan": plan,
+        "may_try_again": maintenance.state in (State.FAILED, State.STOPPED)
+        and maintenance.active_key is None
+        and user.has_perms(plan.permissions),
+        "batch_url": maintenance.batch_id
+        and f"{reverse('admin:maintenance_maintenance_changelist')}?batch={maintenance.batch_id}",
     }
+
+
+def advice(maintenance: Maintenance) -> Any:
+    """What to do now; empty where there is nothing to do but to wait."""
+    if maintenance.return_requested_by or maintenance.state not in (*RETURNABLE, State.PLANNED):
+        return ""
+    if maintenance.state in (State.FAILED, State.STOPPED) and maintenance.former is None:
+        return _("Nothing was done to the host.")
+    return ADVICE.get((maintenance.plan, maintenance.state)) or ADVICE["", maintenance.state]
 
 
 # --- on the pages of hosts ----------------------------------------------------------------------

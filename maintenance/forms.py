@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from maintenance.control import MAX_REASON, MAX_TICKET
+from maintenance.models import PlanName
 from maintenance.plans import Options
 
 
@@ -41,15 +42,24 @@ class StartForm(forms.Form):
         label=_("Begin no other host after one has failed"), required=False, initial=True
     )
 
-    def __init__(self, data: Any = None, *, hosts: int = 1) -> None:
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        plan: str,
+        hosts: int = 1,
+        initial: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(
             data,
-            initial={"at_once": settings.MAINTENANCE_MOVES_PER_HOST},
+            initial={"at_once": settings.MAINTENANCE_MOVES_PER_HOST} | (initial or {}),
             label_suffix="",
             use_required_attribute=False,  # the page can be checked again without a reason
         )
         if hosts < 2:
             del self.fields["hosts_at_once"], self.fields["stop_on_failure"]
+        if plan == PlanName.EVACUATE:  # Nova rebuilds all of them
+            del self.fields["move_stopped"]
         for name, field in self.fields.items():
             if field.help_text:
                 field.widget.attrs["aria-describedby"] = f"id_{name}_helptext"

@@ -4,7 +4,7 @@ import datetime
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -67,6 +67,14 @@ class MaintenanceQuerySet(models.QuerySet["Maintenance"]):
     def active(self) -> "MaintenanceQuerySet":
         """Those that have not ended."""
         return self.exclude(state__in=ENDED)
+
+    def open(self) -> "MaintenanceQuerySet":
+        """Those that have not ended, and those whose host is still as they left it."""
+        later = Maintenance.objects.filter(
+            service_key=OuterRef("service_key"), id__gt=OuterRef("id")
+        )
+        left = Q(state__in=(State.FAILED, State.STOPPED)) & ~Q(former=None) & ~Exists(later)
+        return self.filter(~Q(state__in=ENDED) | left)
 
     def unleased(self, now: datetime.datetime) -> "MaintenanceQuerySet":
         """Those that no worker is at."""
@@ -133,7 +141,7 @@ class Maintenance(models.Model):
 
     class Meta:
         verbose_name = _("maintenance")
-        verbose_name_plural = _("maintenance")
+        verbose_name_plural = _("maintenances")
         ordering = ("-created_at", "-id")
         default_permissions = ("add", "change", "view")
 
@@ -151,6 +159,11 @@ class Maintenance(models.Model):
         if self.return_requested_by:
             return self.get_state_display()
         return LABELS.get((self.plan, self.state)) or self.get_state_display()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it was to be over by now."""
+        return self.is_active and self.until is not None and self.until < timezone.now()
 
     @property
     def disabled_reason(self) -> str:
@@ -184,6 +197,10 @@ class Fate(models.TextChoices):
 UNDER_WAY = (Fate.REQUESTED, Fate.MOVING, Fate.CONFIRMING)
 #: Fates of servers that are no longer on the host, and of those that stay there.
 LEFT, STAYED = (Fate.MOVED, Fate.GONE), (Fate.STUCK, Fate.FAILED)
+#: The order in which servers are shown: what needs somebody comes first.
+FATE_ORDER: dict[str, int] = {
+    fate: number for number, fate in enumerate((*STAYED, *reversed(UNDER_WAY), Fate.WAITING, *LEFT))
+}
 
 
 class Server(models.Model):
@@ -223,3 +240,15 @@ class Server(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.uuid
+
+    @property
+    def order(self) -> tuple[int, bool]:
+        """Where it stands among the others: what needs somebody comes first."""
+        return FATE_ORDER[self.fate], not self.cause
+
+    @property
+    def fate_label(self) -> Any:
+        """The fate in words: nothing waits any more in a maintenance that has ended."""
+        if self.fate == Fate.WAITING and not self.maintenance.is_active:
+            return _("not moved")
+        return self.get_fate_display()

@@ -159,19 +159,21 @@ def _follow_move(
         if migration is None or migration.status == "finished":  # and is not being confirmed
             _confirm(lease, server, instance, mover)
     elif instance.host != source:
-        _arrived(server, instance, migration)
+        _arrived(server, instance, migration, mover)
     elif migration is not None:
         _came_back(server, migration, mover)
     else:
         _nothing_seen(server, mover)
 
 
-def _arrived(server: Server, instance: Instance, migration: Migration | None) -> None:
+def _arrived(server: Server, instance: Instance, migration: Migration | None, mover: Mover) -> None:
     """The server is elsewhere; it has been moved when the host it came from has cleaned up, too.
 
     Until then, the host must not be switched off: placement would go on counting the server there.
+    What went wrong on the way is the cause, for somebody to look at: the server is away, but not
+    well, or Nova has left something behind.
     """
-    cause = _("it is in error there") if instance.vm_state == "error" else ""
+    causes = []
     if migration is not None and migration.status not in Migration.FINISHED:
         now = timezone.now()
         if server.busy_since is None:
@@ -179,8 +181,14 @@ def _arrived(server: Server, instance: Instance, migration: Migration | None) ->
             server.save(update_fields=["busy_since"])
         if now - server.busy_since < CLEANING_AT_MOST:
             return
-        cause = _("its migration is still “%s”") % migration.status
-    _end(server, Fate.MOVED, cause, target=instance.host or "")
+        causes.append(_("its migration is still “%s”") % migration.status)
+    if instance.vm_state == "error":
+        causes.append(_("it is in error there"))
+    if migration is not None and migration.status in CAME_TO_NOTHING:
+        causes.append(_("its migration ended as “%s”") % migration.status)
+    if causes and server.request_id:
+        causes.append(mover.failure(server.uuid, server.request_id) or "")
+    _end(server, Fate.MOVED, "; ".join(filter(None, causes)), target=instance.host or "")
 
 
 def _confirm(lease: Lease, server: Server, instance: Instance, mover: Mover) -> None:
@@ -349,7 +357,7 @@ def _end(server: Server, fate: Fate, cause: str = "", target: str = "") -> None:
     server.save(update_fields=["fate", "cause", "target", "ended_at", "method", "vm_state"])
     outcome = {Fate.FAILED: Outcome.FAILED, Fate.STUCK: Outcome.REFUSED}.get(fate, Outcome.DONE)
     words = {
-        Fate.MOVED: f"is on {server.target}",
+        Fate.MOVED: f"is on {server.target}" + (f": {cause}" if cause else ""),
         Fate.GONE: "was deleted meanwhile",
     }.get(fate, cause)
     _put(server, outcome, "maintenance-server", words)

@@ -24,7 +24,7 @@ from maintenance.models import Maintenance, Method, PlanName
 from maintenance.movers import mover_for
 from maintenance.moves import method_for
 from maintenance.observation import INSTANCE_FIELDS
-from services.actions import DELETE, DISABLE, FORCE_DOWN, ServiceAction
+from services.actions import DELETE, DISABLE, FORCE_DOWN, ServiceAction, in_progress
 from services.facts import Facts
 from services.models import NOVA_COMPUTE, Service, up_at
 
@@ -65,6 +65,11 @@ class Preflight:
     blockers: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
+    reason: str = ""
+    #: Whether others are requested with it.
+    is_one_of_many: bool = False
+    #: Whether the portal cannot ask Nova's API.
+    is_by_hand: bool = False
 
     @property
     def key(self) -> str:
@@ -125,8 +130,19 @@ class Plan:
         """What happens to the host, in order."""
         return []
 
-    def command(self, server: ServerPlan) -> str:
-        """The OpenStack client's commands that move a server, for those without the portal."""
+    def commands(self, preflight: "Preflight") -> list[str]:
+        """The OpenStack client's commands for the same, where the portal cannot ask Nova itself.
+
+        None where something else stands in the way, too: they would be the wrong thing to do.
+        """
+        if not preflight.is_by_hand or len(preflight.blockers) > 1:
+            return []
+        service = preflight.facts.service
+        first = self.action.client_command(service, preflight.reason)
+        moves = [self._command(server) for server in preflight.movable]
+        return [first, *moves] if self.action.has_effect(service) else moves
+
+    def _command(self, server: ServerPlan) -> str:
         uuid = shlex.quote(server.uuid)
         if server.method == Method.EVACUATION:
             return f"openstack server evacuate {uuid}"
@@ -167,7 +183,18 @@ class DeadHost(Plan):
     def blockers(self, facts: Facts) -> list[str]:
         blockers = super().blockers(facts)
         if facts.is_reporting:
-            blockers.append(_("it still reports: it is not dead"))
+            seen = facts.service.last_seen_up or facts.service.created_at or facts.now
+            said = {
+                "ago": round((facts.now - seen).total_seconds()),
+                "silent": round(settings.SERVICE_DOWN_TIME),
+            }
+            blockers.append(
+                _(
+                    "it still reports: it was heard %(ago)d s ago, and counts as dead after "
+                    "%(silent)d s of silence"
+                )
+                % said
+            )
         return blockers
 
     def effects(self, facts: Facts) -> list[str]:
@@ -221,7 +248,7 @@ def preflights(plan: Plan, hosts: Iterable[Facts], options: Options) -> list[Pre
     found = {}
     for facts in hosts:
         by_cell[facts.cell].append(facts)
-        found[facts.cell, facts.service.id] = Preflight(facts)
+        found[facts.cell, facts.service.id] = Preflight(facts, reason=options.reason)
     answers = ask_cells(
         by_cell, lambda cell: _read(cell, [facts.service.host or "" for facts in by_cell[cell]])
     )
@@ -234,6 +261,7 @@ def preflights(plan: Plan, hosts: Iterable[Facts], options: Options) -> list[Pre
             preflight = found[cell, facts.service.id]
             servers = instances.get(facts.service.host or "", [])
             preflight.servers = [_server_plan(plan, server, options) for server in servers]
+            preflight.is_one_of_many = len(found) > 1
             _judge(plan, preflight, [host for host in targets if host not in emptied], options)
     _name_active(found.values())
     return list(found.values())
@@ -260,7 +288,8 @@ def _judge(plan: Plan, preflight: Preflight, targets: Sequence[str], options: Op
     """Fill in what stands in the way, what to consider and what will happen."""
     facts = preflight.facts
     preflight.blockers += plan.blockers(facts)
-    if mover_for(facts.cell) is None:
+    preflight.is_by_hand = mover_for(facts.cell) is None
+    if preflight.is_by_hand:
         preflight.blockers.append(
             _("the portal has no credentials for Nova's API ([nova] or NOVA_AUTH_URL is not set)")
         )
@@ -270,7 +299,9 @@ def _judge(plan: Plan, preflight: Preflight, targets: Sequence[str], options: Op
         )
     elif not targets and preflight.movable:
         preflight.blockers.append(_("no other host of the cell is up and enabled"))
-    if facts.migrations:
+    if facts.migrations and plan.name == PlanName.EVACUATE:
+        preflight.warnings.append(in_progress(facts))
+    elif facts.migrations:
         words = ngettext(
             "%(n)d migration is in progress and is waited for",
             "%(n)d migrations are in progress and are waited for",
@@ -278,6 +309,8 @@ def _judge(plan: Plan, preflight: Preflight, targets: Sequence[str], options: Op
         )
         preflight.warnings.append(words % {"n": facts.migrations})
     preflight.effects = plan.effects(facts)
+    if preflight.is_one_of_many and plan.name != PlanName.EVACUATE:
+        preflight.effects.insert(1, _("while it waits for its turn, it takes no servers either"))
     if preflight.movable:
         words = ngettext("%(n)d server is moved", "%(n)d servers are moved", len(preflight.movable))
         preflight.effects.insert(1, words % {"n": len(preflight.movable)})
@@ -286,6 +319,6 @@ def _judge(plan: Plan, preflight: Preflight, targets: Sequence[str], options: Op
 def _name_active(preflights: Iterable[Preflight]) -> None:
     by_key = {preflight.key: preflight for preflight in preflights}
     for active in Maintenance.objects.filter(active_key__in=by_key):
-        words = _("a maintenance of it is under way: %(state)s, since %(when)s")
+        words = _("a maintenance of it is under way (%(state)s, since %(when)s): stop that first")
         said = {"state": active.state_label, "when": f"{active.created_at:%Y-%m-%d %H:%M}"}
         by_key[active.service_key].blockers.append(words % said)

@@ -49,7 +49,7 @@ def state_changed(maintenance: Maintenance, before: str, username: str = "") -> 
         maintenance, f"maintenance-{maintenance.plan}", actor_of(maintenance, username)
     )
     entry.before, entry.after = {"state": before or None}, {"state": maintenance.state}
-    entry.message = maintenance.message
+    entry.message = ": ".join(filter(None, (maintenance.state, maintenance.message)))
     messages = webhook.messages(event(maintenance, before))
     journal.record_done(entry, KIND, f"maintenance:{maintenance.pk}", messages)
 

@@ -164,14 +164,22 @@ def _move(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     if staying:
         lease.change_state(State.FAILED, _staying(staying, maintenance.servers.count()))
         return None
-    remark = ""
+    remarks = []
+    unwell = maintenance.servers.filter(fate=Fate.MOVED, method__gt="").exclude(cause="").count()
+    if unwell:
+        words = ngettext(
+            "look at %(n)d server that something went wrong with",
+            "look at %(n)d servers that something went wrong with",
+            unwell,
+        )
+        remarks.append(words % {"n": unwell})
     if maintenance.plan != PlanName.EVACUATE:  # what a dead host was doing will not be finished
         coming, open_ones = migrations_of_host(cell, maintenance.host, moves.BUSY_AT_MOST)
         if coming:
             lease.say(_other_migrations(coming))
             return settings.MAINTENANCE_POLL
-        remark = _open_migrations(open_ones) if open_ones else ""
-    lease.change_state(State.EMPTY, remark)
+        remarks += [_open_migrations(open_ones)] if open_ones else []
+    lease.change_state(State.EMPTY, "; ".join(remarks))
     return None if maintenance.plan == PlanName.EMPTY else 0
 
 

@@ -74,7 +74,12 @@ def start(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(back)
     services = _services(plan, keys, of)
     is_filled_in = request.method == "POST" and bool({"check", "confirm"} & set(request.POST))
-    form = StartForm(request.POST if is_filled_in else None, hosts=len(services.facts))
+    form = StartForm(
+        request.POST if is_filled_in else None,
+        plan=plan.name,
+        hosts=len(services.facts),
+        initial=_former_options(params.get("again", "")),
+    )
     is_valid = form.is_valid()
     checked = preflights(plan, services.facts.values(), form.options())
     rows = [_row(request, plan, preflight) for preflight in checked]
@@ -125,8 +130,14 @@ def _services(plan: Plan, keys: Sequence[str], of: str) -> FactsByKey:
 
 def _row(request: HttpRequest, plan: Plan, preflight: Preflight) -> Row:
     typed = request.POST.get(f"host:{preflight.key}", "").strip()
-    commands = [plan.command(server) for server in preflight.movable] if preflight.blockers else []
-    return Row(preflight, typed, commands)
+    return Row(preflight, typed, plan.commands(preflight))
+
+
+def _former_options(pk: str) -> dict[str, Any]:
+    """What was chosen for a maintenance that is to be tried again."""
+    names = ("reason", "ticket", "until", "move_stopped", "target", "at_once")
+    rows = Maintenance.objects.filter(pk=int(pk)) if pk.isdecimal() and len(pk) < 10 else ()
+    return {name: getattr(former, name) for former in rows for name in names}
 
 
 def _requested(request: HttpRequest, made: Sequence[Maintenance], asked: int) -> str:

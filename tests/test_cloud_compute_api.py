@@ -11,6 +11,7 @@ import pytest
 
 from cloud.compute_api import ComputeAPI, ComputeRefused, ComputeUnavailable
 from cloud.config import ConfigError, NovaConfig
+from tests.cloud_servers import Keystone
 from tests.servers import SilentServer, free_port
 
 SERVER = "11111111-2222-4333-8444-555555555555"
@@ -133,6 +134,28 @@ def test_a_keystone_that_does_not_answer_is_not_waited_for() -> None:
         with pytest.raises(ComputeUnavailable) as raised:
             ComputeAPI(NovaConfig(), credentials, timeout=1).live_migrate(SERVER)
     assert raised.value.sent is False
+
+
+def test_a_token_that_has_expired_is_replaced_and_the_request_made_once(nova: NovaAPI) -> None:
+    nova.answers = [(401, None), (202, None)]
+    keystone = Keystone()
+    credentials = {
+        "auth_type": "v3password",
+        "username": "nova",
+        "password": "oracle",
+        "project_name": "service",
+        "user_domain_name": "Default",
+        "project_domain_name": "Default",
+        "endpoint_override": nova.url,
+    }
+    with keystone.running():
+        credentials["auth_url"] = f"{keystone.url}/v3"
+        assert ComputeAPI(NovaConfig(), credentials, timeout=5).live_migrate(SERVER) == REQUEST
+    tokens = [call for call in keystone.calls if call.method == "POST"]
+    assert (len(tokens), len(nova.heard)) == (
+        2,
+        2,
+    )  # the 401 is Keystone's middleware's, not Nova's
 
 
 def test_the_cause_of_a_failure(nova: NovaAPI) -> None:

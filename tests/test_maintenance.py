@@ -234,6 +234,25 @@ def test_a_migration_that_never_ends_is_said_and_not_waited_for_for_ever(
     assert (server.fate, "still" in server.cause) == (Fate.MOVED, True)
 
 
+def test_a_server_that_arrives_in_error_is_said_to_be(
+    cell: Cell, moving: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Nova left one when an RPC to the source timed out after the server had arrived.
+    rows, migrations = of(moving, cell, "active-0")
+    rows.update(host="cell1-host2", vm_state="error", task_state=None)
+    migrations.update(status="error")
+    monkeypatch.setattr(simulator, "FASTEST", 0.0)
+    monkeypatch.setattr(simulator, "SLOWEST", 0.0)
+    carry_on(moving)
+    server = moving.servers.get(name="active-0")
+    assert (server.fate, server.target) == (Fate.MOVED, "cell1-host2")
+    assert server.cause == (
+        "it is in error there; its migration ended as “error”; No valid host was found."
+    )
+    assert moving.state == State.EMPTY
+    assert "look at 1 server that something went wrong with" in moving.message
+
+
 def test_a_move_is_confirmed_once_however_long_it_takes(
     cell: Cell, moving: Maintenance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from cells.registry import Cell
 from hypervisors.models import ComputeNode
-from maintenance import simulator, steps
+from maintenance import plans, simulator, steps
 from maintenance.models import Maintenance, State
 from services.models import Service
 from tests.clouds import Cloud
@@ -87,7 +87,8 @@ def test_a_dead_host_is_only_evacuated_when_its_name_was_typed(
     blocked = admin_client.post(START, {"action": "evacuate", "key": key(cell, "host1")})
     assert "It still reports" in text_of(blocked)
     assert 'name="confirm"' not in blocked.content.decode()
-    assert "openstack server evacuate" in text_of(blocked)
+    # What would do the wrong thing now is not shown to be copied.
+    assert "openstack server evacuate" not in text_of(blocked)
     gone = timezone.now() - datetime.timedelta(days=1)
     Service.objects.using(cell.alias).filter(host="host1").update(last_seen_up=gone)
     uuid = key(cell, "host1")
@@ -97,6 +98,68 @@ def test_a_dead_host_is_only_evacuated_when_its_name_was_typed(
     assert not Maintenance.objects.exists()
     admin_client.post(START, form | {f"host:{uuid}": "host1"})
     assert Maintenance.objects.get().plan == "evacuate"
+
+
+def test_without_credentials_the_commands_are_shown_instead(
+    cloud: Cloud, cell: Cell, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "mover_for", lambda cell: None)
+    form = {"action": "empty", "key": key(cell, "host1"), "reason": "fans", "at_once": "2"}
+    shown = text_of(admin_client.post(START, form | {"check": "1"}))
+    assert "no credentials for Nova's API" in shown
+    assert "compute service set --disable --disable-reason fans host1 nova-compute" in shown
+    assert "openstack server migrate --live-migration" in shown
+    admin_client.post(START, form | {"confirm": "1"})
+    assert not Maintenance.objects.exists()
+
+
+def test_what_failed_is_said_first_with_what_to_do_and_tried_again(
+    cloud: Cloud, cell: Cell, admin_client: Client
+) -> None:
+    add_servers(cloud, "host1", ["active", "active"])
+    (maintenance,) = start("empty", "host1", reason="fans", ticket="OPS-3", at_once=3)
+    carry_on(maintenance)
+    page = admin_client.get(f"{LIST}{maintenance.pk}/change/")
+    shown = text_of(page)
+    assert "1 cannot be moved · 3 moved" in shown
+    assert "See to those that are left and try again, or return the host." in shown
+    names = re.findall(r'<th scope="row">(\S+?)<br>', page.content.decode())
+    assert names == ["error-1", "active-0", "active-0", "active-1"]
+    again = re.search(r'name="again" value="(\d+)"', page.content.decode())
+    assert again is not None
+    form = {"action": "empty", "again": again[1], "key": key(cell, "host1")}
+    preview = admin_client.post(START, form).content.decode()
+    for name, value in (("reason", "fans"), ("ticket", "OPS-3"), ("at_once", "3")):
+        assert re.search(f'name="{name}" value="{value}"', preview), name
+    # Enter presses a form's first button, which must not be the one that begins.
+    buttons = re.findall(r'<button type="submit" name="(\w+)"', preview)
+    assert buttons[0] == "check"
+
+
+def test_many_are_stopped_and_returned_at_once(
+    cloud: Cloud, cell: Cell, admin_client: Client
+) -> None:
+    made = start("empty", "host2", "host3", hosts_at_once=2)
+    posted = {"action": "stop_selected", "_selected_action": [one.pk for one in made]}
+    assert admin_client.post(LIST, posted).status_code == 302
+    carry_on(*made)
+    assert {one.state for one in made} == {State.STOPPED}
+    together = text_of(admin_client.get(f"{LIST}?batch={made[0].batch_id}"))
+    assert "host2" in together
+    assert "host3" in together
+    assert "host2" not in text_of(admin_client.get(f"{LIST}?batch=x"))
+    assert "host2" not in text_of(admin_client.get(f"{LIST}?open=1"))
+    (again,) = start("empty", "host2")
+    carry_on(again)
+    chosen = [again.pk, made[1].pk]
+    page = admin_client.post(
+        LIST, {"action": "return_selected", "_selected_action": chosen}, follow=True
+    )
+    assert "Requested for 1 host." in text_of(page)
+    assert "Not done on host3: It cannot be returned: it is stopped." in text_of(page)
+    again.refresh_from_db()
+    carry_on(again)
+    assert again.state == State.DONE
 
 
 def test_who_may_only_look_cannot_begin_stop_or_return(
@@ -116,6 +179,7 @@ def test_who_may_only_look_cannot_begin_stop_or_return(
         (f"/admin/maintenance/{maintenance.pk}/return/", {}),
     ):
         assert client.post(url, data).status_code == 403, url
+    client.post(LIST, {"action": "stop_selected", "_selected_action": maintenance.pk})
     maintenance.refresh_from_db()
     assert maintenance.stop_requested_by == ""
 

@@ -82,7 +82,10 @@ class BoundedQueryMixin(admin.ModelAdmin):  # type: ignore[type-arg]
         field, separator, kind = lookup.partition(LOOKUP_SEP)
         if field == self.date_hierarchy:
             return kind in DATE_PARTS
-        filtered = {one if isinstance(one, str) else one[0] for one in self.list_filter}  # type: ignore[index]
+        filtered = set()
+        for one in self.list_filter:
+            name = one[0] if isinstance(one, tuple) else one
+            filtered.add(name if isinstance(name, str) else getattr(name, "parameter_name", None))
         return field in filtered and separator + kind in FILTER_LOOKUPS
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:

@@ -90,7 +90,9 @@ class Command(BaseCommand):
         start.add_argument(
             "--dry-run", action="store_true", help="show what would be done, and do nothing"
         )
-        status = commands.add_parser("status", help="how far a maintenance is; all without HOST")
+        status = commands.add_parser(
+            "status", help="how far a maintenance is; all that are open without HOST"
+        )
         status.add_argument("host", nargs="?", metavar="HOST")
         stop = commands.add_parser("stop", help="begin no more moves, and await the others")
         give_back = commands.add_parser("return", help="give the host back to the scheduler")
@@ -145,7 +147,7 @@ class Command(BaseCommand):
     def status(self, options: dict[str, Any]) -> list[Maintenance]:
         if options["host"]:
             return [latest(options["host"])]
-        return list(Maintenance.objects.active())
+        return list(Maintenance.objects.open())
 
     def stop(self, options: dict[str, Any]) -> list[Maintenance]:
         maintenance = latest(options["host"])
@@ -165,6 +167,8 @@ class Command(BaseCommand):
         while True:
             for maintenance in maintenances:
                 maintenance.refresh_from_db()
+                if maintenance.return_requested_by and maintenance.state in control.RETURNABLE:
+                    continue  # its return has not begun yet
                 line = summary(maintenance)
                 if said.get(maintenance.pk) != line:
                     said[maintenance.pk] = line
@@ -184,7 +188,7 @@ class Command(BaseCommand):
             lines += [f"warning: {text}" for text in one.warnings]
             lines += [f"stays: {server.name}: {server.cause}" for server in one.staying]
             lines += [f"will: {text}" for text in one.effects] if not one.blockers else []
-            lines += [plan.command(server) for server in one.movable] if one.blockers else []
+            lines += plan.commands(one)
             for line in lines:
                 self.stdout.write(f"  {line}")
 
@@ -197,7 +201,12 @@ class Command(BaseCommand):
         if not maintenances:
             self.stdout.write("no maintenance is under way")
             return
-        console = Console(file=cast(TextIO, self.stdout))
+        if len(maintenances) == 1:
+            self.show_one(maintenances[0])
+            return
+        # What is read by a program, or kept in a file, is not cut to 80 columns.
+        width = None if self.stdout.isatty() else 200
+        console = Console(file=cast(TextIO, self.stdout), width=width)
         table = Table("host", "cell", "plan", "state", "servers", "reason", "by", "remark")
         for one in maintenances:
             table.add_row(
@@ -211,19 +220,27 @@ class Command(BaseCommand):
                 one.message,
             )
         console.print(table)
-        if len(maintenances) == 1:
-            servers = Table("server", "fate", "how", "target", "request", "cause")
-            for server in maintenances[0].servers.all():
-                servers.add_row(
-                    f"{server.name} {server.uuid}",
-                    server.get_fate_display(),
-                    server.get_method_display(),
-                    server.target,
-                    server.request_id,
-                    server.cause,
-                )
-            if servers.row_count:
-                console.print(servers)
+
+    def show_one(self, maintenance: Maintenance) -> None:
+        """A maintenance and each of its servers, a line each, so that nothing is cut off."""
+        simulated = " (simulated)" if maintenance.simulated else ""
+        remark = f": {maintenance.message}" if maintenance.message else ""
+        lines = [
+            f"{maintenance.host} ({maintenance.cell_name}): {maintenance.get_plan_display()}",
+            f"  state:   {maintenance.state_label}{simulated}{remark}",
+            f"  servers: {progress(maintenance)} moved",
+            f"  reason:  {maintenance.disabled_reason}",
+            f"  by:      {maintenance.username}, {maintenance.created_at:%Y-%m-%d %H:%M} UTC",
+        ]
+        for server in sorted(maintenance.servers.all(), key=lambda one: one.order):
+            words = [str(server.fate_label), server.uuid, server.name]
+            words += [f"to {server.target}"] if server.target else []
+            words += [f"by {server.get_method_display()}"] if server.method else []
+            words += [server.request_id] if server.request_id else []
+            line = "  ".join(words)
+            lines.append(f"  - {line}" + (f": {server.cause}" if server.cause else ""))
+        for line in lines:
+            self.stdout.write(line)
 
 
 def actor() -> Actor:
