@@ -10,8 +10,7 @@ from django.db.models import Q
 
 from cells.executors import CellUnavailable
 from cells.fields import flag
-from cells.models import HostMapping
-from cells.registry import Cell, all_cells
+from cells.registry import Cell, all_cells, cell_ids_of_hosts
 from cells.scatter_gather import CELLS_AT_ONCE, ask_cells
 from hypervisors.models import ComputeNode
 from hypervisors.placement_facts import Facts
@@ -93,9 +92,7 @@ def take_snapshot(
     placement: Facts,
 ) -> Snapshot:
     """Read these cells, a few at a time: two queries each, whichever problems are looked for."""
-    snapshot = Snapshot(
-        dict(HostMapping.objects.values_list("host", "cell_id")), placement=placement
-    )
+    snapshot = Snapshot(cell_ids_of_hosts(), placement=placement)
     read = partial(
         _read,
         of_nodes={problem.name: problem.condition(now) for problem in node_problems},

@@ -29,6 +29,8 @@ def api(prefix: str, *, legacy: bool) -> list[URLPattern | URLResolver]:
     ]
 
 
+handler500 = "portal.unavailable.server_error"
+
 urlpatterns = [
     path("", root),
     path("admin/", admin.site.urls),

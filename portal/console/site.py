@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from cells.registry import Cell
+from cells.registry import Cell, age_of_mappings
 from portal.roles import ADMIN_ROLE, READER_ROLE, groups_of
 
 if TYPE_CHECKING:
@@ -134,7 +134,10 @@ class Console(admin.AdminSite):
             if request.user.has_perms(page.permissions)
             for url in [reverse(page.url_name)]
         ]
-        return super().each_context(request) | {"console_pages": pages}
+        return super().each_context(request) | {
+            "console_pages": pages,
+            "mappings_age": age_of_mappings(),
+        }
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         urls: list[URLPattern | URLResolver] = []
