@@ -4,18 +4,28 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import QuerySet
 
 from cells.cache import CachedValue
 from cells.models import Aggregate, AggregateHost, AggregateMetadata
 from cells.registry import Cell, cell_ids_of_hosts
+from cells.remembered import Remembered
 
 
 def aggregates_of_hosts(hosts: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
     """The names of the aggregates that each host is in, sorted; of ``hosts`` only, if given.
 
-    Hosts that are in none are left out.
+    Hosts that are in none are left out.  As they were last read while the API database does not
+    answer.
     """
+    return _remembered.read(hosts, lambda: _read_aggregates_of_hosts(hosts))
+
+
+_remembered: Remembered[str, tuple[str, ...]] = Remembered()
+
+
+def _read_aggregates_of_hosts(hosts: Collection[str] | None) -> dict[str, tuple[str, ...]]:
     rows = AggregateHost.objects.filter(host__isnull=False, aggregate__name__isnull=False)
     if hosts is not None:
         rows = rows.filter(host__among=frozenset(hosts))
@@ -40,7 +50,9 @@ def _read_by_cell() -> dict[int | None, dict[str, tuple[str, ...]]]:
     return dict(by_cell)
 
 
-aggregates_by_cell = CachedValue(_read_by_cell, ttl=lambda: settings.CELL_MAPPINGS_TTL)
+aggregates_by_cell = CachedValue(
+    _read_by_cell, lambda: settings.CELL_MAPPINGS_TTL, (DatabaseError,)
+)
 
 
 def read_aggregates() -> None:

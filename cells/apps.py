@@ -5,7 +5,7 @@ from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
 from django.db.models import CharField
 
-from cells.databases import close_old_connections, limit_statements, note_opened
+from cells.databases import close_old_connections, note_opened
 from cells.lookups import Among, Like, SameText
 
 
@@ -14,10 +14,9 @@ class CellsConfig(AppConfig):
     verbose_name = "Cells"
 
     def ready(self) -> None:
-        """Register the lookups; limit statements; close old connections, however many cells."""
+        """Register the lookups; close old connections, however many cells."""
         for lookup in (Among, Like, SameText):
             CharField.register_lookup(lookup)
-        connection_created.connect(limit_statements, dispatch_uid="cells.limit_statements")
         connection_created.connect(note_opened, dispatch_uid="cells.note_opened")
         for signal in (request_started, request_finished):
             signal.disconnect(django.db.close_old_connections)

@@ -5,18 +5,27 @@ from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from cells.cache import CachedValue
 from cells.models import AggregateMetadata
 from cells.registry import Cell, cell_ids_of_hosts
+from cells.remembered import Remembered
 
 
 def zones_of_hosts(hosts: Collection[str] | None = None) -> dict[str, str]:
     """The zone of each host that is in one; of ``hosts`` only, if given.
 
     For a host in several zones, which Nova forbids, it is all their names, sorted and joined by
-    commas.
+    commas.  As they were last read while the API database does not answer.
     """
+    return _remembered.read(hosts, lambda: _read_zones_of_hosts(hosts))
+
+
+_remembered: Remembered[str, str] = Remembered()
+
+
+def _read_zones_of_hosts(hosts: Collection[str] | None) -> dict[str, str]:
     # In one call of filter(): a second one would join the hosts again.
     with_host: dict[str, Any] = (
         {"aggregate__hosts__host__isnull": False}
@@ -44,7 +53,9 @@ def _read_zones_by_cell() -> dict[int | None, dict[str, str]]:
     return dict(by_cell)
 
 
-zones_by_cell = CachedValue(_read_zones_by_cell, ttl=lambda: settings.CELL_MAPPINGS_TTL)
+zones_by_cell = CachedValue(
+    _read_zones_by_cell, lambda: settings.CELL_MAPPINGS_TTL, (DatabaseError,)
+)
 
 
 def read_zones() -> None:

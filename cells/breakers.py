@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 from prometheus_client import Gauge
@@ -15,6 +17,11 @@ FIRST_PROBE_AFTER = 1.0
 #: before, so that one that comes and goes is not asked all the time.
 STEADY_AFTER = 60.0
 
+#: The breakers of this process that others are told of, by their keys.
+known: "WeakValueDictionary[str, CircuitBreaker]" = WeakValueDictionary()
+#: Tells other processes that a breaker has opened or closed; see ``cells.notices``.
+on_change: "Callable[[CircuitBreaker], None] | None" = None
+
 
 class CircuitBreaker:
     """Whether a database is worth asking, judged by how it answered last.
@@ -23,13 +30,17 @@ class CircuitBreaker:
     until a probe, which nobody waits for, has been answered.  Probes are ``CELL_RETRY_AFTER``
     seconds apart, the first few less.
 
-    ``name`` is what logs call the database.  ``failed_at`` and ``answered_at`` are as of
+    ``name`` is what logs call the database, and ``key`` what other processes know it by, if they
+    are to be told (``cells.notices``).  ``failed_at`` and ``answered_at`` are as of
     ``time.time()``; ``last_error`` is that of the failure since the last answer, if there was one.
     ``gauge`` is 1 while it is open, else 0.
     """
 
-    def __init__(self, name: str, gauge: Gauge | None = None) -> None:
+    def __init__(self, name: str, gauge: Gauge | None = None, key: str = "") -> None:
         self.name = name
+        self.key = key
+        if key:
+            known[key] = self
         self._gauge = gauge or Gauge("open", "", registry=None)
         self._gauge.set(0)
         self.last_error = ""
@@ -55,9 +66,13 @@ class CircuitBreaker:
         self._gauge.set(0)
         if was_open:
             logger.info("%s answers again", self.name)
+            self._tell()
 
-    def failed(self, cause: str) -> None:
-        """Open it: the database did not answer, for the reason given."""
+    def failed(self, cause: str, *, probe_at_once: bool = False) -> None:
+        """Open it: the database did not answer, for the reason given.
+
+        One that may just be slow is to be probed at once.
+        """
         with self._lock:
             was_open, now = self.is_open(), time.monotonic()
             self.failed_at, self.last_error = time.time(), cause
@@ -65,9 +80,30 @@ class CircuitBreaker:
                 if now - self._back_at > STEADY_AFTER:
                     self._interval = FIRST_PROBE_AFTER
                 self._schedule(now)
+                if probe_at_once:
+                    self._probe_at = now
         self._gauge.set(1)
         if not was_open:
             logger.warning("%s does not answer: %s", self.name, cause)
+            self._tell()
+
+    def told(self, cause: str) -> None:
+        """Open it for a cause that another process has found, or close it without one."""
+        with self._lock:
+            if bool(cause) == self.is_open():
+                return
+            self.failed_at, self.last_error = (time.time() if cause else None), cause
+            if cause:
+                self._interval = FIRST_PROBE_AFTER
+                self._schedule(time.monotonic())
+            else:
+                self._back_at = time.monotonic()
+        self._gauge.set(1 if cause else 0)
+        logger.debug("another process says of %s: %s", self.name, cause or "it answers")
+
+    def _tell(self) -> None:
+        if self.key and on_change is not None:
+            on_change(self)
 
     # --- probes -------------------------------------------------------------------------------
 

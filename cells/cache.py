@@ -24,12 +24,19 @@ class CachedValue(Generic[V]):
     """What ``load()`` returned, until it is ``ttl`` seconds old.
 
     One thread loads; others that need the value meanwhile wait for it.  ``ttl`` is a number of
-    seconds, or a function that returns one where it comes from the settings.
+    seconds, or a function that returns one where it comes from the settings.  If loading raises
+    one of ``kept_on``, the last value goes on being used, if there is one.
     """
 
-    def __init__(self, load: Callable[[], V], ttl: float | Callable[[], float]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], V],
+        ttl: float | Callable[[], float],
+        kept_on: tuple[type[Exception], ...] = (),
+    ) -> None:
         self.load = load
         self.ttl = ttl
+        self.kept_on = kept_on
         self._lock = threading.Lock()
         self._in_background = threading.Lock()
         self._generation = 0
@@ -55,7 +62,13 @@ class CachedValue(Generic[V]):
             with self._lock:
                 if (loaded := self._fresh(max_age)) is None:
                     generation = self._generation
-                    value = self.load()
+                    try:
+                        value = self.load()
+                    except self.kept_on as error:
+                        if self._loaded is None:
+                            raise
+                        logger.warning("%s: not read again: %s", self.load.__name__, error)
+                        return self._loaded.value
                     loaded = self._loaded = _Loaded(value, generation, time.monotonic())
         return loaded.value
 

@@ -110,8 +110,10 @@ def database_settings(url: str, *, connect_timeout: float) -> dict[str, Any]:
         "HOST": options.pop("host", None) or parts["host"].strip("[]"),
         "PORT": options.pop("port", None) or parts["port"] or "",
         "OPTIONS": options,
-        "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": False,
+        # The thread of a request keeps its connection to a cell that it changes something in:
+        # making one takes more round trips than the change.  A file may be replaced.
+        "CONN_MAX_AGE": 0 if scheme == "sqlite" else 60,
+        "CONN_HEALTH_CHECKS": scheme != "sqlite",
         "ATOMIC_REQUESTS": False,
         "AUTOCOMMIT": True,
         "TIME_ZONE": None,

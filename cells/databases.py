@@ -3,7 +3,6 @@
 import threading
 from typing import Any
 
-from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
@@ -33,7 +32,8 @@ def register(alias: str, database: dict[str, Any]) -> None:
     """Make ``alias`` known to Django, or point it to another database.
 
     Open connections stay as they are: the executor of a changed cell is replaced (see
-    ``cells.executors``), and other threads close their connections after each request.
+    ``cells.executors``), and other threads replace theirs before the next request
+    (``cells.backends.limits``).
     """
     connections.settings.setdefault(alias, {})
     current = connections.settings[alias]
@@ -79,19 +79,6 @@ def managed_by_nova(alias: str) -> bool:
     connection = connections[alias]
     tables = set(connection.introspection.table_names())
     return bool(tables & NOVA_VERSION_TABLES)
-
-
-def limit_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    """Limit how long a statement on a new PostgreSQL connection may run or wait for a lock.
-
-    The drivers of MariaDB and MySQL have timeouts for that (see ``cells.database_urls``).  Only
-    for the API database and the cells: migrations of the portal's own may take long.
-    """
-    if connection.vendor != "postgresql" or connection.alias == "default":
-        return
-    milliseconds = int(5000 * settings.CELL_DEADLINE)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}")
 
 
 def cause_of(error: BaseException) -> str:

@@ -5,6 +5,7 @@ for a while (a circuit breaker).
 """
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from cells.breakers import CircuitBreaker
 from cells.databases import cause_of
+from cells.deadlines import within
 from cells.log_fields import THREADS
 from cells.metrics import BREAKER_OPEN, CONNECTIONS, QUERIES
 from cells.registry import Cell
@@ -48,7 +50,9 @@ class CellExecutor:
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.breaker = CircuitBreaker(f"cell {cell.name}", BREAKER_OPEN.labels(cell.name))
+        self.breaker = CircuitBreaker(
+            f"cell {cell.name}", BREAKER_OPEN.labels(cell.name), _key_of(cell)
+        )
         self.pending = 0  # jobs that are waiting or running
         self.workers = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -82,7 +86,8 @@ class CellExecutor:
         if not self.breaker.is_open():
             return False
         if self.breaker.claim_probe():
-            self.submit(self._select)
+            with within(settings.CELL_DEADLINE):
+                self.submit(self._select)
         return True
 
     def close(self) -> None:
@@ -122,7 +127,8 @@ class CellExecutor:
     def _probe(self) -> None:
         """Find out whether the cell answers again; the breaker has the result."""
         try:
-            self._call(self._select)
+            with within(settings.CELL_DEADLINE):
+                self._call(self._select)
         except Exception as error:
             logger.debug("cell %s still does not answer: %s", self.cell.name, cause_of(error))
 
@@ -178,6 +184,11 @@ class CellExecutor:
         connection.close()
         self.breaker.failed(cause_of(error))
         return True
+
+
+def _key_of(cell: Cell) -> str:
+    """What other processes know the breaker of the cell by: a plain name, or nothing."""
+    return cell.uuid if re.fullmatch("[0-9A-Za-z-]+", cell.uuid) else ""
 
 
 _executors: dict[str, CellExecutor] = {}

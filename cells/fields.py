@@ -14,7 +14,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, ExpressionWrapper, F, IntegerField, Q, Value, When
 
-from cells.backends.odd_times import or_none
+from cells.odd_times import or_none
 
 
 class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]

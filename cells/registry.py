@@ -1,6 +1,6 @@
 """The cells of the cloud, from Nova's ``cell_mappings``, which is re-read now and then."""
 
-import logging
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import DatabaseError
 
+from cells.backends.guards import guard_of
 from cells.cache import CachedValue
 from cells.database_urls import DatabaseURLError, database_settings, fill_template
-from cells.databases import alias_of, cause_of, register
+from cells.databases import alias_of, register
 from cells.models import CellMapping, HostMapping
+from cells.remembered import Remembered
 from cells.statements import Parameter, Statement
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,27 +83,22 @@ def _cell(mapping: CellMapping) -> Cell:
 
 
 def _read_cells() -> tuple[Cell, ...]:
-    """The cells in ``cell_mappings``; those known already while the API database is away."""
-    try:
-        cells = tuple(_cell(mapping) for mapping in CellMapping.objects.order_by("id"))
-    except DatabaseError as error:
-        if not known_cells.last:
-            raise
-        logger.warning("cell mappings not re-read: %s", cause_of(error))
-        return known_cells.last
+    """The cells in ``cell_mappings``."""
+    cells = tuple(_cell(mapping) for mapping in CellMapping.objects.order_by("id"))
     for cell in cells:
         if cell.database:
             register(cell.alias, cell.database)
     return cells
 
 
-known_cells = CachedValue(_read_cells, ttl=lambda: settings.CELL_MAPPINGS_TTL)
+known_cells = CachedValue(_read_cells, lambda: settings.CELL_MAPPINGS_TTL, (DatabaseError,))
 
 
 def all_cells() -> tuple[Cell, ...]:
     """Every mapped cell, cell0 and disabled ones included, in Nova's order.
 
-    At most ``CELL_MAPPINGS_TTL`` seconds old.  Raises ``DatabaseError`` when the API database
+    At most ``CELL_MAPPINGS_TTL`` seconds old, or as last read while the API database does not
+    answer.  Raises ``DatabaseError`` when the API database
     has never answered.
     """
     return known_cells.get()
@@ -149,8 +144,24 @@ _mapping_of_host = Statement(
 def cell_ids_of_hosts(hosts: Collection[str] | None = None) -> dict[str, int]:
     """The id of its cell for each mapped host; for all mapped hosts unless ``hosts`` is given.
 
-    There may be more hosts in it than were asked for.
+    There may be more hosts in it than were asked for.  While the API database does not answer,
+    they are as they were last read (see ``age_of_mappings``).
     """
+    return _remembered.read(hosts, lambda: _read_cell_ids(hosts))
+
+
+_remembered: Remembered[str, int] = Remembered()
+
+
+def age_of_mappings() -> float | None:
+    """How old what is known of Nova's API database is, in seconds, if that does not answer."""
+    guard = guard_of(CellMapping.objects.db)
+    if guard is None or not guard.breaker.is_open():
+        return None
+    return time.time() - (guard.breaker.answered_at or 0)
+
+
+def _read_cell_ids(hosts: Collection[str] | None) -> dict[str, int]:
     if hosts is not None and len(hosts) < 2:
         return {
             name: cell_id

@@ -16,6 +16,7 @@ from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 
 from cells.databases import cause_of
+from cells.deadlines import within
 from cells.executors import CellUnavailable, executor_for
 from cells.registry import Cell, all_cells
 from cells.statements import Statement
@@ -68,7 +69,8 @@ class ScatterGather(Generic[T]):
             elif executor.is_away():
                 self._causes[cell] = executor.breaker.last_error
             else:
-                future = executor.submit(partial(self._ask, cell))
+                with within(settings.CELL_DEADLINE, since=self._started):
+                    future = executor.submit(partial(self._ask, cell))
                 self._pending[future] = cell
 
     def gather(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import Count
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
@@ -85,7 +86,9 @@ def _read_aggregates() -> dict[str, str]:
     return {host: ",".join(sorted(of_host)) for host, of_host in names.items()}
 
 
-aggregates_of_hosts = CachedValue(_read_aggregates, ttl=lambda: settings.CELL_MAPPINGS_TTL)
+aggregates_of_hosts = CachedValue(
+    _read_aggregates, lambda: settings.CELL_MAPPINGS_TTL, (DatabaseError,)
+)
 
 
 class Labels(NamedTuple):

@@ -13,8 +13,7 @@ from django.db.models.functions import Coalesce
 
 from cells.executors import CellUnavailable
 from cells.fields import flag
-from cells.models import HostMapping
-from cells.registry import Cell, all_cells
+from cells.registry import Cell, all_cells, cell_ids_of_hosts
 from cells.scatter_gather import CELLS_AT_ONCE, ask_cells
 from hypervisors.models import ComputeNode, Migration
 from hypervisors.placement_facts import Facts
@@ -128,9 +127,7 @@ def take_snapshot(
     placement: Facts,
 ) -> Snapshot:
     """Read these cells, a few at a time: four queries each, whichever problems are looked for."""
-    snapshot = Snapshot(
-        dict(HostMapping.objects.values_list("host", "cell_id")), now, placement=placement
-    )
+    snapshot = Snapshot(cell_ids_of_hosts(), now, placement=placement)
     read = partial(
         _read,
         now=now,

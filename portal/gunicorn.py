@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -25,21 +26,27 @@ secure_scheme_headers: dict[str, str] = {}
 
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+#: Where workers leave notices of cells that do not answer, for the others (``cells.notices``).
+NOTICES_DIR = "PORTAL_NOTICES_DIR"
 
 
 def on_starting(server: Any) -> None:
-    """Make the directory in which the workers count, so that a scrape of one has all sums.
+    """Make the directories in which the workers count, so that a scrape of one has all sums, and
+    tell one another which cells do not answer.
 
-    One that the environment names is used instead, and not removed.
+    Those that the environment names are used instead, and not removed.
     """
+    if NOTICES_DIR not in os.environ:
+        server.notices_dir = os.environ[NOTICES_DIR] = tempfile.mkdtemp(prefix="portal-notices-")
     if METRICS_DIR not in os.environ:
         server.metrics_dir = os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="portal-metrics-")
 
 
 def on_exit(server: Any) -> None:
-    """Remove it."""
-    if made := getattr(server, "metrics_dir", ""):
-        shutil.rmtree(made, ignore_errors=True)
+    """Remove them."""
+    for name in ("metrics_dir", "notices_dir"):
+        if made := getattr(server, name, ""):
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -51,6 +58,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests, now that Django has been set up in the worker."""
+    from cells.notices import NoticeBoard
     from cloud.clients import prepare
     from cloud.config import ConfigError
     from portal.processes import start_workers
@@ -60,6 +68,7 @@ def post_worker_init(worker: Any) -> None:
     except ConfigError as error:
         worker.log.error("%s", error)
         sys.exit(Arbiter.WORKER_BOOT_ERROR)  # every worker would fail, so all of gunicorn ends
+    NoticeBoard(Path(os.environ[NOTICES_DIR])).start()
     start_workers()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from cells.executors import CellUnavailable
+from cells.registry import age_of_mappings
 
 
 def missing_cells_warnings(missing: Iterable[CellUnavailable]) -> list[str]:
@@ -10,6 +11,17 @@ def missing_cells_warnings(missing: Iterable[CellUnavailable]) -> list[str]:
     return list(
         dict.fromkeys(f"cell {away.cell.name} did not answer: {away.cause}" for away in missing)
     )
+
+
+def stale_mappings_warnings() -> list[str]:
+    """A sentence about Nova's API database if it does not answer, so that its data is old."""
+    age = age_of_mappings()
+    if age is None:
+        return []
+    return [
+        "Nova's API database does not answer: cells, hosts and aggregates are as they were "
+        f"{age:.0f} s ago"
+    ]
 
 
 def warning_header(texts: Iterable[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import logging
 import secrets
+import time
 from functools import cache
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, models
 from django.utils import timezone
 
+from cells.cache import Hints
 from cells.statements import Parameter, Statement
 from cloud.identity import Identity
 from portal.roles import permits, rule_of
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 #: How far the noted last use of a token may lie behind its true one.
 LAST_USE_PRECISION = datetime.timedelta(minutes=15)
+#: For how many seconds a token stays in force that the portal's database cannot be asked about.
+REMEMBERED_FOR = 3600.0
 
 
 class PortalUser(User):
@@ -103,16 +107,35 @@ class ApiTokenManager(models.Manager["ApiToken"]):
         return token, text
 
     def valid(self, text: str) -> "ApiToken | None":
-        """The token with this text, if it is in force and its user is active."""
+        """The token with this text, if it is in force and its user is active.
+
+        While the portal's database does not answer, one that was in force a while ago is.
+        """
+        digest = digest_of(text)
+        try:
+            token = self._read(digest)
+        except DatabaseError:
+            token = _remembered.get(digest)
+            if token is None or time.monotonic() - token.read_at > REMEMBERED_FOR:
+                raise
+        else:
+            if token is None:
+                _remembered.discard(digest)
+                return None
+            _remembered.note([digest], token)
+        expired = token.expires_at is not None and token.expires_at <= timezone.now()
+        return token if token.user.is_active and not expired else None
+
+    def _read(self, digest: str) -> "ApiToken | None":
         token_fields, user_fields, with_digest = _by_digest()
-        rows = with_digest.rows(self.db, digest=digest_of(text))
+        rows = with_digest.rows(self.db, digest=digest)
         if not rows:
             return None
         values = rows[0]
         token = self.model.from_db(self.db, token_fields, values[: len(token_fields)])
         token.user = User.from_db(self.db, user_fields, values[len(token_fields) :])
-        expired = token.expires_at is not None and token.expires_at <= timezone.now()
-        return token if token.user.is_active and not expired else None
+        token.read_at = time.monotonic()
+        return token
 
 
 @cache
@@ -166,6 +189,9 @@ class ApiToken(models.Model):
         null=True, editable=False, help_text="To within LAST_USE_PRECISION."
     )
 
+    #: When ``valid`` read it, of ``time.monotonic()``.
+    read_at = 0.0
+
     objects: ClassVar[ApiTokenManager] = ApiTokenManager()
 
     class Meta:
@@ -187,6 +213,10 @@ class ApiToken(models.Model):
             ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
         except DatabaseError as error:
             logger.warning("the last use of a token could not be written: %s", error)
+
+
+#: With the identity of its user, once that was needed (``roles.identity_of``).
+_remembered: Hints[str, ApiToken] = Hints(max_length=10_000)
 
 
 class SavedView(models.Model):

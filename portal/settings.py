@@ -55,6 +55,7 @@ NOVA_CONFIG_FILES = names("NOVA_CONFIG_FILES", [])
 #: What they say; without files, Nova's defaults.
 NOVA_CONFIG: NovaConfig = environment.NOVA_CONFIG
 CELL_DEADLINE = seconds("CELL_DEADLINE", 2)
+ACTION_DEADLINE = seconds("ACTION_DEADLINE", 5)
 CELL_RETRY_AFTER = seconds("CELL_RETRY_AFTER", 10)
 CELL_MAX_WORKERS = count("CELL_MAX_WORKERS", 4)
 CELL_MAPPINGS_TTL = seconds("CELL_MAPPINGS_TTL", 15)
@@ -194,6 +195,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
     "portal.middleware.ProxyMiddleware",
+    "portal.unavailable.DatabaseMiddleware",
     "portal.access_log.AccessLogMiddleware",
     "portal.request_metrics.RequestMetricsMiddleware",
     "portal.middleware.StorableTextMiddleware",

@@ -35,7 +35,7 @@ def api(prefix: str, *, legacy: bool) -> list[URLPattern | URLResolver]:
 handler400 = "portal.console.errors.bad_request"
 handler403 = "portal.console.errors.permission_denied"
 handler404 = "portal.console.errors.page_not_found"
-handler500 = "portal.console.errors.server_error"
+handler500 = "portal.unavailable.server_error"
 
 urlpatterns = [
     path("", root),

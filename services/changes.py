@@ -10,7 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, DataError, connections, router, transaction
+from django.conf import settings
+from django.db import (
+    DatabaseError,
+    DataError,
+    OperationalError,
+    connections,
+    router,
+    transaction,
+)
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
@@ -20,6 +28,8 @@ from audit.models import Entry, Outcome
 from audit.outbox import Message
 from cells.aggregates import aggregates_of_hosts
 from cells.databases import cause_of
+from cells.deadlines import within
+from cells.executors import executor_for
 from cells.locate import Found
 from cells.models import AggregateHost, HostMapping
 from cells.registry import Cell, all_cells
@@ -118,16 +128,37 @@ def describe(entry: Entry, found: Found[Service]) -> None:
 
 
 @contextmanager
-def locked(ref: ServiceRef, found: Found[Service], entry: Entry) -> Iterator[Found[Service]]:
-    """The service as it is now, in a transaction of its cell that keeps its row locked."""
-    with transaction.atomic(using=found.cell.alias, durable=True):
-        rows = Service.objects.using(found.cell.alias).select_for_update()
+def locked(
+    ref: ServiceRef, found: Found[Service], entry: Entry, started: float
+) -> Iterator[Found[Service]]:
+    """The service as it is now, in a transaction of its cell that keeps its row locked.
+
+    It has to end within ``ACTION_DEADLINE`` of ``started``, of ``time.monotonic()``.
+    """
+    alias = found.cell.alias
+    with (
+        _failures_of(found.cell),
+        within(settings.ACTION_DEADLINE, since=started),
+        transaction.atomic(using=alias, durable=True),
+    ):
+        rows = Service.objects.using(alias).select_for_update()
         service = rows.filter(id=found.row.id).first()
         if service is None:
             raise ref.missing()
         now_found: Found[Service] = Found(found.cell, service)
         describe(entry, now_found)
         yield now_found
+
+
+@contextmanager
+def _failures_of(cell: Cell) -> Iterator[None]:
+    """Let everyone know if the cell turns out to be away."""
+    try:
+        yield
+    except OperationalError as error:
+        if connections[cell.alias].connection is None:  # it was lost
+            executor_for(cell).breaker.failed(cause_of(error))
+        raise
 
 
 def write(found: Found[Service], change: Change, actor: Actor, attempt: Attempt) -> None:

@@ -3,6 +3,7 @@
 The rules themselves are in ``services.actions``.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -65,12 +66,13 @@ def update(
     with recorded(entry) as attempt:
         if ref.binary not in ("", NOVA_COMPUTE):
             raise not_compute(ref.binary)
+        started = time.monotonic()
         found = find(ref)
         describe(entry, found)
         if found.row.binary != NOVA_COMPUTE:  # Nova says so before it looks at the change
             raise not_compute(found.row.binary)
         change.check()
-        with locked(ref, found, entry) as found:
+        with locked(ref, found, entry, started) as found:
             apply_rules(actions, found)
             if check is not None:
                 check(found.row)
@@ -97,9 +99,10 @@ def delete(ref: ServiceRef, actor: Actor, name: str, action: Rules) -> Applied:
         found = find(ref)
         describe(entry, found)
         in_placement = host_removal.in_placement(found)
+        started = time.monotonic()
         with (
             transaction.atomic(using=router.db_for_write(HostMapping), durable=True),
-            locked(ref, found, entry) as found,
+            locked(ref, found, entry, started) as found,
         ):
             apply_rules([action], found, in_placement)
             soft_delete(found, actor, attempt, in_placement)

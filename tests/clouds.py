@@ -9,7 +9,8 @@ from django.db import connections
 from django.db.models import Max
 from django.utils import timezone
 
-from cells.databases import alias_of
+from cells.backends.guards import forget_guards
+from cells.databases import alias_of, register
 from cells.models import (
     Aggregate,
     AggregateHost,
@@ -25,7 +26,7 @@ from hypervisors.demo.databases import write_api, write_cell
 from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode, Instance, Migration
 from services.models import NOVA_COMPUTE, Service
-from tests.engines import CELLS, NUMBER_HIGH, Engine, empty, forget_connection
+from tests.engines import CELLS, NUMBER_HIGH, Engine, database, empty, forget_connection
 from tests.servers import Proxy
 
 M = TypeVar("M", bound=CellModel)
@@ -77,6 +78,23 @@ class Cloud:
         with Proxy(target) as proxy:
             self.point(name, url.format(port=proxy.port))
             yield proxy
+
+    @contextmanager
+    def own_proxy(self, alias: str) -> Iterator[Proxy]:
+        """Put a proxy in front of the server of ``default`` or ``api``."""
+        target, url = self._engine.proxied_own(alias)
+        with Proxy(target) as proxy:
+            self.point_own(alias, url.format(port=proxy.port))
+            try:
+                yield proxy
+            finally:
+                self.point_own(alias, self._engine.urls[alias])
+
+    def point_own(self, alias: str, url: str) -> None:
+        """Let ``default`` or ``api`` be another database from now on."""
+        forget_connection(alias)
+        register(alias, database(url))
+        forget_guards()
 
     # --- single rows ---------------------------------------------------------------------
 

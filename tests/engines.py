@@ -21,7 +21,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connections, transaction
 
-from cells import locate
+from cells import aggregates, availability_zones, locate, registry
+from cells.backends.guards import forget_guards
 from cells.database_urls import database_settings
 from cells.databases import alias_of, register
 from cells.executors import close_executors
@@ -84,6 +85,10 @@ class Engine:
         the database with ``{port}`` to be filled in.
         """
         raise NotImplementedError
+
+    def proxied_own(self, alias: str) -> tuple[str, str]:
+        """The same for ``default`` and ``api``."""
+        return self.proxied(alias)
 
     def migrate(self, **urls: str) -> None:
         """Run the portal's migrations on these databases, by alias."""
@@ -158,6 +163,9 @@ autovacuum_naptime = 10s
             f"{self.socket_directory}/.s.PGSQL.{port}",
             f"postgresql://postgres@127.0.0.1:{{port}}/{name}",
         )
+
+    def proxied_own(self, alias: str) -> tuple[str, str]:
+        return self.proxied("portal" if alias == "default" else alias)
 
     def _url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={quote(self.socket_directory, safe='/')}"
@@ -239,6 +247,9 @@ def forget_cloud() -> None:
     """Forget what the portal knows of the databases that were used until now."""
     close_executors()
     forget_cells()
+    forget_guards()
+    for module in (aggregates, availability_zones, registry):
+        module._remembered.clear()
     locate.last_seen.clear()
     ContentType.objects.clear_cache()
 

@@ -1,5 +1,6 @@
-"""Django's database backends, with what the portal needs of a database that is not its own.
+"""Django's database backends, which a database that fails cannot hold up.
 
-A time that Python cannot represent is null, with a warning in the log: it must not take down the
-query that meets it, nor the cell that has it.
+Every statement and every attempt to connect ends in time (``limits``, ``cells.deadlines``), and
+the databases that all requests need are left alone while they do not answer (``guards``).  A time
+that Python cannot represent is null, so that it costs no other row (``cells.odd_times``).
 """

@@ -36,6 +36,11 @@ FAULT_NAMES = {
 }
 
 
+#: Seconds after which a client may try again.
+RETRY_AFTER = 10
+DATABASE_AWAY = "A database that every request needs does not answer."
+
+
 class Fault(exceptions.APIException):
     """A refusal with its status and the message for the client."""
 
@@ -133,7 +138,7 @@ class ServiceUnavailable(Fault):
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"Retry-After": "10"})
+        super().__init__(message, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 class KeystoneAway(Exception):
@@ -206,9 +211,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         # A cell that fails is missing from an answer; this is the API's database or the portal's.
         logger.error("a database that every request needs failed: %s", cause_of(error))
         return NovaResponse(
-            fault_body(503, "A database that every request needs does not answer."),
-            status=503,
-            headers={"Retry-After": "10"},
+            fault_body(503, DATABASE_AWAY), status=503, headers={"Retry-After": str(RETRY_AFTER)}
         )
     request = context["request"]
     logger.error("%s %s failed", request.method, request.path, exc_info=error)

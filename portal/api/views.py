@@ -21,7 +21,7 @@ from portal.api.parsers import check_content_type
 from portal.api.schemas import Schema, validate
 from portal.api.serializers import Plan, VersionedSerializer
 from portal.api.versioning import HEADER, LEGACY_HEADER, PICKER
-from portal.headers import missing_cells_warnings, warning_header
+from portal.headers import missing_cells_warnings, stale_mappings_warnings, warning_header
 from portal.microversions import Version, Versioned
 
 
@@ -195,7 +195,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
             response[LEGACY_HEADER] = str(version)
             response["Vary"] = f"{HEADER}, {LEGACY_HEADER}"
         if response.status_code < 400:
-            for name, value in warning_header(self.warnings).items():
+            for name, value in warning_header([*self.warnings, *stale_mappings_warnings()]).items():
                 response[name] = value
         return response
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from cells.registry import Cell
+from cells.registry import Cell, age_of_mappings
 from portal.console.login_form import LoginForm
 from portal.console.search import Finder, SearchSource, search
 from portal.roles import may_enter
@@ -143,7 +143,10 @@ class Console(admin.AdminSite):
             if request.user.has_perms(page.permissions) and page.is_for(request.user)
             for url in [reverse(page.url_name)]
         ]
-        return super().each_context(request) | {"console_pages": pages}
+        return super().each_context(request) | {
+            "console_pages": pages,
+            "mappings_age": age_of_mappings(),
+        }
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         urls: list[URLPattern | URLResolver] = []

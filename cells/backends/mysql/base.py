@@ -1,18 +1,54 @@
-"""Django's backend for MariaDB and MySQL, reading times that Python cannot represent as null."""
+"""Django's backend for MariaDB and MySQL, with limits, and null for times that are none."""
 
 from typing import Any
 
+from django.conf import settings
 from django.db.backends.mysql import base
 from pymysql.constants import FIELD_TYPE
 
-from cells.backends.odd_times import or_none
+from cells.backends.limits import IDLE_TRANSACTION, LOCK_WAIT, USUAL, Limits
+from cells.odd_times import or_none
 
 TIMES = (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP)
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(Limits, base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         params = super().get_connection_params()
+        seconds = self.seconds_to_connect()
         where = f"database {self.settings_dict['NAME']}"
         times = {kind: or_none(params["conv"][kind], where) for kind in TIMES}
-        return {**params, "conv": {**params["conv"], **times}}
+        return {
+            **params,
+            "conv": {**params["conv"], **times},
+            "connect_timeout": min(seconds, params.get("connect_timeout", seconds)),
+            "read_timeout": seconds,  # of the handshake
+        }
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
+        # From now on the watchdog knows better how long an answer may take.
+        connection._read_timeout = self.settings_dict["OPTIONS"].get("read_timeout")
+        return connection
+
+    def descriptor_of(self, connection: Any) -> int:
+        descriptor: int = connection._sock.fileno()
+        return descriptor
+
+    def is_closed(self) -> bool:
+        return not self.connection.open
+
+    def init_connection_state(self) -> None:
+        """The server also limits what a connection may do: it goes on when its client is gone.
+
+        MariaDB alone reads what stands in its own kind of comments.
+        """
+        super().init_connection_state()
+        limits = f"innodb_lock_wait_timeout = {LOCK_WAIT}"
+        if self.is_limited_by_server:
+            limits += (
+                f" /*M! , max_statement_time = {USUAL * settings.CELL_DEADLINE},"
+                f" idle_transaction_timeout = {IDLE_TRANSACTION} */"
+            )
+        with self.cursor() as cursor:
+            cursor.execute(f"SET SESSION {limits}")

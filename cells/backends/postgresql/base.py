@@ -1,12 +1,14 @@
-"""Django's PostgreSQL backend, reading times that Python cannot represent as null."""
+"""Django's PostgreSQL backend, with limits, and null for times that Python cannot represent."""
 
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db.backends.postgresql import base
 from psycopg2.extensions import PYDATE, PYDATETIME, PYDATETIMETZ, cursor, new_type, register_type
 
-from cells.backends.odd_times import or_none
+from cells.backends.limits import IDLE_TRANSACTION, LOCK_WAIT, USUAL, Limits, whole_seconds
+from cells.odd_times import or_none
 
 DATE, TIMESTAMP, TIMESTAMPTZ = 1082, 1114, 1184
 
@@ -42,6 +44,27 @@ class Cursor(cursor):
         return fetch()
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(Limits, base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
-        return {**super().get_connection_params(), "cursor_factory": Cursor}
+        params = super().get_connection_params()
+        seconds = whole_seconds(self.seconds_to_connect(), params.get("connect_timeout", 60))
+        return {**params, "cursor_factory": Cursor, "connect_timeout": seconds}
+
+    def descriptor_of(self, connection: Any) -> int:
+        descriptor: int = connection.fileno()
+        return descriptor
+
+    def is_closed(self) -> bool:
+        return bool(self.connection.closed)
+
+    def init_connection_state(self) -> None:
+        """The server also limits what a connection may do: it goes on when its client is gone."""
+        super().init_connection_state()
+        limits: dict[str, float] = {"lock_timeout": LOCK_WAIT}
+        if self.is_limited_by_server:
+            limits["statement_timeout"] = USUAL * settings.CELL_DEADLINE
+            limits["idle_in_transaction_session_timeout"] = IDLE_TRANSACTION
+        with self.cursor() as cursor:
+            cursor.execute(
+                "; ".join(f"SET {name} = {int(1000 * value)}" for name, value in limits.items())
+            )

@@ -5,7 +5,7 @@ import sqlite3
 from django.db.backends.sqlite3 import base
 from django.utils.dateparse import parse_date, parse_datetime
 
-from cells.backends.odd_times import or_none
+from cells.odd_times import or_none
 
 # SQLite's converters are those of the process, as Django's are, which these replace.
 for kind, parse in (("date", parse_date), ("datetime", parse_datetime)):
