@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test check format lock audit bench conformance e2e clean
+.PHONY: help run test check format lock audit sbom package docs bench conformance e2e clean
 
 ## List these targets.
 help:
@@ -57,6 +57,23 @@ audit: $(TESTS)
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip \
 		--strict
 
+## Write the bill of materials of what the portal runs on, with licenses, as CycloneDX (dist/sbom.json).
+sbom: $(TESTS)
+	rm -rf build/runtime && $(BIN)/python -m venv build/runtime && mkdir -p dist
+	build/runtime/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements.lock
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json build/runtime
+
+## Build the package (dist/*.whl), whose command is nova-cells.
+package: $(TESTS)
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+## Write the reference from the code, and build the documentation as a site (site/index.html).
+docs: $(TESTS)
+	$(BIN)/python -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 ## Measure; see bench/.
 bench: $(TESTS)
 	$(BIN)/python -m bench $(ARGS)
@@ -74,7 +91,7 @@ e2e: $(TESTS)
 
 ## Remove what the targets above have made, the demo fleet included.
 clean:
-	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) var site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { \

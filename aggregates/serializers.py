@@ -31,17 +31,38 @@ def zone_of(id: int, metadata: dict[int, dict[str, str]]) -> str | None:
 class AggregateSerializer(VersionedSerializer):
     """An aggregate.  Deleted ones leave no row, so none is shown as deleted."""
 
-    id = IntegerField()
-    uuid = Versioned({"2.41": UUIDField(allow_null=True)})
-    name = CharField(allow_null=True)
-    hosts = Computed("id", "@hosts", compute=hosts_of, shown_as=ListField(child=CharField()))
-    metadata = Computed(
-        "id", "@metadata", compute=metadata_of, shown_as=DictField(child=CharField())
+    id = IntegerField(help_text="The id, in the API database: the same for all cells.")
+    uuid = Versioned({"2.41": UUIDField(allow_null=True, help_text="The uuid.")})
+    name = CharField(allow_null=True, help_text="The name.")
+    hosts = Computed(
+        "id",
+        "@hosts",
+        compute=hosts_of,
+        shown_as=ListField(child=CharField(), help_text="The hosts in it."),
     )
-    created_at = Computed("created_at", compute=nova_time, shown_as=CharField(allow_null=True))
-    updated_at = Computed("updated_at", compute=nova_time, shown_as=CharField(allow_null=True))
-    deleted_at = Computed(compute=lambda: None, shown_as=CharField(allow_null=True))
-    deleted = Computed(compute=lambda: False, shown_as=BooleanField())
+    metadata = Computed(
+        "id",
+        "@metadata",
+        compute=metadata_of,
+        shown_as=DictField(child=CharField(), help_text="What is said of it."),
+    )
+    created_at = Computed(
+        "created_at",
+        compute=nova_time,
+        shown_as=CharField(allow_null=True, help_text="When it was made, in UTC."),
+    )
+    updated_at = Computed(
+        "updated_at",
+        compute=nova_time,
+        shown_as=CharField(allow_null=True, help_text="When it last changed, in UTC."),
+    )
+    deleted_at = Computed(
+        compute=lambda: None, shown_as=CharField(allow_null=True, help_text="Always null.")
+    )
+    deleted = Computed(compute=lambda: False, shown_as=BooleanField(help_text="Always false."))
     availability_zone = Computed(
-        "id", "@metadata", compute=zone_of, shown_as=CharField(allow_null=True)
+        "id",
+        "@metadata",
+        compute=zone_of,
+        shown_as=CharField(allow_null=True, help_text="The availability zone that it makes."),
     )

@@ -29,12 +29,12 @@ class AggregateViewSet(NovaViewSet):
     policy_base = "os_compute_api:os-aggregates"
     collection_name, member_name = "aggregates", "aggregate"
 
-    @endpoint("index", query=schemas.NO_PARAMETERS)
+    @endpoint("index", query=schemas.NO_PARAMETERS, samples=("list",))
     def list(self, request: Request, **kwargs: Any) -> Response:
         """All aggregates, by id."""
         return NovaResponse({"aggregates": self._shown(self.get_queryset())})
 
-    @endpoint("show", query=schemas.NO_PARAMETERS)
+    @endpoint("show", query=schemas.NO_PARAMETERS, id_schema=schemas.ID, samples=("show",))
     def retrieve(self, request: Request, id: str, **kwargs: Any) -> Response:
         """One aggregate."""
         number = as_integer(id)

@@ -15,6 +15,7 @@ from cells.cache import CachedValue
 from cells.database_urls import DatabaseURLError, database_settings, fill_template
 from cells.databases import alias_of, register
 from cells.models import CellMapping, HostMapping
+from cells.names import did_you_mean
 from cells.remembered import Remembered
 from cells.statements import Parameter, Statement
 
@@ -120,8 +121,11 @@ def cells_named(names: Iterable[str]) -> list[Cell]:
     cells = [cell for cell in all_cells() if cell.name in wanted or cell.uuid in wanted]
     unknown = [name for name in wanted if not any(name in (cell.name, cell.uuid) for cell in cells)]
     if unknown:
-        known = ", ".join(cell.name for cell in all_cells())
-        raise LookupError(f"no cell called {', '.join(unknown)}; there are: {known}")
+        known = [cell.name for cell in all_cells()]
+        meant = did_you_mean(unknown[0], known)
+        raise LookupError(
+            f"no cell called {', '.join(unknown)}; there are: {', '.join(known)}{meant}"
+        )
     return cells
 
 

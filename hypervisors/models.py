@@ -14,6 +14,21 @@ from cells.fields import UTCDateTimeField
 from cells.models import CellModel, LiveManager
 from services.models import NOVA_COMPUTE, Service
 
+#: The columns that are summed up over all nodes.
+CAPACITY = (
+    "current_workload",
+    "disk_available_least",
+    "free_disk_gb",
+    "free_ram_mb",
+    "local_gb",
+    "local_gb_used",
+    "memory_mb",
+    "memory_mb_used",
+    "running_vms",
+    "vcpus",
+    "vcpus_used",
+)
+
 
 class ServiceOfHost(ForeignObject):  # type: ignore[type-arg]
     """The live nova-compute of the row's host, in the same cell: a join, not a column.

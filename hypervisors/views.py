@@ -49,25 +49,43 @@ class HypervisorViewSet(NovaViewSet):
 
     # --- lists ----------------------------------------------------------------------------
 
-    @endpoint("list", query=schemas.LIST)
+    @endpoint("list", query=schemas.LIST, response=schemas.LISTED, samples=("list", "page"))
     def list(self, request: Request, **kwargs: Any) -> Response:
         """Hypervisors, cell by cell, in each by id."""
         return self._list()
 
     @action(detail=False, url_path="detail")
-    @endpoint("list-detail", query=schemas.LIST, serializer=HypervisorDetailSerializer)
+    @endpoint(
+        "list-detail",
+        query=schemas.LIST,
+        serializer=HypervisorDetailSerializer,
+        response=schemas.LISTED,
+        samples=("detail",),
+    )
     def list_detail(self, request: Request, **kwargs: Any) -> Response:
         """Hypervisors in full."""
         return self._list()
 
     @action(detail=True)
-    @endpoint("search", versions=before("2.53"))
+    @endpoint(
+        "search",
+        versions=before("2.53"),
+        id_schema=schemas.NAME,
+        response=schemas.FOUND,
+        samples=("search",),
+    )
     def search(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Hypervisors whose name matches; from 2.53 a parameter of the lists."""
         return self._search({"hypervisor_hostname_pattern": id})
 
     @action(detail=True)
-    @endpoint("servers", versions=before("2.53"))
+    @endpoint(
+        "servers",
+        versions=before("2.53"),
+        id_schema=schemas.NAME,
+        response=schemas.FOUND_WITH_SERVERS,
+        samples=("servers",),
+    )
     def servers(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Hypervisors whose name matches, with their servers; from 2.53 parameters of the lists."""
         return self._search({"hypervisor_hostname_pattern": id, "with_servers": "true"})
@@ -102,7 +120,13 @@ class HypervisorViewSet(NovaViewSet):
 
     # --- one hypervisor -------------------------------------------------------------------
 
-    @endpoint("show", query=schemas.SHOW, serializer=HypervisorDetailSerializer)
+    @endpoint(
+        "show",
+        query=schemas.SHOW,
+        serializer=HypervisorDetailSerializer,
+        response=schemas.SHOWN,
+        samples=("show", "show-without-servers"),
+    )
     def retrieve(self, request: Request, id: str, **kwargs: Any) -> Response:
         """A hypervisor in full; from 2.88 with its uptime, for which nova-compute may be asked."""
         listing = self.get_object()
@@ -117,7 +141,12 @@ class HypervisorViewSet(NovaViewSet):
         return NovaResponse({"hypervisor": hypervisor})
 
     @action(detail=True)
-    @endpoint("uptime", versions=before("2.88"), serializer=HypervisorUptimeSerializer)
+    @endpoint(
+        "uptime",
+        versions=before("2.88"),
+        serializer=HypervisorUptimeSerializer,
+        samples=("uptime",),
+    )
     def uptime(self, request: Request, id: str, **kwargs: Any) -> Response:
         """A hypervisor with the uptime that its nova-compute answers.
 
@@ -164,7 +193,9 @@ class HypervisorViewSet(NovaViewSet):
     # --- all hypervisors ------------------------------------------------------------------
 
     @action(detail=False)
-    @endpoint("statistics", versions=before("2.88"))
+    @endpoint(
+        "statistics", versions=before("2.88"), response=schemas.STATISTICS, samples=("statistics",)
+    )
     def statistics(self, request: Request, **kwargs: Any) -> Response:
         """Sums over the nodes of live, enabled services."""
         sums, missing = statistics(self.get_queryset())

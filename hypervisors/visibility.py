@@ -22,7 +22,7 @@ from cells.log_fields import located_in
 from cells.registry import Cell, cell_ids_of_hosts, cell_with_id, compute_cells
 from cells.scatter_gather import AcrossCells, ask_cells
 from cells.statements import Parameter, Statement
-from hypervisors.models import ComputeNode, Instance
+from hypervisors.models import CAPACITY, ComputeNode, Instance
 from services.models import NOVA_COMPUTE, Service
 
 Row = Sequence[Any]
@@ -341,22 +341,6 @@ def servers_on(listing: Listing) -> dict[str, list[dict[str, str]]]:
         for host, row_id, uuid in rows:
             servers[host].append({"name": f"instance-{row_id:08x}", "uuid": uuid})
     return servers
-
-
-#: The columns that ``statistics`` sums up.
-CAPACITY = (
-    "current_workload",
-    "disk_available_least",
-    "free_disk_gb",
-    "free_ram_mb",
-    "local_gb",
-    "local_gb_used",
-    "memory_mb",
-    "memory_mb_used",
-    "running_vms",
-    "vcpus",
-    "vcpus_used",
-)
 
 
 def statistics(

@@ -19,7 +19,13 @@ from cloud.setting_sources import SettingError, SettingSources
 
 T = TypeVar("T")
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+_PORTAL = Path(__file__).resolve().parent
+#: Whether this is the repository, and not the installed package.
+IS_REPOSITORY = (_PORTAL.parent / "manage.py").exists()
+#: What paths in settings are relative to, and where .env is: the repository, or where the package
+#: is started.
+BASE_DIR = _PORTAL.parent if IS_REPOSITORY else Path.cwd()
+TEMPLATES_DIR = (_PORTAL.parent if IS_REPOSITORY else _PORTAL) / "templates"
 
 TRUE_STRINGS = environ.Env.BOOLEAN_TRUE_STRINGS
 FALSE_STRINGS = ("false", "off", "n", "no", "0")
@@ -82,7 +88,10 @@ def names(name: str, default: list[str]) -> list[str]:
     return setting(name, _parts, default) or default
 
 
-VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, "var")
+#: The package keeps what it makes in the user's directory for that (XDG_STATE_HOME).
+_STATE_HOME = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+DEFAULT_VAR_DIR = "var" if IS_REPOSITORY else str(Path(_STATE_HOME) / "nova-cells")
+VAR_DIR: Path = BASE_DIR / setting("VAR_DIR", str, DEFAULT_VAR_DIR)
 
 
 def make_var_dir(name: str) -> None:

@@ -13,7 +13,7 @@ import pymysql
 from django.core.management.utils import get_random_secret_key
 
 from cloud.config import NovaConfig
-from portal import environment
+from portal import __version__, environment
 from portal.environment import (
     count,
     database,
@@ -35,6 +35,8 @@ os.umask(0o077)
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755
 
 BASE_DIR = environment.BASE_DIR
+#: Templates and static files; those of the package stand in it.
+TEMPLATES_DIR = environment.TEMPLATES_DIR
 VAR_DIR = environment.VAR_DIR
 DEBUG = flag("DEBUG", default=False)
 #: Where ``manage.py serve`` listens; 0 takes any free port.
@@ -182,6 +184,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_tasks",
     "django_tasks_db",
+    "drf_spectacular_sidecar",
     "rest_framework",
     "portal.apps.PortalConfig",
     "cells.apps.CellsConfig",
@@ -217,7 +220,7 @@ MIDDLEWARE = [
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [TEMPLATES_DIR],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -274,7 +277,7 @@ USE_I18N = True
 STATIC_URL = "static/"
 #: Where collectstatic puts the files for a web server; the portal itself needs no copy.
 STATIC_ROOT: str | None = setting("STATIC_ROOT", str, "") or None
-STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
+STATICFILES_DIRS = [TEMPLATES_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
@@ -293,6 +296,23 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "portal.api.negotiation.NovaNegotiation",
     "DEFAULT_VERSIONING_CLASS": "portal.api.versioning.MicroversionVersioning",
     "EXCEPTION_HANDLER": "portal.api.faults.exception_handler",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Compute API of the Nova cells portal",
+    "DESCRIPTION": "The services and hypervisors of all cells, as Nova's compute API has them.",
+    "OAS_VERSION": "3.1.0",
+    "VERSION": __version__,
+    "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+    "SERVERS": [{"url": "/", "description": "this portal"}],
+    "POSTPROCESSING_HOOKS": [],
+    "SORT_OPERATION_PARAMETERS": False,
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+            "basic": {"type": "http", "scheme": "basic"},
+        }
+    },
 }
 
 # --- proxies and TLS in front of the portal ---------------------------------------------------
@@ -363,5 +383,6 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "ERROR"},
         "django_tasks": {"level": "WARNING"},
         "django_tasks_db": {"level": "WARNING"},
+        "oslo_service.backend": {"level": "WARNING"},
     },
 }

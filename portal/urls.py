@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from portal.api.documents import browse, openapi
 from portal.api.routers import router
 from portal.api.version_documents import ProjectVersionViewSet, VersionViewSet, choices, root
 from portal.api.views import UnknownRoute
@@ -40,6 +41,8 @@ handler500 = "portal.unavailable.server_error"
 urlpatterns = [
     path("", root),
     path("admin/", admin.site.urls),
+    path("docs/", browse, name="docs"),
+    path("docs/openapi.json", openapi, name="openapi"),
     path("healthz", healthz),
     path("metrics", MetricsView.as_view()),
     *api("v2.1", legacy=False),

@@ -5,13 +5,13 @@ id and the time it was made with (``audit.outbox``).
 """
 
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from oslo_config import cfg
 from oslo_context.context import RequestContext
 
 from audit import outbox
@@ -19,6 +19,7 @@ from audit.journal import Actor
 from audit.models import OutboxMessage
 from audit.outbox import Message, Send, Transport, TransportUnusable
 from cells.database_urls import without_password
+from cloud.messaging import oslo_messaging
 from services.models import Service
 
 PRIORITY = "INFO"
@@ -109,17 +110,14 @@ def message_bus() -> Iterator[Send]:
     oslo.messaging's own notifier logs a failure and goes on, which would lose the notification;
     so the transport is used in the way that oslo.messaging's drivers for notifiers use it.
     """
-    warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")  # it is not used here
-    import oslo_messaging  # takes a second, and most portals notify nobody
-    from oslo_config import cfg
-
+    library = oslo_messaging()  # imported here: most portals notify nobody
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[], default_config_dirs=[], use_env=False)
     try:
-        transport = oslo_messaging.get_notification_transport(
+        transport = library.get_notification_transport(
             conf, url=settings.NOTIFICATION_TRANSPORT_URL
         )
-    except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure) as error:
+    except (library.InvalidTransportURL, library.DriverLoadFailure) as error:
         text = f"NOTIFICATION_TRANSPORT_URL: {without_password(str(error))}"
         raise TransportUnusable(text) from None
 
@@ -128,7 +126,7 @@ def message_bus() -> Iterator[Send]:
         for topic in settings.NOTIFICATION_TOPICS:
             if topic in message.sent_to:
                 continue
-            target = oslo_messaging.Target(exchange=EXCHANGE, topic=f"{topic}.{PRIORITY.lower()}")
+            target = library.Target(exchange=EXCHANGE, topic=f"{topic}.{PRIORITY.lower()}")
             # The driver adds to what it is given, so it gets copies.
             context, body = dict(message.payload["context"]), dict(message.payload["body"])
             transport._send_notification(target, context, body, version=ENVELOPE, retry=0)

@@ -14,19 +14,48 @@ BACKFILL_WARNING = (
 class ServiceSerializer(VersionedSerializer):
     """A service in os-services."""
 
-    binary = CharField(allow_null=True)
-    host = CharField(allow_null=True)
-    id = Versioned({"2.1": IntegerField(), "2.53": UUIDField(source="uuid", allow_null=True)})
-    zone = Computed("topic", "host", "@zones", compute=availability_zone, shown_as=CharField())
-    status = Computed("disabled", compute=status, shown_as=CharField())
+    binary = CharField(allow_null=True, help_text="The binary, such as nova-compute.")
+    host = CharField(allow_null=True, help_text="The host that it runs on.")
+    id = Versioned(
+        {
+            "2.1": IntegerField(help_text="The id, which repeats from cell to cell."),
+            "2.53": UUIDField(
+                source="uuid",
+                allow_null=True,
+                help_text="The uuid; null until the service has been given one.",
+            ),
+        }
+    )
+    zone = Computed(
+        "topic",
+        "host",
+        "@zones",
+        compute=availability_zone,
+        shown_as=CharField(help_text="The availability zone of the host."),
+    )
+    status = Computed(
+        "disabled",
+        compute=status,
+        shown_as=CharField(help_text="enabled or disabled: whether the host is scheduled to."),
+    )
     state = Computed(
         "forced_down",
         "last_seen_up",
         "created_at",
         "@up_window",
         compute=state,
-        shown_as=CharField(),
+        shown_as=CharField(help_text="up or down, by its last heartbeat and forced_down."),
     )
-    updated_at = Computed("updated_at", compute=nova_time, shown_as=CharField(allow_null=True))
-    disabled_reason = CharField(allow_null=True)
-    forced_down = Versioned({"2.11": BooleanField(allow_null=True)})
+    updated_at = Computed(
+        "updated_at",
+        compute=nova_time,
+        shown_as=CharField(allow_null=True, help_text="When the record last changed, in UTC."),
+    )
+    disabled_reason = CharField(allow_null=True, help_text="Why it is disabled.")
+    forced_down = Versioned(
+        {
+            "2.11": BooleanField(
+                allow_null=True, help_text="Whether an operator said that it is down."
+            )
+        }
+    )

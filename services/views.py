@@ -68,7 +68,7 @@ class ServiceViewSet(NovaViewSet):
             return reverse("admin:services_service_changelist", query={"q": id})
         return reverse("admin:services_service_change", args=[id])
 
-    @endpoint("list", query=schemas.LIST)
+    @endpoint("list", query=schemas.LIST, response=schemas.LISTED, samples=("list", "list-unknown"))
     def list(self, request: Request, **kwargs: Any) -> Response:
         """All services, cell by cell, in each by id."""
         plan = self.get_plan()
@@ -97,7 +97,14 @@ class ServiceViewSet(NovaViewSet):
             self.warnings.append(BACKFILL_WARNING)
         return NovaResponse({"services": services})
 
-    @endpoint("update", body=schemas.UPDATE, early_id_check=Versioned({"2.53": check_uuid}))
+    @endpoint(
+        "update",
+        body=schemas.UPDATE,
+        early_id_check=Versioned({"2.53": check_uuid}),
+        id_schema=schemas.ACTION_NAMES,
+        response=schemas.UPDATED,
+        samples=("enable", "disable", "disable-log-reason", "force-down", "update"),
+    )
     def update(self, request: Request, id: str, **kwargs: Any) -> Response:
         """Enable, disable or force down a nova-compute: by uuid; before 2.53 by host, and ``id`` is
         the name of the action.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from portal.api.schemas import Schema
+from portal.api.schemas import Schema, Wrapper
 from portal.api.serializers import VersionedSerializer
 from portal.microversions import Versioned
 
@@ -23,6 +23,9 @@ class Endpoint:
     body: Versioned[Schema] | None = None
     serializer: type[VersionedSerializer] | None = None
     early_id_check: Versioned[Callable[[str], None]] | None = None
+    id_schema: Versioned[Schema] | None = None
+    response: Versioned[Wrapper] | None = None
+    samples: tuple[str, ...] = ()
 
 
 def endpoint(
@@ -33,6 +36,9 @@ def endpoint(
     body: Versioned[Schema] | None = None,
     serializer: type[VersionedSerializer] | None = None,
     early_id_check: Versioned[Callable[[str], None]] | None = None,
+    id_schema: Versioned[Schema] | None = None,
+    response: Versioned[Wrapper] | None = None,
+    samples: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Declare a method of a ``NovaViewSet`` to be an endpoint.
 
@@ -47,10 +53,21 @@ def endpoint(
         The serializer of the response, if not the viewset's ``serializer_class``.
     ``early_id_check``
         Checks the id in the URL before the policy does, and raises a ``Fault``.
+
+    What follows is only for the API's description:
+
+    ``id_schema``
+        What the id in the URL is, if not the viewset's ``lookup_fields``.
+    ``response``
+        The body of the response, if it is not one object, or a list of objects.
+    ``samples``
+        The names of recorded responses (``samples/``).
     """
 
     def decorate(method: F) -> F:
-        declared = Endpoint(policy, versions, query, body, serializer, early_id_check)
+        declared = Endpoint(
+            policy, versions, query, body, serializer, early_id_check, id_schema, response, samples
+        )
         method.endpoint = declared  # type: ignore[attr-defined]
         return method
 

@@ -9,7 +9,8 @@ import orjson
 from django.contrib import admin
 from rest_framework import renderers
 
-from portal.api.versioning import PICKER
+from portal.api.forms import put_form
+from portal.api.versioning import HEADER, PICKER
 from portal.microversions import HISTORY, MAX_VERSION
 
 
@@ -30,7 +31,7 @@ class JSONRenderer(renderers.BaseRenderer):
 
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
-    """DRF's pages, with a choice of microversions and with ids as links.
+    """DRF's pages, with a choice of microversions, ids as links, and a form for PUT below lists.
 
     A refusal is a page too, with the way to the login; rendering it asks for no permission.
     """
@@ -41,10 +42,10 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         return PrettyJSONRenderer()
 
     def get_rendered_html_form(self, *args: Any) -> None:
-        """None: the pages are for reading."""
+        """None: see ``put_form``."""
 
     def get_raw_data_form(self, *args: Any) -> None:
-        """None: the pages are for reading."""
+        """None: see ``put_form``."""
 
     def get_breadcrumbs(self, request: Any) -> list[tuple[str, str]]:
         """None: the pages show the API's paths instead."""
@@ -63,6 +64,8 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         context |= admin.site.each_context(request)
         status = renderer_context["response"].status_code
         context["needs_login"] = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+        context["put_form"] = [] if context["needs_login"] else put_form(renderer_context["view"])
+        context["version_header"] = HEADER
         context["query"] = [
             (key, value)
             for key, values in request.query_params.lists()

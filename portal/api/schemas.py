@@ -1,5 +1,6 @@
 """Validating bodies, query strings and ids, with Nova's messages."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jsonschema
@@ -11,6 +12,8 @@ from portal.api.faults import BadRequest
 
 #: A JSON schema.
 Schema: TypeAlias = dict[str, Any]
+#: From the schema of an object, as its serializer shows it, to that of a response's body.
+Wrapper: TypeAlias = Callable[[Schema], Schema]
 
 #: The spellings of a boolean that Nova accepts; numbers are not among them.
 TRUE = ("True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes")
@@ -28,6 +31,12 @@ HOST_NAME = {
     "pattern": "^[a-zA-Z0-9-._]*$",
     "minLength": 1,
     "maxLength": 255,
+}
+
+#: What the id in a URL is, by the field that it is looked up in.
+ID_SCHEMAS: dict[str, Schema] = {
+    "id": {"type": "integer", "description": "The integer id; refused if several cells have it."},
+    "uuid": {"type": "string", "format": "uuid", "description": "The uuid."},
 }
 
 
@@ -76,6 +85,57 @@ def body(properties: Schema, *required: str) -> Schema:
         "required": list(required),
         "additionalProperties": False,
     }
+
+
+# --- responses; these only describe, nothing is validated by them -------------------------------
+
+LINKS = {
+    "type": "array",
+    "description": "The link to the next page, if there is one.",
+    "items": {
+        "type": "object",
+        "properties": {"rel": {"const": "next"}, "href": {"type": "string", "format": "uri"}},
+        "required": ["rel", "href"],
+    },
+}
+
+
+def shown(properties: Schema, *optional: str) -> Schema:
+    """The schema of an object that has these properties, the ``optional`` ones not always."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def member(name: str, **also: Schema) -> Wrapper:
+    """One object called ``name``, which may have the properties ``also`` besides its fields."""
+    return lambda each: shown({name: _with(each, also)})
+
+
+def collection(
+    name: str, *, links: bool = False, or_else: Schema | None = None, **also: Schema
+) -> Wrapper:
+    """A list called ``name`` of objects that may have the properties ``also`` besides their fields.
+
+    ``links``: the list has pages.  ``or_else``: what may stand in it instead of an object.
+    """
+
+    def wrap(each: Schema) -> Schema:
+        items = _with(each, also)
+        properties = {
+            name: {"type": "array", "items": {"anyOf": [items, or_else]} if or_else else items}
+        }
+        more = f"{name}_links"
+        return shown(properties | ({more: LINKS} if links else {}), more)
+
+    return wrap
+
+
+def _with(each: Schema, also: Schema) -> Schema:
+    return {**each, "properties": {**each["properties"], **also}} if also else each
 
 
 def validate(schema: Schema, value: Any, *, is_body: bool) -> None:

@@ -17,6 +17,7 @@ from portal.api.endpoints import Endpoint
 from portal.api.faults import BadRequest, ItemNotFound
 from portal.api.filters import ValidatedQueryFilterBackend
 from portal.api.not_found import Preflight, no_such_route
+from portal.api.openapi import EndpointSchema
 from portal.api.parsers import check_content_type
 from portal.api.schemas import Schema, validate
 from portal.api.serializers import Plan, VersionedSerializer
@@ -39,6 +40,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
     lookup_fields: ClassVar[Versioned[str]] = Versioned({"2.1": "id", "2.53": lookup_field})
     lookup_url_kwarg = "id"
     filter_backends = (ValidatedQueryFilterBackend,)
+    schema = EndpointSchema()
 
     request: Request
     format_kwarg = None

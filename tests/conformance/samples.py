@@ -1,6 +1,7 @@
-"""Samples of answers for the API reference: ``tests/samples/<resource>/v<version>/<name>.json``.
+"""Samples of answers for the API's descriptions, below ``portal/api/samples``.
 
-Extracted from recorded answers of the real Nova, with lists truncated.
+``<resource>/v<version>/<name>.json``, extracted from recorded answers of the real Nova, with lists
+truncated.
 """
 
 import json
@@ -14,7 +15,7 @@ from tests.conformance.picks import Picks
 from tests.conformance.recording import Recorded
 from tests.conformance.states import CELL_DOWN
 
-DIRECTORY = Path(__file__).resolve().parent.parent / "samples"
+DIRECTORY = Path(__file__).resolve().parents[2] / "portal" / "api" / "samples"
 #: How many entries of a list a sample shows.
 ENTRIES = 2
 

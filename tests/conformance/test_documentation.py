@@ -33,4 +33,4 @@ def test_samples_are_novas_responses() -> None:
 def test_the_api_reference_shows_every_sample() -> None:
     text = (document.PATH.parent / "api.md").read_text()
     for path in samples.DIRECTORY.rglob("*.json"):
-        assert f"(../tests/samples/{path.relative_to(samples.DIRECTORY)})" in text
+        assert f"(../portal/api/samples/{path.relative_to(samples.DIRECTORY)})" in text

@@ -1,50 +1,56 @@
 """``manage.py cells``: the databases of all cells at a glance."""
 
 import argparse
-import json
 import logging
 import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from cells.databases import cause_of
+from cells.management.base import (
+    Column,
+    Documented,
+    add_format,
+    write_csv,
+    write_json,
+    write_table,
+)
 from cells.probes import SERVICES, CellProbe, probe_cells
 
-#: The headings, and whether the column has numbers.
-COLUMNS = {
-    "name": False,
-    "alias (cell-uuid)": False,
-    "engine": False,
-    "server": False,
-    "schema": False,
-    "ms": True,
-    "services": True,
-    "no uuid": True,
-    "nodes": True,
-    "instances": True,
-    "state": False,
-}
-#: Columns that may be folded in a narrow terminal.
-FOLDED = ("alias (cell-uuid)", "server")
-#: From so many characters on, a terminal is wide enough for all columns.
-WIDE = 140
+
+def style(text: str) -> str:
+    """Of a cell's state."""
+    return "green" if text.startswith("ok") else "bold red"
 
 
-class Command(BaseCommand):
+COLUMNS = (
+    Column("name"),
+    Column("alias (cell-uuid)", folds=True),
+    Column("engine"),
+    Column("server", folds=True),
+    Column("schema", only_wide=True),
+    Column("ms", is_number=True),
+    Column("services", is_number=True),
+    Column("no uuid", is_number=True),
+    Column("nodes", is_number=True),
+    Column("instances", is_number=True),
+    Column("state", style=style),
+)
+
+
+class Command(Documented):
     help = (
-        "Shows every cell: where its database is, whether it answers and how fast, what is in it. "
-        "Exit code 1 when a cell cannot be read."
+        "Shows every cell: where its database is, whether it answers and how fast, what is in it."
     )
 
+    examples = ("cells", "cells --format csv > cells.csv")
+    exit_codes = {1: "a cell cannot be read, or the API database"}
+
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="as JSON")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         logging.getLogger("cells.breakers").setLevel(logging.ERROR)  # the table says it
@@ -55,8 +61,12 @@ class Command(BaseCommand):
             raise CommandError(
                 f"the API database does not answer: {cause_of(error)}{advice}"
             ) from None
-        if options["json"]:
-            self.stdout.write(json.dumps([as_json(probe) for probe in probes], indent=2))
+        if options["format"] == "json":
+            write_json(self.stdout, [as_json(probe) for probe in probes])
+        elif options["format"] == "csv":
+            names = [column.name for column in COLUMNS]
+            rows = [[*texts_of(probe), probe.problem, probe.advice] for probe in probes]
+            write_csv(self.stdout, [*names, "problem", "advice"], rows)
         elif not probes:
             self.stdout.write("No cells are mapped.")
         else:
@@ -66,40 +76,10 @@ class Command(BaseCommand):
 
     def table(self, probes: list[CellProbe]) -> None:
         """A table, as wide as it needs to be; then what is wrong and what to do about it."""
-        if self.stdout.isatty():
-            print_table(probes)
-        else:
-            rows = [list(COLUMNS), *(texts_of(probe) for probe in probes)]
-            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-            for row in rows:
-                aligned = (
-                    text.rjust(width) if is_number else text.ljust(width)
-                    for text, width, is_number in zip(row, widths, COLUMNS.values(), strict=True)
-                )
-                self.stdout.write("  ".join(aligned).rstrip())
+        write_table(self.stdout, COLUMNS, [texts_of(probe) for probe in probes])
         for probe in probes:
             if notes := "; ".join(filter(None, (probe.problem, probe.advice))):
                 self.stdout.write(f"{probe.cell.name}: {notes}")
-
-
-def print_table(probes: list[CellProbe]) -> None:
-    """Print the table to a terminal, with colors and as many columns as it has room for."""
-    console = Console()
-    shown = [heading for heading in COLUMNS if heading != "schema" or console.width >= WIDE]
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in shown:
-        table.add_column(
-            heading,
-            justify="right" if COLUMNS[heading] else "left",
-            overflow="fold",
-            no_wrap=heading not in FOLDED,
-        )
-    for probe in probes:
-        texts = dict(zip(COLUMNS, texts_of(probe), strict=True))
-        row = [Text(texts[heading]) for heading in shown]
-        row[-1].stylize("green" if probe.healthy else "bold red")
-        table.add_row(*row)
-    console.print(table)
 
 
 def texts_of(probe: CellProbe) -> list[str]:

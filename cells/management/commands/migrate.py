@@ -9,6 +9,7 @@ from django.core.management.commands import migrate
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 
 from cells.databases import cause_of, managed_by_nova
+from cells.management.base import Documented
 from cells.registry import all_cells, cells_named
 
 API_ALIAS = "api"
@@ -18,11 +19,13 @@ class Unusable(CommandError):
     """The database cannot be reached, or its URL cannot be read."""
 
 
-class Command(migrate.Command):
+class Command(Documented, migrate.Command):
     help = (
         "Updates the schema of the portal's own database and, when it is embedded, of the API "
         "database and of every cell.  A database that Nova's migrations manage is never touched."
     )
+
+    examples = ("migrate", "migrate --database cell1")
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)

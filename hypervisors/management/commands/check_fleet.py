@@ -1,16 +1,16 @@
 """``manage.py check_fleet``: what is wrong in the fleet, for people and for monitoring."""
 
 import argparse
-import json
 import sys
 from typing import Any, TextIO, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from rich.console import Console
 from rich.table import Table
 
 from cells.databases import cause_of
+from cells.management.base import Documented, add_format, write_csv, write_json
 from cells.registry import cells_named
 from hypervisors.report import Report, Result, check_fleet
 
@@ -19,17 +19,25 @@ EXIT_CODES = {"good": 0, "warning": 1, "bad": 2}
 UNKNOWN = 3
 
 
-class Command(BaseCommand):
+class Command(Documented):
     help = (
-        "Checks all cells for problems.  Exits with 0 when there are none, 1 for warnings, 2 when "
-        "servers are in danger or a cell does not answer, 3 when the check could not be made."
+        "Checks all cells, and placement, for problems; the exit codes are those that Nagios and "
+        "its likes read."
     )
+    examples = ("check_fleet", "check_fleet --cell cell1 --all", "check_fleet --format csv")
+    exit_codes = {
+        0: "nothing is wrong",
+        1: "there are warnings",
+        2: "servers are in danger, or a cell does not answer",
+        UNKNOWN: "the check could not be made, or bad usage",
+    }
+    bad_usage = UNKNOWN
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--cell", action="append", metavar="NAME", help="check only this cell (may be repeated)"
         )
-        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        add_format(parser)
         parser.add_argument(
             "--all", action="store_true", help="name every finding, not only the first few"
         )
@@ -43,8 +51,10 @@ class Command(BaseCommand):
         except DatabaseError as error:
             message = f"the API database does not answer: {cause_of(error)}"
             raise CommandError(message, returncode=UNKNOWN) from None
-        if options["json"]:
-            self.stdout.write(json.dumps(as_dict(report), indent=2, ensure_ascii=False))
+        if options["format"] == "json":
+            write_json(self.stdout, as_dict(report))
+        elif options["format"] == "csv":
+            write_csv(self.stdout, CSV_COLUMNS, csv_rows(report))
         else:
             self.write_table(report, every=options["all"])
         sys.exit(EXIT_CODES[report.severity])
@@ -90,8 +100,30 @@ def where(result: Result, *, every: bool) -> str:
     return "\n".join(lines)
 
 
+CSV_COLUMNS = ("problem", "severity", "subject", "cells", "what to do")
+
+
+def csv_rows(report: Report) -> list[list[str]]:
+    """A row per finding, and one per cell that does not answer."""
+    rows = [
+        [
+            result.problem.name,
+            result.problem.severity,
+            finding.subject,
+            " ".join(cell.name for cell in finding.cells),
+            str(result.problem.fix),
+        ]
+        for result in report.results
+        for finding in result.findings
+    ]
+    return rows + [
+        ["cell-not-answering", "bad", absent.cause, absent.cell.name, ""]
+        for absent in report.missing
+    ]
+
+
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as ``--json`` prints it."""
+    """The report as JSON."""
     return {
         "status": {"good": "ok", "warning": "warning", "bad": "critical"}[report.severity],
         "problems": [as_problem(result) for result in report.results if result.count],

@@ -11,14 +11,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
 
 from cells.database_urls import DatabaseURLError
 from cells.databases import cause_of
+from cells.management.base import Documented, progress_bar
 from hypervisors.demo.builder import CellRows
 from hypervisors.demo.databases import (
     FleetExists,
@@ -49,11 +48,12 @@ def number_between(least: int, most: int) -> Any:
     return parse
 
 
-class Command(BaseCommand):
+class Command(Documented):
     help = (
         "Creates a demo fleet: cell0 and more cells, each its own database, with hosts in every "
         "state that real clouds know.  The same options and seed give the same fleet."
     )
+    examples = ("demo --if-none", "demo --cells 100 --hosts-per-cell 1000 --replace")
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
@@ -136,13 +136,7 @@ class Command(BaseCommand):
         if not sys.stderr.isatty():
             yield self.write_line
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
+        with progress_bar(Console(stderr=True), transient=True) as bar:
             task = bar.add_task("cells", total=len(fleet))
 
             def advance(rows: CellRows) -> None:

@@ -7,12 +7,13 @@ import signal
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.db.models import F, Max
 from django.utils import timezone
 
 from cells.databases import cause_of, managed_by_nova
+from cells.management.base import Documented
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
@@ -41,11 +42,12 @@ def beat(cell: Cell, now: datetime.datetime) -> None:
         nodes.filter(updated_at__gte=last_update - latest).update(updated_at=now)
 
 
-class Command(BaseCommand):
+class Command(Documented):
     help = (
         "Keeps the services of the demo fleet up: those that were reporting go on reporting, "
         "those that are down stay down.  Runs until it is interrupted."
     )
+    examples = ("heartbeat",)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO, cast
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -21,6 +21,7 @@ from audit.journal import Actor, Refused
 from audit.models import Channel
 from cells.databases import cause_of
 from cells.locate import key_of
+from cells.management.base import Documented, add_format, write_csv
 from maintenance import control, engine, record
 from maintenance.models import Fate, Maintenance, State
 from maintenance.moves import counts
@@ -46,12 +47,23 @@ def when(text: str) -> datetime.datetime:
     return value if timezone.is_aware(value) else value.replace(tzinfo=datetime.UTC)
 
 
-class Command(BaseCommand):
+class Command(Documented):
     help = (
         "The maintenance of hosts: start (empty a host for work, evacuate a dead one, retire "
-        "one), status, stop, return.  Exit codes: 0 when it is as asked for, 1 when a maintenance "
-        "has failed or was stopped, 2 when it was refused, 3 when it is under way."
+        "one), status, stop, return."
     )
+    examples = (
+        "maintenance start cmp01 --reason 'new disk' --wait",
+        "maintenance start cmp01 cmp02 --plan retire --reason 'old' --dry-run",
+        "maintenance status --format csv",
+        "maintenance return cmp01",
+    )
+    exit_codes = {
+        0: "it is as asked for",
+        FAILED: "a maintenance has failed or was stopped",
+        REFUSED: "it was refused, or bad usage",
+        IN_PROGRESS: "it is under way",
+    }
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -99,7 +111,7 @@ class Command(BaseCommand):
         for one in (stop, give_back):
             one.add_argument("host", metavar="HOST")
         for one in (start, status, stop, give_back):
-            one.add_argument("--format", choices=("table", "json"), default="table")
+            add_format(one)
             one.add_argument("--wait", action="store_true", help="until it is over, or needs you")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -197,6 +209,11 @@ class Command(BaseCommand):
             maintenance.refresh_from_db()
         if form == "json":
             self.stdout.write(json.dumps([as_dict(one) for one in maintenances], indent=2))
+            return
+        if form == "csv":
+            rows = [record.as_dict(one) for one in maintenances]
+            names = list(rows[0]) if rows else []
+            write_csv(self.stdout, names, [list(row.values()) for row in rows])
             return
         if not maintenances:
             self.stdout.write("no maintenance is under way")

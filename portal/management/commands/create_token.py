@@ -5,17 +5,23 @@ import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from cells.management.base import Documented
+from cells.names import did_you_mean
 from portal.models import ApiToken, is_of_keystone
 from portal.roles import LIST_SERVICES, may
 
 MAX_DAYS = 36_500
 
 
-class Command(BaseCommand):
+class Command(Documented):
     help = "Issues a token for the compute API (X-Auth-Token) and prints it. It is not shown again."
+    examples = (
+        "create_token ann --name backup --read-only",
+        "create_token ann --expires-in-days 30",
+    )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("user", help="the portal user that the token stands for")
@@ -39,8 +45,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["user"]).first()
         if user is None:
+            names = User.objects.values_list("username", flat=True)
             raise CommandError(
                 f"there is no user {options['user']!r}; create one with: manage.py createsuperuser"
+                f"{did_you_mean(options['user'], names)}"
             )
         if is_of_keystone(user):
             raise CommandError(

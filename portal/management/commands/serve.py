@@ -9,10 +9,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from cells.databases import cause_of
+from cells.management.base import Documented
 from cells.models import CellMapping
 from cells.probes import probe_cells
 from cloud import clients
@@ -22,12 +23,13 @@ from portal.api.authentication import DEMO_USER
 ADDRESS = "127.0.0.1"
 
 
-class Command(BaseCommand):
+class Command(Documented):
     help = (
         "Serves the portal on 127.0.0.1, port PORT (8000), until it is interrupted. First it "
         "migrates the portal's own databases. An embedded portal also gets a demo fleet, if it "
         "has none yet, whose services are kept reporting."
     )
+    examples = ("serve", "serve --help")
 
     def handle(self, *args: Any, **options: Any) -> None:
         listening = self.listen()
@@ -40,10 +42,11 @@ class Command(BaseCommand):
             # end when it does, whether Ctrl-C reaches them or not.
             subprocess.Popen(
                 [
-                    *(sys.executable, settings.BASE_DIR / "manage.py"),
+                    *(sys.executable, "-m", "portal.cli"),
                     *("heartbeat", "--parent", str(os.getpid())),
                 ],
                 start_new_session=True,
+                cwd=settings.BASE_DIR,
             )
         os.environ["WEB_CONCURRENCY"] = str(
             settings.WEB_CONCURRENCY

@@ -5,15 +5,23 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cells.databases import cause_of
+from cells.management.base import (
+    Column,
+    Documented,
+    add_format,
+    progress_bar,
+    rate_and_time_left,
+    write_csv,
+    write_json,
+    write_table,
+)
 from cells.registry import Cell, all_cells, cells_named
 from services.backfill import BATCH_SIZE, CellBackfill, fill, look
 
@@ -24,24 +32,22 @@ MORE_TO_DO, ONLY_ERRORS, BAD_INPUT = 1, 2, 127
 LINE_EVERY = 5.0
 
 
-def bad_usage(parser: CommandParser, message: str) -> NoReturn:
-    """What argparse does with an error, with our exit code."""
-    parser.exit(BAD_INPUT, f"{parser.format_usage()}{parser.prog}: error: {message}\n")
-
-
-class Command(BaseCommand):
+class Command(Documented):
     help = (
         "Gives a uuid to every live service without one, cell by cell. It can be run while Nova "
-        "is running, several times at once, and again after it was stopped. Exit codes: 0 all "
-        "done, 1 there is more to do, 2 only errors are left, 127 bad input."
+        "is running, several times at once, and again after it was stopped."
     )
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(*args, **kwargs)
-        if parser.called_from_command_line:
-            # argparse exits with 2, which is the code for "only errors are left" here.
-            parser.error = partial(bad_usage, parser)  # type: ignore[method-assign]
-        return parser
+    examples = (
+        "backfill_service_uuids --dry-run",
+        "backfill_service_uuids",
+        "backfill_service_uuids --cell cell1 --max-count 10000",
+    )
+    exit_codes = {
+        0: "all is done",
+        MORE_TO_DO: "there is more to do",
+        ONLY_ERRORS: "only errors are left",
+    }
+    bad_usage = BAD_INPUT
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
@@ -56,6 +62,7 @@ class Command(BaseCommand):
             help="services in one transaction (default: %(default)s)",
         )
         parser.add_argument("--dry-run", action="store_true", help="only count")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         max_count: int | None = options["max_count"]
@@ -67,7 +74,7 @@ class Command(BaseCommand):
         works = [look(cell) for cell in cells]
         if not options["dry_run"]:
             self.fill(works, max_count, options["batch_size"])
-        self.report(works)
+        self.report(works, options["format"])
         if any(work.left and not work.error for work in works):
             sys.exit(MORE_TO_DO)
         if any(work.error for work in works):
@@ -100,34 +107,56 @@ class Command(BaseCommand):
     @contextmanager
     def progress(self, work: CellBackfill) -> Iterator[None]:
         """Show how far a cell is: with a bar on a terminal, else with a line now and then."""
-        if not self.stdout.isatty():
-            last = time.monotonic()
+        if not self.stderr.isatty():
+            began = last = time.monotonic()
 
             def line(work: CellBackfill) -> None:
                 nonlocal last
                 if time.monotonic() - last >= LINE_EVERY:
                     last = time.monotonic()
-                    self.stdout.write(f"{work.cell}: {work.done} of {work.found}")
+                    rate = rate_and_time_left(work.done, work.found, last - began)
+                    self.stderr.write(f"{work.cell}: {work.done} of {work.found} ({rate})")
 
             self.show = line
             yield
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console()) as bar:
+        with progress_bar(Console(stderr=True)) as bar:
             task = bar.add_task(str(work.cell), total=work.found)
             self.show = lambda work: bar.update(task, completed=work.done)
             yield
 
-    def report(self, works: list[CellBackfill]) -> None:
-        """Print a table of what was found and done in each cell."""
-        width = max([len("cell"), *(len(str(work.cell)) for work in works)])
-        self.stdout.write(f"{'cell':{width}}  {'found':>9}  {'done':>9}")
-        for work in works:
-            found = "-" if work.error and not work.found else str(work.found)
-            row = f"{work.cell!s:{width}}  {found:>9}  {work.done:>9}"
-            self.stdout.write(f"{row}  {work.error}".rstrip())
+    def report(self, works: list[CellBackfill], form: str) -> None:
+        """Print what was found and done in each cell."""
+        if form == "json":
+            write_json(self.stdout, [as_dict(work) for work in works])
+            return
+        columns = (
+            Column("cell"),
+            Column("found", is_number=True),
+            Column("done", is_number=True),
+            Column("error", folds=True),
+        )
+        rows = [
+            [
+                str(work.cell),
+                "-" if work.error and not work.found else str(work.found),
+                str(work.done),
+                work.error,
+            ]
+            for work in works
+        ]
+        if form == "csv":
+            write_csv(self.stdout, [column.name for column in columns], rows)
+        else:
+            write_table(self.stdout, columns, rows)
+
+
+def as_dict(work: CellBackfill) -> dict[str, Any]:
+    """What was found and done in a cell, for JSON."""
+    return {
+        "cell": str(work.cell),
+        "found": work.found,
+        "done": work.done,
+        "left": work.left,
+        "error": work.error,
+    }

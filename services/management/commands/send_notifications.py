@@ -2,17 +2,20 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from audit.journal import settle_interrupted
 from audit.outbox import deliver, enabled_transports
+from cells.management.base import Documented
 
 
-class Command(BaseCommand):
+class Command(Documented):
     help = (
         "Sends the notifications that are waiting, oldest first, after settling actions that "
-        "were interrupted. A serving portal does both by itself. Exit code 1 when some are left."
+        "were interrupted. A serving portal does both by itself."
     )
+    examples = ("send_notifications",)
+    exit_codes = {1: "some are left"}
 
     def handle(self, *args: Any, **options: Any) -> None:
         settled = settle_interrupted()
