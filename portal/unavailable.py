@@ -41,15 +41,16 @@ def is_away(error: BaseException | None) -> bool:
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """The 503, made without a database."""
-    headers = {"Retry-After": str(RETRY_AFTER)}
+    retry_after = str(RETRY_AFTER)
     if is_of_api(request):
-        return JsonResponse(fault_body(503, DATABASE_AWAY), status=503, headers=headers)
+        body = fault_body(503, DATABASE_AWAY)
+        return JsonResponse(body, status=503, headers={"Retry-After": retry_after})
     cause = _(
         "This page needs a database of the portal that does not answer just now; it is looked for "
         "all the time. Nothing was changed, unless the audit says so once it is back."
     )
     page = errors.error_page(request, 503, _("A database does not answer"), cause)
-    page.headers.update(headers)
+    page["Retry-After"] = retry_after
     return page
 
 

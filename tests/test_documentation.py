@@ -57,8 +57,8 @@ def test_every_command_line_can_be_typed(path: Path) -> None:
         subcommands = {
             key: value
             for action in parser._actions
-            for key, value in (action.choices or {}).items()
             if isinstance(action.choices, dict)
+            for key, value in action.choices.items()
         }
         if arguments[0] in subcommands:
             known = known | subcommands[arguments[0]]._option_string_actions
