@@ -8,6 +8,7 @@ class MaintenanceConfig(AppConfig):
 
     def ready(self) -> None:
         self.register_worker()
+        self.register_metrics()
         self.register_console_pages()
 
     def register_console_pages(self) -> None:
@@ -27,6 +28,12 @@ class MaintenanceConfig(AppConfig):
         ):
             console.register_list_actions(model, list_actions(of))
             console.register_panel(model, panel)
+
+    def register_metrics(self) -> None:
+        from maintenance.metrics import MaintenanceCollector
+        from portal.metrics import register_collector
+
+        register_collector(MaintenanceCollector())
 
     def register_worker(self) -> None:
         """Let every serving process look for steps whose worker has died."""

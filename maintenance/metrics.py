@@ -6,7 +6,7 @@ from django.db.models import Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from maintenance.models import ENDED, LEFT, STAYED, UNDER_WAY, Maintenance, Server, State
+from maintenance.models import ENDED, LEFT, STAYED, UNDER_WAY, Maintenance, Server
 
 
 class MaintenanceCollector(Collector):
@@ -15,19 +15,25 @@ class MaintenanceCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         labels = ["plan", "state", "cell"]
         hosts = GaugeMetricFamily(
-            "nova_cells_maintenance_hosts", "Hosts whose maintenance has not ended.", labels=labels
+            "nova_portal_maintenance_hosts",
+            "Hosts whose maintenance is under way, or has failed or was stopped and not returned.",
+            labels=labels,
         )
         ended = CounterMetricFamily(
-            "nova_cells_maintenance_ended", "Maintenances that have ended.", labels=labels
+            "nova_portal_maintenance_ended", "Maintenances that have ended.", labels=labels
         )
-        rows = Maintenance.objects.order_by().values_list("plan", "state", "cell_name")
-        for plan, state, cell, count in rows.annotate(count=Count("pk")):
-            (ended if State(state) in ENDED else hosts).add_metric([plan, state, cell], count)
+        for family, rows in (
+            (hosts, Maintenance.objects.open()),
+            (ended, Maintenance.objects.filter(state__in=ENDED)),
+        ):
+            counts = rows.order_by().values_list("plan", "state", "cell_name")
+            for plan, state, cell, count in counts.annotate(count=Count("pk")):
+                family.add_metric([plan, state, cell], count)
         under_way = GaugeMetricFamily(
-            "nova_cells_maintenance_moves", "Moves that are under way.", labels=["method", "cell"]
+            "nova_portal_maintenance_moves", "Moves that are under way.", labels=["method", "cell"]
         )
         moves = CounterMetricFamily(
-            "nova_cells_maintenance_servers",
+            "nova_portal_maintenance_servers",
             "Servers of hosts in maintenance, by what became of them.",
             labels=["method", "outcome", "cell"],
         )
