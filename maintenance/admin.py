@@ -21,7 +21,7 @@ from cells.locate import key_of
 from cells.registry import Cell
 from maintenance import control
 from maintenance.control import RETURNABLE
-from maintenance.models import LEFT, Fate, Maintenance, PlanName, State
+from maintenance.models import LEFT, Fate, Maintenance, PlanName, Server, State
 from maintenance.moves import counts
 from maintenance.plans import PLANS, plans_for
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
@@ -289,6 +289,13 @@ def context_of(request: HttpRequest, maintenance: Maintenance) -> dict[str, Any]
         "batch_url": maintenance.batch_id
         and f"{reverse('admin:maintenance_maintenance_changelist')}?batch={maintenance.batch_id}",
     }
+
+
+def _badge_of(server: Server) -> str:
+    """The badge of a server's fate; what went wrong with one that was moved is not green."""
+    if server.fate == Fate.MOVED and server.cause:
+        return "warning"
+    return FATE_BADGES[Fate(server.fate)]
 
 
 def advice(maintenance: Maintenance) -> Any:

@@ -165,7 +165,8 @@ def _move(lease: Lease, cell: Cell, mover: Mover) -> float | None:
         lease.change_state(State.FAILED, _staying(staying, maintenance.servers.count()))
         return None
     remarks = []
-    unwell = maintenance.servers.filter(fate=Fate.MOVED, method__gt="").exclude(cause="").count()
+    asked = maintenance.servers.filter(fate=Fate.MOVED).exclude(request_id="")
+    unwell = asked.exclude(cause="").count()
     if unwell:
         words = ngettext(
             "look at %(n)d server that something went wrong with",

@@ -602,7 +602,7 @@ def test_every_change_of_state_is_posted_signed_and_again_until_it_is_taken(
 
 def scraped() -> str:
     """The text of a scrape, when the threads that it leaves behind have ended."""
-    page = b"".join(Client().get("/metrics")).decode()  # type: ignore[arg-type]
+    page = b"".join(Client().get("/metrics")).decode()
     for thread in threading.enumerate():
         if thread.name == "metrics":
             thread.join(60)
