@@ -77,9 +77,9 @@ def printed(name: str, *arguments: str) -> str:
 def test_data_is_printed_in_each_format(cloud: Cloud, arguments: list[str], heading: str) -> None:
     cloud.add_service("cell0", "lost", uuid=None)  # a problem
     text = printed(*arguments, "--format", "csv")
-    names, *rows = list(csv.reader(StringIO(text))) or [[""]]
-    assert heading in names
-    assert all(len(row) == len(names) for row in rows)
+    rows = list(csv.reader(StringIO(text)))
+    assert not heading or heading in rows[0]
+    assert len({len(row) for row in rows}) <= 1
     text = printed(*arguments, "--format", "json")
     parsed: Any = (
         [json.loads(line) for line in text.splitlines()]
