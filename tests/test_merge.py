@@ -15,11 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from cells.aggregates import aggregates_by_cell
 from cells.availability_zones import zones_by_cell
 from cells.merge import CodePoints
 from cells.models import CellMapping
 from cells.registry import forget_cells
 from hypervisors.admin import AddressText, HypervisorAdmin
+from hypervisors.capacity import RESOURCES
 from hypervisors.models import ComputeNode
 from hypervisors.problems import unmapped_hosts
 from portal.console.changelist import AcrossCellsChangeList
@@ -51,6 +53,7 @@ node_columns = st.fixed_dictionaries(
         "vcpus_used": small,
         "memory_mb": small,
         "memory_mb_used": small,
+        "ram_allocation_ratio": st.sampled_from([None, 0.0, 1.0, 1.5]),
         "local_gb": small,
         "local_gb_used": small,
         "running_vms": st.none() | small,
@@ -81,8 +84,9 @@ def cell_rows(cell: str) -> st.SearchStrategy[Any]:
     )
 
 
+sortable = [name for name in HypervisorAdmin.list_display if name != "aggregates"]
 orders = st.lists(
-    st.tuples(st.sampled_from(HypervisorAdmin.list_display), st.booleans()),
+    st.tuples(st.sampled_from(sortable), st.booleans()),
     max_size=3,
     unique_by=lambda order: order[0],
 )
@@ -95,6 +99,10 @@ filters = st.fixed_dictionaries(
         "status": st.sampled_from(["enabled", "disabled", ""]),
         "type": st.sampled_from(["QEMU", "ironic"]),
         "zone": st.sampled_from(["az1", "az2", "nova", "az8"]),
+        "aggregate": st.sampled_from(["az1", "az9", "", "az8"]),
+        "forced_down": st.sampled_from(["yes", "no", ""]),
+        "vcpus": st.sampled_from(["75", "100"]),
+        "memory": st.sampled_from(["90", "100", "sideways"]),
         "problem": st.sampled_from(
             [
                 "any", "none", "no-service", "stale", "no-uuid", "forced-reporting",
@@ -126,6 +134,7 @@ class OneDatabase:
         for zone in sorted(set(ZONES.values())):
             cloud.add_aggregate(zone, [host for host in ZONES if ZONES[host] == zone], zone=zone)
         zones_by_cell.expire()
+        aggregates_by_cell.expire()
         self.places: dict[int, tuple[str, int]] = {}
 
     def fill(self, rows: dict[str, Any]) -> None:
@@ -201,9 +210,7 @@ class OneDatabase:
                 default=Value(2),
             ),
             "type": text(F("hypervisor_type")),
-            "vcpus": F("vcpus_used"),
-            "memory": F("memory_mb_used"),
-            "disk": F("local_gb_used"),
+            **{resource.name: resource.fraction_expression() for resource in RESOURCES},
             "servers": F("running_vms"),
             "ip": text(AddressText(F("host_ip"))),
             "uuid": text(Cast(F("uuid"), CharField(max_length=36))),
@@ -223,9 +230,15 @@ class OneDatabase:
             "status": status,
             "type": node.hypervisor_type,
             "zone": ZONES.get(node.host or "", "nova"),
+            "aggregate": ZONES.get(node.host or "", ""),
+            "forced_down": "" if service is None else "yes" if service.forced_down else "no",
         }
         if any(query[name] != fact for name, fact in facts.items() if name in query):
             return False
+        for resource in RESOURCES:
+            level = query.get(resource.name)
+            if level is not None and not self._is_used(resource.fraction(node), level):
+                return False
         problem = query.get("problem")
         return (
             problem is None
@@ -233,6 +246,10 @@ class OneDatabase:
             or (problem == "any" and bool(flags))
             or (problem == "none" and not flags)
         )
+
+    @staticmethod
+    def _is_used(share: float | None, level: str) -> bool:
+        return level.isdigit() and share is not None and share >= int(level) / 100
 
     @staticmethod
     def _is_up(service: Any) -> bool:
