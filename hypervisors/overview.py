@@ -1,6 +1,7 @@
 """The whole cloud at a glance: what the console's first page shows."""
 
 import datetime
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,14 +75,18 @@ class CellOverview:
         return self.numbers.hypervisors["down"] + self.numbers.services["down"]
 
     def used(self, resource: str) -> float | None:
-        """The used part of ``vcpus``, ``memory`` or ``disk``; ``None`` if there is none of it."""
-        total = self.numbers.capacity[resource] if self.numbers else 0
-        return self.numbers.capacity[f"{resource}_used"] / total if self.numbers and total else None
+        """What part of the allocatable ``vcpus``, ``memory`` or ``disk`` is used; ``None``
+        if there is none of it.
+        """
+        limit = self.numbers.capacity[f"{resource}_limit"] if self.numbers else 0
+        if not limit or self.numbers is None:
+            return None
+        return self.numbers.capacity[f"{resource}_used"] / limit
 
     @property
     def memory_percent(self) -> int | None:
         used = self.used("memory")
-        return None if used is None else round(100 * used)
+        return None if used is None else math.floor(round(100 * used, 6))
 
     @property
     def kind(self) -> str:
