@@ -15,7 +15,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
@@ -54,13 +54,13 @@ def each_within(seconds: float) -> Iterator[None]:
         _each.reset(token)
 
 
-def expires_at(usual: float) -> float:
-    """Until when a statement that starts now may take, of ``time.monotonic()``.
+def expires_at(now: float, usual: Callable[[], float]) -> float:
+    """Until when a statement that starts ``now`` may take, of ``time.monotonic()``.
 
-    ``usual`` is its limit in seconds where no ``each_within`` says another.
+    ``usual`` gives its limit in seconds where no ``each_within`` says another.
     """
     each = _each.get()
-    return min(_until.get(), time.monotonic() + (usual if each is None else each))
+    return min(_until.get(), now + (usual() if each is None else each))
 
 
 class Line:
@@ -81,8 +81,7 @@ class Line:
 
     def start(self, expire_at: float) -> None:
         """A statement has begun, which may take until then."""
-        with self._lock:
-            self._expire_at = expire_at
+        self._expire_at = expire_at
 
     def stop(self) -> None:
         """It has ended."""

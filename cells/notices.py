@@ -74,7 +74,8 @@ class NoticeBoard:
                 changed_at = -1  # it may be made yet: look again
             elif key in there and not breaker.is_open():
                 with suppress(OSError):  # it is gone already
-                    breaker.told((self.directory / key).read_text())
+                    cause = (self.directory / key).read_text()  # it may be being written
+                    breaker.told(cause or "it does not answer")
             elif key not in there and breaker.is_open():
                 breaker.told("")
         self._seen, self._changed_at = there, changed_at

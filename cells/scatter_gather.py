@@ -61,17 +61,17 @@ class ScatterGather(Generic[T]):
 
     def submit(self, cells: Iterable[Cell]) -> None:
         """Ask these cells too; one that cannot be asked now is missing at once."""
-        for cell in cells:
-            executor = executor_for(cell)
-            self._submitted.append(cell)
-            if cell.problem:
-                self._causes[cell] = cell.problem
-            elif executor.is_away():
-                self._causes[cell] = executor.breaker.last_error
-            else:
-                with within(settings.CELL_DEADLINE, since=self._started):
+        with within(settings.CELL_DEADLINE, since=self._started):
+            for cell in cells:
+                executor = executor_for(cell)
+                self._submitted.append(cell)
+                if cell.problem:
+                    self._causes[cell] = cell.problem
+                elif executor.is_away():
+                    self._causes[cell] = executor.breaker.last_error
+                else:
                     future = executor.submit(partial(self._ask, cell))
-                self._pending[future] = cell
+                    self._pending[future] = cell
 
     def gather(
         self,

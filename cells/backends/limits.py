@@ -76,7 +76,6 @@ class Limits(_Base):
         """Whether the driver knows that the connection has ended."""
         raise NotImplementedError
 
-    @property
     def usual_limit(self) -> float:
         """Seconds that a statement may take if nothing says how long it may.
 
@@ -118,7 +117,8 @@ class Limits(_Base):
 
     def seconds_to_connect(self) -> float:
         """How long connecting may take; raises ``OperationalError`` if there is no time left."""
-        left = expires_at(settings.CELL_DEADLINE) - time.monotonic()
+        now = time.monotonic()
+        left = expires_at(now, lambda: float(settings.CELL_DEADLINE)) - now
         if left <= 0:
             raise OperationalError("no time was left to connect")
         return left
@@ -156,17 +156,19 @@ class Limits(_Base):
         line, started = self.line, time.monotonic()
         if line is None:  # closed, which the driver will say
             return self._translated(function, *args)
-        expire_at = expires_at(self.usual_limit)
+        expire_at = expires_at(started, self.usual_limit)
         if expire_at <= started:
             raise OperationalError("no time was left for it")
         line.start(expire_at)
         try:
-            result = self._translated(function, *args)
+            result = function(*args)
         except Exception as error:
             line.stop()
-            if not line.is_cut:
-                raise
-            raise self._timed_out(started) from error
+            if line.is_cut:
+                raise self._timed_out(started) from error
+            if isinstance(error, InterfaceError):
+                raise _lost(error) from error
+            raise
         line.stop()
         if self.guard is not None:
             self.guard.succeeded()
@@ -181,7 +183,7 @@ class Limits(_Base):
         try:
             return function(*args)
         except InterfaceError as error:
-            raise OperationalError(cause_of(error) or "the connection is closed") from error
+            raise _lost(error) from error
 
     def _timed_out(self, started: float) -> DatabaseError:
         """The error of a statement that the watchdog has ended."""
@@ -216,6 +218,10 @@ class Limits(_Base):
 
     def _set_autocommit(self, autocommit: bool) -> None:
         self.limited(super()._set_autocommit, autocommit)
+
+
+def _lost(error: InterfaceError) -> OperationalError:
+    return OperationalError(cause_of(error) or "the connection is closed")
 
 
 def whole_seconds(seconds: float, at_most: float) -> int:
