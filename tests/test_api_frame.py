@@ -482,7 +482,8 @@ def test_a_page_reports_errors_as_json_does(frame: ApiClient, admin_client: Clie
 def test_a_page_lists_the_paths_that_its_version_has(
     frame: ApiClient, admin_client: Client
 ) -> None:
-    paths = {"/v2.1/", "/v2.1/os-services", "/v2.1/os-hypervisors", "/v2.1/os-hypervisors/detail"}
+    names = ("", "os-aggregates", "os-services", "os-hypervisors", "os-hypervisors/detail")
+    paths = {f"/v2.1/{name}" for name in names}
     for version, more in (("2.87", {"/v2.1/os-hypervisors/statistics"}), ("2.88", set())):
         url = f"/v2.1/os-services?microversion={version}"
         page = admin_client.get(url, headers=BROWSER).content.decode()

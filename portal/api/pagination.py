@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from cells.locate import Ambiguous, NotFound
 from cells.registry import Cell
 from portal.api.faults import BadRequest
+from portal.api.renderers import BROWSABLE_ROWS
 from portal.api.responses import NovaResponse
 from portal.api.schemas import as_integer
 from portal.api.views import NovaViewSet
@@ -38,7 +39,8 @@ class MarkerPagination(BasePagination):
 
     Lists are paginated at the versions whose query schema has a ``limit``, of which
     ``API_MAX_LIMIT`` is the default and the maximum.  A marker is an integer id or a uuid at every
-    version, as in Nova; links use the version's kind of id.
+    version, as in Nova; links use the version's kind of id.  Pages for browsers have at most
+    ``BROWSABLE_ROWS``, at every version.
     """
 
     limit_query_param = "limit"
@@ -51,14 +53,16 @@ class MarkerPagination(BasePagination):
 
         Raises ``BadRequest`` for a marker that identifies no object, or several; ``MayBeMissing``.
         """
-        if self.limit_query_param not in (view.query_schema or {}).get("properties", {}):
-            return None
         self.view = view
         self.next_marker: object = None
+        for_browser = request.accepted_renderer.format == "api"
+        if self.limit_query_param not in (view.query_schema or {}).get("properties", {}):
+            # One more than the page shows, which then says that there are more.
+            return queryset.page(BROWSABLE_ROWS + 1, None) if for_browser else None
         limit = as_integer(view.query.get(self.limit_query_param, str(settings.API_MAX_LIMIT)))
         if limit is None:  # thousands of digits
             raise BadRequest("Invalid input received: limit must be an integer")
-        limit = min(limit, settings.API_MAX_LIMIT)
+        limit = min(limit, BROWSABLE_ROWS if for_browser else settings.API_MAX_LIMIT)
         marker = view.query.get(self.marker_query_param)
         after = None if marker is None else self._position(queryset, marker)
         page = queryset.page(limit, after)

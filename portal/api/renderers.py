@@ -13,6 +13,9 @@ from portal.api.forms import put_form
 from portal.api.versioning import HEADER, PICKER
 from portal.microversions import HISTORY, MAX_VERSION
 
+#: A page for a browser shows at most so many objects of a list.
+BROWSABLE_ROWS = 100
+
 
 class JSONRenderer(renderers.BaseRenderer):
     """JSON, written by orjson."""
@@ -54,7 +57,8 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
     ) -> dict[str, Any]:
-        context = super().get_context(data, accepted_media_type, renderer_context)
+        shown, remark = _first_rows(data)
+        context = super().get_context(shown, accepted_media_type, renderer_context) | remark
         request = renderer_context["request"]
         context["microversion"] = str(getattr(request, "version", None) or "")
         versions = list(dict.fromkeys(map(str, (*dict(HISTORY), MAX_VERSION))))
@@ -85,6 +89,18 @@ class PrettyJSONRenderer(JSONRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         return b"" if data is None else _dumps(data, orjson.OPT_INDENT_2)
+
+
+def _first_rows(data: Any) -> tuple[Any, dict[str, int]]:
+    """An answer as a page shows it and, where its list goes on, how many objects are shown."""
+    if not isinstance(data, dict):
+        return data, {}
+    first = {
+        key: value[:BROWSABLE_ROWS]
+        for key, value in data.items()
+        if isinstance(value, list) and len(value) > BROWSABLE_ROWS
+    }
+    return data | first, {"rows_shown": BROWSABLE_ROWS} if first else {}
 
 
 def _dumps(data: Any, option: int | None = None) -> bytes:
