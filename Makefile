@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test check format lock audit sbom package docs bench conformance e2e clean
+.PHONY: help run test check format lock audit sbom package docs bench judge conformance e2e clean
 
 ## List these targets.
 help:
@@ -78,6 +78,12 @@ docs: $(TESTS)
 bench: $(TESTS)
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.console $(ARGS)
+
+## Overload it, kill its workers, and send it 50,000 malformed requests; best on a quiet machine.
+judge: $(TESTS)
+	$(BIN)/python -m bench.load
+	$(BIN)/python -m tests.kills
+	for seed in 1 2 3 4 5; do $(BIN)/python -m tests.fuzz --requests 10000 --seed $$seed || exit 1; done
 
 ## Install the real Nova and compare every answer with it.
 conformance: $(TESTS)
