@@ -139,7 +139,7 @@ def test_generated_requests_are_answered_as_described(
         operation: Any = found.ok()  # type: ignore[union-attr]
 
         @settings(
-            max_examples=15,
+            max_examples=8,
             deadline=None,
             database=None,
             derandomize=True,
