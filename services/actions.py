@@ -33,7 +33,7 @@ from services.execution import not_compute
 from services.facts import Facts
 from services.locate import ServiceRef
 from services.models import NOVA_COMPUTE, Service
-from services.next_steps import NextStep, after_delete, command
+from services.next_steps import COMPUTE_SERVICE, NextStep, after_delete, command
 
 __all__ = [
     "ACTIONS", "DELETE", "DISABLE", "ENABLE", "FORCE_DOWN", "FORCE_UP",
@@ -41,10 +41,6 @@ __all__ = [
     "Unavailable", "actions_for", "actions_in", "delete", "disable", "enable", "name_of",
     "set_forced_down", "update",
 ]  # fmt: skip
-
-
-#: The client's command, at the first microversion that can do all of it.
-COMPUTE_SERVICE = ("openstack", "--os-compute-api-version", "2.53", "compute", "service")
 
 
 # --- the actions ------------------------------------------------------------------------------

@@ -7,6 +7,9 @@ from django.utils.translation import gettext as _
 
 from services.facts import Facts
 
+#: The client's command, at the first microversion that can do all of it.
+COMPUTE_SERVICE = ("openstack", "--os-compute-api-version", "2.53", "compute", "service")
+
 
 @dataclass(frozen=True)
 class NextStep:

@@ -25,7 +25,6 @@ from audit.models import Entry, Outcome
 from cells.databases import alias_of
 from services import execution
 from services.actions import (
-    COMPUTE_SERVICE,
     DISABLE,
     FORCE_DOWN,
     Applied,
@@ -39,7 +38,7 @@ from services.actions import (
 from services.changes import state_of
 from services.facts import Facts
 from services.models import NOVA_COMPUTE, Service
-from services.next_steps import command
+from services.next_steps import COMPUTE_SERVICE, command
 
 #: What an update of a service can change, as the audit has it; what belongs together is one.
 PARTS = (("status", "disabled_reason"), ("forced_down",))
