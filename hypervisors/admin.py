@@ -20,7 +20,7 @@ from cells.aggregates import aggregates_of_hosts
 from cells.availability_zones import zones_in, zones_of_hosts
 from cells.registry import Cell
 from hypervisors.capacity import DISK, MEMORY, VCPUS, Resource, usages
-from hypervisors.detail import SERVERS, SHOW, VIEW, NodeDetail, cpu_of, read_detail, uptime_of
+from hypervisors.detail import NodeDetail, cpu_of, read_detail, uptime_of
 from hypervisors.list_filters import (
     DiskFilter,
     MemoryFilter,
@@ -53,6 +53,9 @@ from services.models import (
     state_expression,
     status_expression,
 )
+
+#: Nova's rule for the page of one hypervisor.
+SHOW = "os_compute_api:os-hypervisors:show"
 
 
 class AddressText(Func):
@@ -277,7 +280,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
         return format_html('<code class="uuid">{}</code>', node.uuid) if node.uuid else None
 
     def has_detail_permission(self, request: HttpRequest) -> bool:
-        return permits(request.user, SHOW, VIEW)
+        return permits(request.user, SHOW, "hypervisors.view_computenode")
 
     def get_row_actions(self, request: HttpRequest) -> list[ServiceAction]:
         """Those on the services of the selected hypervisors."""
@@ -316,7 +319,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
         return {
             "missing": missing,
             "detail": detail,
-            "may_see_servers": permits(request.user, SERVERS, VIEW),
+            "may_see_servers": request.user.has_perm("hypervisors.view_instance"),
             "servers_links": [] if detail is None else _page_links(detail),
             "zone": availability_zone(COMPUTE_TOPIC, row.host, zones),
             "aggregates": aggregates_of_hosts(hosts).get(row.host or "", ()),

@@ -17,7 +17,10 @@ class HypervisorsConfig(AppConfig):
         from portal.roles import register_rules
 
         register_rules(
-            {"hypervisors.view_computenode": "os_compute_api:os-hypervisors:list-detail"}
+            {
+                "hypervisors.view_computenode": "os_compute_api:os-hypervisors:list-detail",
+                "hypervisors.view_instance": "os_compute_api:os-hypervisors:servers",
+            }
         )
 
     def register_api(self) -> None:
@@ -41,8 +44,10 @@ class HypervisorsConfig(AppConfig):
         from hypervisors.timeline import timeline_panel
         from portal.console.site import console
 
-        for find, order in ((find_hypervisors, 10), (find_servers, 30)):
-            console.register_search(find, permission="hypervisors.view_computenode", order=order)
+        console.register_search(
+            find_hypervisors, permission="hypervisors.view_computenode", order=10
+        )
+        console.register_search(find_servers, permission="hypervisors.view_instance", order=30)
         console.register_index(index)
         for model in ("hypervisors.computenode", "services.service"):
             console.register_panel(model, problems_panel)

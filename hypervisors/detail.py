@@ -14,10 +14,6 @@ from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode, Instance, cpu_info, uptime
 from services.models import NOVA_COMPUTE, Service
 
-#: Nova's rules for the page of one hypervisor, and the permission of who may look on.
-SHOW, SERVERS = "os_compute_api:os-hypervisors:show", "os_compute_api:os-hypervisors:servers"
-VIEW = "hypervisors.view_computenode"
-
 SERVERS_PER_PAGE = 50
 MAX_SIBLINGS = 50
 

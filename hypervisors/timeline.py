@@ -17,10 +17,8 @@ from audit.notes import NoteForm, open_notes
 from audit.undoing import undo_url
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
-from hypervisors.detail import SERVERS, VIEW
 from hypervisors.models import Migration
 from portal.console.site import Panel
-from portal.roles import permits
 from services.models import Service
 
 #: How many events of each kind a page shows.
@@ -49,7 +47,7 @@ def timeline_panel(request: HttpRequest, cell: Cell, row: Any) -> Panel | None:
     if not row.host:
         return None
     may = request.user.has_perm
-    may_see_servers = permits(request.user, SERVERS, VIEW)
+    may_see_servers = may("hypervisors.view_instance")
     answers = ask_cells([cell], lambda cell: list(_events_in(cell, row.host, may_see_servers)))
     events = answers.by_cell.get(cell, [])
     if may("audit.view_entry"):

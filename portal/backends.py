@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -137,7 +137,7 @@ def account_of(identity: Identity) -> PortalUser:
         return user
     for name in names:
         try:
-            with transaction.atomic(using="default"):
+            with transaction.atomic(using=router.db_for_write(KeystoneAccount)):
                 # Not by save(): nobody has made the account, so it is not put on record as
                 # somebody's doing.
                 PortalUser.objects.bulk_create(
@@ -162,7 +162,7 @@ def _names(identity: Identity) -> list[str]:
 def _rename(user: PortalUser, names: list[str]) -> None:
     for name in names:
         try:
-            with transaction.atomic(using="default"):
+            with transaction.atomic(using=router.db_for_write(KeystoneAccount)):
                 PortalUser.objects.filter(pk=user.pk).update(username=name)
         except IntegrityError:
             continue

@@ -24,6 +24,7 @@ from tests.clouds import Cloud
 pytestmark = pytest.mark.any_engine
 
 SERVICES, HYPERVISORS = "/admin/services/service/", "/admin/hypervisors/computenode/"
+FIND_SERVER = "/admin/search/?q=a-server-of-someone"
 LIST = "os_compute_api:os-services:list"
 UPDATE = "os_compute_api:os-services:update"
 DELETE = "os_compute_api:os-services:delete"
@@ -154,7 +155,9 @@ def test_the_page_of_a_hypervisor_follows_its_rules(console: Console, write_poli
     console.cloud.add_migration("cell1", "compute-1", instance_uuid="a-moved-server")
     for server in ("a-server-of-someone", "a-moved-server"):
         assert server in client.get(console.node).content.decode()
+    assert client.get(FIND_SERVER).status_code == 302, "it leads to the server"
     write_policy({"os_compute_api:os-hypervisors:servers": "!"})
+    assert client.get(FIND_SERVER).status_code == 200, "it is not found"
     for server in ("a-server-of-someone", "a-moved-server"):
         assert server not in client.get(console.node).content.decode()
     write_policy({"os_compute_api:os-hypervisors:show": "!"})
