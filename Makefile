@@ -6,6 +6,8 @@ PYTHON := $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 	&& echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# OpenStack's clients, for tests, in an environment of their own.
+CLIENTS := var/clients
 # Stamps: what is installed.
 RUNS := $(VENV)/installed
 TESTS := $(VENV)/installed-dev
@@ -13,7 +15,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test check format lock audit sbom package docs bench judge conformance e2e clean
+.PHONY: help run test check format lock audit sbom package docs bench judge conformance clients e2e clean
 
 ## List these targets.
 help:
@@ -49,6 +51,7 @@ lock: $(TESTS)
 	$(LOCK) requirements.txt --output-file requirements.lock $(ARGS)
 	$(LOCK) requirements-dev.txt --constraints requirements.lock \
 		--output-file requirements-dev.lock $(ARGS)
+	$(LOCK) tests/os_clients/requirements.txt --output-file tests/os_clients/requirements.lock $(ARGS)
 
 ## Search the code and the locked packages for vulnerabilities; list the licenses. Needs the network.
 audit: $(TESTS)
@@ -89,6 +92,10 @@ judge: $(TESTS)
 conformance: $(TESTS)
 	$(BIN)/python -m tests.conformance $(ARGS)
 
+## Install OpenStack's clients; compare what they print of the portal with what they print of Nova.
+clients: $(TESTS) $(CLIENTS)/installed
+	$(BIN)/pytest tests/os_clients $(ARGS)
+
 ## Install a browser, then walk through the console with it.
 e2e: $(TESTS)
 	@command -v chromium >/dev/null || apt-get install --yes chromium \
@@ -113,3 +120,9 @@ $(TESTS): requirements-dev.lock requirements.lock | $(BIN)/python
 	@echo "Installing requirements-dev.lock into $(VENV) ..."
 	@$(PIP) -r requirements-dev.lock
 	@touch $(RUNS) $@
+
+$(CLIENTS)/installed: tests/os_clients/requirements.lock | $(BIN)/python
+	@echo "Installing $< into $(CLIENTS) ..."
+	@$(BIN)/python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

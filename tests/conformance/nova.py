@@ -228,7 +228,7 @@ timeout = 300
             server.send_signal(signal.SIGTERM)
             server.wait(30)
 
-    def _wait(self, server: "subprocess.Popen[bytes]", port: int, seconds: float = 60) -> None:
+    def _wait(self, server: "subprocess.Popen[bytes]", port: int, seconds: float = 240) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until and server.poll() is None:
             try:

@@ -1,0 +1,28 @@
+"""The sets of calls: each begins with the fleet as it was recorded."""
+
+from tests.conformance.fleet import Rows
+from tests.os_clients.calls import (
+    Call,
+    Subjects,
+    novaclient_calls,
+    openstack_calls,
+    sdk_calls,
+)
+from tests.os_clients.running import CONNECT_NOVACLIENT, CONNECT_SDK
+
+#: Names of the sets: the client and its version.
+SETS = (
+    "openstack 2.53",
+    "novaclient 2.53",
+)
+
+
+def calls_of(name: str, rows: Rows, endpoint: str) -> list[Call]:
+    """The calls of a set, to an endpoint."""
+    subjects = Subjects.of(rows)
+    client, _, version = name.partition(" ")
+    if client == "openstack":
+        return openstack_calls(subjects, version)
+    if client == "openstacksdk":
+        return sdk_calls(subjects, version, CONNECT_SDK)
+    return novaclient_calls(subjects, version, CONNECT_NOVACLIENT, endpoint)
