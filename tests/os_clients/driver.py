@@ -32,7 +32,7 @@ def run(call: dict[str, Any]) -> list[Any]:
 
 
 def _openstack(argv: list[str]) -> Any:
-    from openstackclient import shell  # type: ignore[import-not-found]
+    from openstackclient import shell
 
     return shell.main(argv)
 
