@@ -100,7 +100,7 @@ def test_every_live_service_gets_one_and_nothing_else_changes(cloud: Cloud) -> N
     code, lines = run("--batch-size", "10")
     assert code == 0
     assert [line.split() for line in lines] == [
-        ["cell", "found", "done"],
+        ["cell", "found", "done", "error"],
         ["cell0", "0", "0"],
         ["cell1", "77", "77"],
         ["cell2", "23", "23"],
@@ -348,7 +348,7 @@ def test_the_uuid_column_arrives_by_a_migration_of_its_own(cloud: Cloud) -> None
     assert uuids(cell) == {1: None, 2: None}
     assert run("--cell", "cell3") == (
         0,
-        ["cell       found       done", "cell3          2          2"],
+        ["cell   found  done  error", "cell3      2     2"],
     )
     assert len(set(uuids(cell).values())) == 2
 

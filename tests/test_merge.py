@@ -265,6 +265,8 @@ class OneDatabase:
             flags.add("stale")
         if service.uuid is None:
             flags.add("no-uuid")
+        if (service.last_seen_up or service.created_at) <= ago(9 * 86400):
+            flags.add("down-long")
         if service.forced_down and service.last_seen_up and service.last_seen_up >= ago(86400):
             flags.add("forced-reporting")
         if service.disabled and service.updated_at <= ago(9 * 86400):
@@ -275,7 +277,7 @@ class OneDatabase:
 @pytest.fixture
 def one_database(cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> OneDatabase:
     settings.SERVICE_DOWN_TIME = 86400
-    settings.DISABLED_TOO_LONG_DAYS = 5
+    settings.DISABLED_TOO_LONG_DAYS = settings.DOWN_TOO_LONG_DAYS = 5
     settings.CELL_MAPPINGS_TTL = 600
     monkeypatch.setattr(unmapped_hosts, "ttl", 0)
     return OneDatabase(cloud)

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from inspect import isfunction
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def values_of(thing: Any) -> Iterator[Any]:
     """``thing``, or what it declares: the values of a mapping, the fields of an endpoint."""
     if isinstance(thing, dict):
         yield from thing.values()
-    elif isinstance(declared := getattr(thing, "endpoint", None), Endpoint):
+    elif isfunction(thing) and isinstance(declared := getattr(thing, "endpoint", None), Endpoint):
         yield from vars(declared).values()
     else:
         yield thing

@@ -51,6 +51,7 @@ def test_embedded_all_databases_are_migrated(fresh: Path) -> None:
         "cell_mappings",
         "django_migrations",
         "host_mappings",
+        "instance_mappings",
     }
     mapping = CellMapping.objects.create(
         uuid="c9c9c9c9-0000-4000-8000-000000000009",

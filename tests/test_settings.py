@@ -1,6 +1,7 @@
 """Where settings come from, and the clients of the cloud that are made from them."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def printed(nova_conf: Path, **settings: str) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     assert "s3cret" not in done.stdout
     lines = (line.split(maxsplit=1) for line in done.stdout.splitlines())
-    return {name: rest.strip() for name, rest in lines}
+    return {name: re.sub(r"\s{2,}", "  ", rest.strip()) for name, rest in lines}
 
 
 def test_nova_conf_alone_attaches_and_the_environment_overrides(nova_conf: Path) -> None:

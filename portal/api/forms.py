@@ -31,7 +31,8 @@ def put_form(view: Any) -> list[FormField]:
 
     Empty for any other page, and where the microversion has no such request.
     """
-    if getattr(view, "action", None) != PAGE or not isinstance(view.request.version, Version):
+    version = getattr(view.request, "version", None)
+    if getattr(view, "action", None) != PAGE or not isinstance(version, Version):
         return []  # no list, or refused before its version was read
     endpoint: Endpoint | None = getattr(getattr(view, ACTION, None), "endpoint", None)
     if endpoint is None or endpoint.body is None or not endpoint.versions.at(view.version):
