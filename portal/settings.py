@@ -266,9 +266,6 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
-#: The console acts on up to 500 services at once, each with its key and its host's name.
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
-
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
