@@ -92,6 +92,7 @@ def _options(parser: object, common: set[str]) -> Iterator[str]:
 
 def metrics() -> str:
     """The names and meanings in a scrape."""
+    import portal.request_metrics  # noqa: F401  (counts what the middleware sees)
     from portal.metrics import scrape
 
     text = b"".join(scrape()).decode()

@@ -13,6 +13,7 @@ import yaml
 from audit.models import Channel, Entry, OutboxMessage, Outcome
 from hypervisors.demo.fleet import Fleet
 from hypervisors.report import latest_report
+from maintenance.models import Maintenance, State
 from tests.clients import ApiClient
 from tests.clouds import Cloud
 from tests.test_metrics import Samples, scrape
@@ -45,6 +46,9 @@ def samples(fleet: Fleet, cloud: Cloud, api: ApiClient) -> Samples:
     api.get("/os-services", "2.53")
     Entry.objects.create(username="a", channel=Channel.API, action="enable", outcome=Outcome.DONE)
     OutboxMessage.objects.create(transport="bus", sequence=1, subject="x", payload={})
+    Maintenance.objects.create(
+        plan="empty", state=State.FAILED, cell_name="cell1", host="a", at_once=1, former={}
+    )
     latest_report.get()
     scrape()
     return scrape()
