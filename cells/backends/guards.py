@@ -118,7 +118,9 @@ def guard_of(alias: str) -> Guard | None:
 
 
 def forget_guards() -> None:
-    """Forget what is known of all databases."""
+    """Forget what is known of all databases, and that the process serves."""
+    global _serving  # noqa: PLW0603 - there is one process
+    _serving = False
     with _lock:
         for guard in _guards.values():
             guard.close()

@@ -3,6 +3,8 @@
 import argparse
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -41,6 +43,18 @@ COLUMNS = (
 )
 
 
+@contextmanager
+def _quiet_breakers() -> Iterator[None]:
+    """Without log lines about cells that do not answer: the table says it."""
+    breakers = logging.getLogger("cells.breakers")
+    level = breakers.level
+    breakers.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        breakers.setLevel(level)
+
+
 class Command(Documented):
     help = (
         "Shows every cell: where its database is, whether it answers and how fast, what is in it."
@@ -53,9 +67,9 @@ class Command(Documented):
         add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        logging.getLogger("cells.breakers").setLevel(logging.ERROR)  # the table says it
         try:
-            probes = probe_cells()
+            with _quiet_breakers():
+                probes = probe_cells()
         except DatabaseError as error:
             advice = " (without a fleet yet, run: manage.py demo)" if settings.EMBEDDED else ""
             raise CommandError(
