@@ -342,7 +342,7 @@ def environment_of(cloud: Cloud, broker: Broker, folder: Path) -> dict[str, str]
 
 
 def wait_until_sent() -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while OutboxMessage.objects.exists() and time.monotonic() < until:
         time.sleep(0.1)
 
