@@ -3,26 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection
 
-from django.conf import settings
-from django.db import DatabaseError
 from django.db.models import QuerySet
 
-from cells.cache import CachedValue
+from cells.host_values import HostValues
 from cells.models import Aggregate, AggregateHost, AggregateMetadata
-from cells.registry import Cell, cell_ids_of_hosts
-from cells.remembered import Remembered
-
-
-def aggregates_of_hosts(hosts: Collection[str] | None = None) -> dict[str, tuple[str, ...]]:
-    """The names of the aggregates that each host is in, sorted; of ``hosts`` only, if given.
-
-    Hosts that are in none are left out.  As they were last read while the API database does not
-    answer.
-    """
-    return _remembered.read(hosts, lambda: _read_aggregates_of_hosts(hosts))
-
-
-_remembered: Remembered[str, tuple[str, ...]] = Remembered()
 
 
 def _read_aggregates_of_hosts(hosts: Collection[str] | None) -> dict[str, tuple[str, ...]]:
@@ -40,37 +24,10 @@ def _read_aggregates_of_hosts(hosts: Collection[str] | None) -> dict[str, tuple[
     return of_hosts
 
 
-def _read_by_cell() -> dict[int | None, dict[str, tuple[str, ...]]]:
-    """The aggregates of hosts by the id of the cell they are mapped to; ``None`` for no cell."""
-    of_hosts = aggregates_of_hosts()
-    cell_ids = cell_ids_of_hosts(list(of_hosts))
-    by_cell: dict[int | None, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    for host, names in of_hosts.items():
-        by_cell[cell_ids.get(host)][host] = names
-    return dict(by_cell)
-
-
-aggregates_by_cell = CachedValue(
-    _read_by_cell, lambda: settings.CELL_MAPPINGS_TTL, (DatabaseError,)
-)
-
-
-def read_aggregates() -> None:
-    """Bring what ``aggregates_in`` knows up to date, if it is older than ``CELL_MAPPINGS_TTL``.
-
-    That takes a second for 100,000 hosts, so it is done in the background.
-    """
-    aggregates_by_cell.latest()
-
-
-def aggregates_in(cell: Cell) -> dict[str, tuple[str, ...]]:
-    """The names of the aggregates of the cell's hosts, as of the last ``read_aggregates``.
-
-    For lists, as ``availability_zones.zones_in``; a host that is mapped to no cell counts as being
-    in all of them.
-    """
-    by_cell = aggregates_by_cell.last or {}
-    return by_cell.get(None, {}) | by_cell.get(cell.id, {})
+#: The names of the aggregates that each host is in, sorted; hosts that are in none are left out.
+host_aggregates = HostValues(_read_aggregates_of_hosts)
+aggregates_of_hosts = host_aggregates.of
+aggregates_in = host_aggregates.in_cell
 
 
 def hosts_by_aggregate(aggregates: QuerySet[Aggregate]) -> dict[int, list[str]]:

@@ -198,13 +198,13 @@ class Policy:
     def _allowed(
         self, rules: Iterable[str], identity: Identity, target: Mapping[str, Any]
     ) -> frozenset[str]:
-        values = identity.policy_values()
-        own = {"project_id": identity.project_id, "user_id": identity.user_id}
         question = (tuple(rules), identity, tuple(target.items()))
         with self._lock:
             self._forget_decisions_of_other_rules()
             if (decided := self._decided.get(question)) is not None:
                 return decided
+            values = identity.policy_values()
+            own = {"project_id": identity.project_id, "user_id": identity.user_id}
             # Not known yet while the rule that decides it is checked (nova/context.py).
             values["is_admin"] = None
             values["is_admin"] = self._decide("context_is_admin", own, values)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from cells.availability_zones import zones_by_cell, zones_in
+from cells.availability_zones import host_zones, zones_in
 from cells.cache import CachedValue
 from cells.models import Aggregate
 from cells.registry import Cell
@@ -128,7 +128,7 @@ def begin() -> Read:
 
     A hypervisor is a compute node with a nova-compute in its cell.
     """
-    latest_or_load(zones_by_cell)
+    latest_or_load(host_zones.by_cell)
     latest_or_load(aggregates_of_hosts)
     nodes: Any = (
         ComputeNode.objects.filter(service__id__isnull=False)

@@ -33,7 +33,7 @@ from services.execution import not_compute
 from services.facts import Facts
 from services.locate import ServiceRef
 from services.models import NOVA_COMPUTE, Service
-from services.next_steps import COMPUTE_SERVICE, NextStep, after_delete, command
+from services.next_steps import COMPUTE_SERVICE, NextStep, after_delete, command, set_command
 
 __all__ = [
     "ACTIONS", "DELETE", "DISABLE", "ENABLE", "FORCE_DOWN", "FORCE_UP",
@@ -117,10 +117,7 @@ class ServiceAction:
 
     def client_command(self, service: Service, reason: str) -> str:
         """The OpenStack client's command that does the same; empty if it has none."""
-        options = self.client_options(reason)
-        if not options or not service.host:
-            return ""
-        return command(*COMPUTE_SERVICE, "set", *options, service.host, service.binary)
+        return set_command(service, self.client_options(reason))
 
     def apply(
         self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True

@@ -10,8 +10,8 @@ from django.db.models import Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext_lazy as _
 
-from cells.aggregates import aggregates_in, read_aggregates
-from cells.availability_zones import read_zones, zones_in
+from cells.aggregates import aggregates_in, host_aggregates
+from cells.availability_zones import host_zones, zones_in
 from cells.registry import Cell
 from portal.console.filters import ChoicesFilter, ConditionsFilter, Counts, ListFilter
 from services.models import (
@@ -173,7 +173,7 @@ class HostZoneFilter(HostsFilter):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        read_zones()
+        host_zones.refresh()
 
     def hosts_in(self, cell: Cell) -> ValuesOfHosts:
         zones = Zones(zones_in(cell))
@@ -198,7 +198,7 @@ class HostAggregateFilter(HostsFilter):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        read_aggregates()
+        host_aggregates.refresh()
 
     def hosts_in(self, cell: Cell) -> ValuesOfHosts:
         return ValuesOfHosts(aggregates_in(cell), "")

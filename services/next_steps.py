@@ -1,11 +1,13 @@
 """What is left to do when an action is done, with the commands that do it."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
 from services.facts import Facts
+from services.models import Service
 
 #: The client's command, at the first microversion that can do all of it.
 COMPUTE_SERVICE = ("openstack", "--os-compute-api-version", "2.53", "compute", "service")
@@ -22,6 +24,13 @@ class NextStep:
 def command(*words: object) -> str:
     """A shell's command of these words."""
     return shlex.join(map(str, words))
+
+
+def set_command(service: Service, options: Sequence[str]) -> str:
+    """``openstack compute service set`` with these options; empty if there are none."""
+    if not options or not service.host:
+        return ""
+    return command(*COMPUTE_SERVICE, "set", *options, service.host, service.binary)
 
 
 def after_delete(facts: Facts) -> list[NextStep]:

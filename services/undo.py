@@ -38,7 +38,7 @@ from services.actions import (
 from services.changes import state_of
 from services.facts import Facts
 from services.models import NOVA_COMPUTE, Service
-from services.next_steps import COMPUTE_SERVICE, command
+from services.next_steps import set_command
 
 #: What an update of a service can change, as the audit has it; what belongs together is one.
 PARTS = (("status", "disabled_reason"), ("forced_down",))
@@ -168,9 +168,7 @@ class Undo(ServiceAction):
             for action in actions_in(change)
             for option in action.client_options(change.reason or "")
         ]
-        if not options or not service.host:
-            return ""
-        return command(*COMPUTE_SERVICE, "set", *options, service.host, service.binary)
+        return set_command(service, options)
 
     def apply(
         self, ref: ServiceRef, actor: Actor, reason: str = "", *, replace: bool = True

@@ -21,7 +21,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connections, transaction
 
-from cells import aggregates, availability_zones, locate, registry
+from cells import locate, registry
+from cells.aggregates import host_aggregates
+from cells.availability_zones import host_zones
 from cells.backends.guards import forget_guards
 from cells.database_urls import database_settings
 from cells.databases import alias_of, register
@@ -248,8 +250,12 @@ def forget_cloud() -> None:
     close_executors()
     forget_cells()
     forget_guards()
-    for module in (aggregates, availability_zones, registry):
-        module._remembered.clear()
+    for remembered in (
+        host_aggregates.remembered,
+        host_zones.remembered,
+        registry._remembered,
+    ):
+        remembered.clear()
     locate.last_seen.clear()
     ContentType.objects.clear_cache()
 

@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils.http import urlencode
 from pytest_django import Settings
 
-from cells.aggregates import aggregates_by_cell
-from cells.availability_zones import zones_by_cell
+from cells.aggregates import host_aggregates
+from cells.availability_zones import host_zones
 from services.list_filters import HostAggregateFilter
 from tests.clouds import Cloud
 from tests.test_console_lists import NODES, SERVICES, page
@@ -19,8 +19,8 @@ from tests.test_console_lists import NODES, SERVICES, page
 def _fresh(settings: Settings) -> None:
     """Nothing that a previous test has read of the API database is kept."""
     settings.CELL_MAPPINGS_TTL = 1e-9
-    aggregates_by_cell.clear()
-    zones_by_cell.clear()
+    host_aggregates.by_cell.clear()
+    host_zones.by_cell.clear()
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from cells.aggregates import aggregates_by_cell
-from cells.availability_zones import zones_by_cell
+from cells.aggregates import host_aggregates
+from cells.availability_zones import host_zones
 from cells.merge import CodePoints
 from cells.models import CellMapping
 from cells.registry import forget_cells
@@ -133,8 +133,8 @@ class OneDatabase:
                     cloud.map_host(host, cell)
         for zone in sorted(set(ZONES.values())):
             cloud.add_aggregate(zone, [host for host in ZONES if ZONES[host] == zone], zone=zone)
-        zones_by_cell.expire()
-        aggregates_by_cell.expire()
+        host_zones.by_cell.expire()
+        host_aggregates.by_cell.expire()
         self.places: dict[int, tuple[str, int]] = {}
 
     def fill(self, rows: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from prometheus_client.samples import Sample
 from pytest_django import Settings
 
 from audit.models import Channel, Entry, OutboxMessage, Outcome
-from cells.availability_zones import zones_by_cell
+from cells.availability_zones import host_zones
 from cells.models import AggregateMetadata
 from cells.registry import Cell
 from hypervisors.metrics import aggregates_of_hosts
@@ -37,7 +37,7 @@ Samples = dict[str, list[Sample]]
 def _forget(cloud: Cloud) -> Iterator[None]:
     """What scrapes remember, and the threads that they leave behind."""
     aggregates_of_hosts.clear()
-    zones_by_cell.clear()
+    host_zones.by_cell.clear()
     yield
     for thread in threading.enumerate():
         if thread.name == "metrics":
