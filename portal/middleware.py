@@ -9,6 +9,8 @@ from typing import Any
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.utils.functional import SimpleLazyObject
 
 from cells.log_fields import current_cell
@@ -49,6 +51,15 @@ class RequestIdMiddleware:
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response
+
+
+class CompressionMiddleware(GZipMiddleware):
+    """Compress pages, but no answers of the API: Nova does not, and its clients are near."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        return response if is_of_api(request) else super().process_response(request, response)
 
 
 class MergeSlashesMiddleware:
