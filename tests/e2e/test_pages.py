@@ -20,6 +20,7 @@ PAGES = [
     "first hypervisor",
     SERVICES,
     f"{SERVICES}?status=disabled&state=down",
+    f"{SERVICES}backfill/",
     "first service",
     "confirm disable",
     "confirm force-down",

@@ -5,3 +5,6 @@ DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i:s"
 TIME_FORMAT = "H:i:s"
 YEAR_MONTH_FORMAT = "Y-m"
 MONTH_DAY_FORMAT = "m-d"
+DATE_INPUT_FORMATS = ["%Y-%m-%d"]
+TIME_INPUT_FORMATS = ["%H:%M:%S", "%H:%M"]
+DATETIME_INPUT_FORMATS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"]

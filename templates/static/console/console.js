@@ -91,7 +91,7 @@ function toasts() {
     toast.className = "toast";
     close.type = "button";
     close.textContent = "✖";
-    close.ariaLabel = document.getElementById("keys").dataset.close;
+    close.ariaLabel = document.getElementById("keys")?.dataset.close ?? "";
     close.addEventListener("click", () => toast.remove());
     toast.append(message.textContent, close);
     corner.append(toast);
