@@ -6,7 +6,7 @@ after it, keeps filters and order.
 """
 
 import copy
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import ModelAdmin
@@ -15,9 +15,6 @@ from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 
 from portal.models import ListPreference
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 #: Query parameters of lists in addition to Django's, and of the page of a row.
 PER_PAGE_VAR, COLUMNS_VAR = "per_page", "columns"
@@ -59,8 +56,10 @@ def list_request(request: HttpRequest, query: str) -> HttpRequest:
 
 def preference(request: HttpRequest, opts: Any) -> ListPreference | None:
     """How the user wants the list of a model, if they have said so."""
-    user = cast("User", request.user)  # the console requires a login
-    return ListPreference.objects.filter(user=user, page=page_name(opts)).first()
+    if request.user.pk is None:
+        return None
+    wanted = ListPreference.objects.filter(user_id=request.user.pk, page=page_name(opts))
+    return wanted.first()
 
 
 def origin_of(request: HttpRequest) -> tuple[str, int | None]:
