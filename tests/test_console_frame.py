@@ -191,7 +191,7 @@ def test_a_row_keeps_the_list_that_it_was_opened_from(cloud: Cloud, console: Cli
     for name, cell in (("a", "cell1"), ("b", "cell2"), ("d", "cell2")):
         cloud.host(cell, name, service={"disabled": True})
     cloud.host("cell1", "c")
-    query = "status=disabled&o=-name"
+    query = "o=-name&status=disabled"
     links = re.findall(r'<th scope="row"><a href="([^"]*)"', page(console, f"{NODES}?{query}"))
     third, second, first = map(unescape, links)
     shown = page(console, second)

@@ -145,7 +145,7 @@ def test_view_is_saved_under_a_name(operator: Visitor) -> None:
     page.click("summary:has-text('Saved')")
     page.fill("#save-name", "down, fullest first")
     follow(page, ".save button")
-    assert page.locator(".messagelist").inner_text().startswith("Saved")
+    assert page.locator(".toast").inner_text().startswith("Saved")
     operator.open(NODES)
     page.click("summary:has-text('Saved')")
     follow(page, "a:has-text('down, fullest first')")

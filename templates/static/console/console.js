@@ -137,7 +137,8 @@ function keys() {
   }
 
   const does = {
-    "/": () => document.querySelector("#searchbar, #console-search input").focus(),
+    "/": () => document.querySelector(
+      document.getElementById("searchbar") ? "#searchbar" : "#console-search input").focus(),
     "?": () => list.showModal(),
     j: () => go(1),
     k: () => go(-1),
