@@ -95,7 +95,8 @@ def test_a_list_refreshes_itself_if_that_is_wanted(operator: Visitor) -> None:
     """)
     operator.open(f"{SERVICES}?cell=cell2")
     fetched: list[str] = []
-    page.on("request", lambda request: "cell2" in request.url and fetched.append(request.url))
+    page.wait_for_load_state("networkidle")
+    page.on("request", lambda request: fetched.append(request.url))
     page.wait_for_timeout(2200)
     assert not fetched
     page.keyboard.press("j")
