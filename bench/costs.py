@@ -38,9 +38,10 @@ def far(engine: str) -> None:
         with cells_far_away(made.api_url, ROUND_TRIP), made.served(free_port()) as portal:
             away = _answer_times(Client(portal.port, portal.token), uuids)
     for title, taken in away.items():
+        trips = (taken - near[title]) / ROUND_TRIP
         print(
             f"{title}: {1000 * near[title]:.0f} ms, {1000 * taken:.0f} ms with cells "
-            f"{1000 * ROUND_TRIP:.0f} ms away: {(taken - near[title]) / ROUND_TRIP:.1f} round trips",
+            f"{1000 * ROUND_TRIP:.0f} ms away: {trips:.1f} round trips",
             flush=True,
         )
 
