@@ -137,7 +137,9 @@ class _Layout:
         with connections[cell.alias].cursor() as cursor:
             tables = set(introspection.table_names(cursor))
             columns = {
-                table: [column.name for column in introspection.get_table_description(cursor, table)]
+                table: [
+                    column.name for column in introspection.get_table_description(cursor, table)
+                ]
                 for table in wanted
                 if table in tables
             }
@@ -210,7 +212,9 @@ def _statement(connection: Any, layout: _Layout) -> tuple[str, list[Any]]:
         table, there = model._meta.db_table, layout.columns.get(model._meta.db_table, ())
         if "deleted" not in there:
             continue
-        can_lack_uuid = "uuid" in there and model._meta.get_field("uuid").null
+        can_lack_uuid = "uuid" in there and any(
+            one.name == "uuid" and one.null for one in model._meta.concrete_fields
+        )
         without_uuid = f"COUNT(*) - COUNT({quote('uuid')})" if can_lack_uuid else "0"
         # Qualified: SQLite takes the quoted name of a column that is missing for a text.
         columns = ", ".join(f"{quote(table)}.{quote(column)}" for column in there)
@@ -221,7 +225,7 @@ def _statement(connection: Any, layout: _Layout) -> tuple[str, list[Any]]:
         params.append(table)
     if table := layout.version_table:
         text = "char" if connection.vendor == "mysql" else "varchar"
-        version = f"SELECT %s, 0, 0, {{}}, CAST({VERSIONS[table]} AS {text}) FROM {table}"
+        version = f"SELECT %s, 0, 0, {{}}, CAST({VERSIONS[table]} AS {text}) FROM {table}"  # noqa: S608
         params.append(table)
         if layout.is_novas:
             selects.append(version.format("''"))

@@ -2,8 +2,8 @@
 
 See ``cells.deadlines`` for who says how long, and for the watchdog that ends what takes longer.
 
-And a transaction begins with its first statement, in one round trip: the driver stays in autocommit,
-so that nothing has to be turned off before it and on again after it.
+And a transaction begins with its first statement, in one round trip: the driver stays in
+autocommit, so that nothing has to be turned off before it and on again after it.
 """
 
 import math
@@ -172,7 +172,7 @@ class Limits(_Base):
     def make_cursor(self, cursor: Any) -> CursorWrapper:
         return LimitedCursor(cursor, self)
 
-    def make_debug_cursor(self, cursor: Any) -> CursorWrapper:
+    def make_debug_cursor(self, cursor: Any) -> CursorDebugWrapper:
         return LimitedDebugCursor(cursor, self)
 
     def limited(self, function: Callable[..., Any], *args: Any) -> Any:
