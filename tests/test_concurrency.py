@@ -1,7 +1,8 @@
 """Many operators and a heartbeat acting on one service concurrently, with real threads.
 
 Nova-compute's heartbeat and the actions write to the same row: neither may lose what the other
-wrote, and of two actions one must have happened after the other.
+wrote, and of two actions one must have happened after the other.  Where more act than the database
+gets done, some wait for the row for too long and are refused: then they have changed nothing.
 """
 
 import os
@@ -9,10 +10,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from audit.journal import Actor
@@ -26,8 +28,8 @@ from tests.clouds import Cloud
 pytestmark = pytest.mark.server
 
 #: Writers and seconds; 50 and 30 for the full measure.
-WRITERS = int(os.environ.get("CONCURRENCY_TEST_WRITERS", "12"))
-SECONDS = float(os.environ.get("CONCURRENCY_TEST_SECONDS", "4"))
+WRITERS = int(os.environ.get("CONCURRENCY_TEST_WRITERS", "8"))
+SECONDS = float(os.environ.get("CONCURRENCY_TEST_SECONDS", "2"))
 
 
 def together(*functions: Callable[[], None]) -> None:
@@ -70,6 +72,7 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
     ref = ServiceRef(uuid=service.uuid or "")
     until = time.monotonic() + SECONDS
     done: list[str] = []
+    refused: list[str] = []
     beats = 0
 
     def write(name: str) -> Callable[[], None]:
@@ -77,7 +80,10 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
             actor = Actor(name, Channel.API)
             number = 0
             while time.monotonic() < until:
-                done.append(act(ref, actor, number))
+                try:
+                    done.append(act(ref, actor, number))
+                except actions.Unavailable:
+                    refused.append(name)
                 number += 1
 
         return run
@@ -89,18 +95,20 @@ def test_writers_and_a_heartbeat_on_one_service(cloud: Cloud) -> None:
             count = rows.values_list("report_count", flat=True).get()
             assert count == beats, "an action wrote to the count"
             now = timezone.now()
-            rows.update(report_count=count + 1, last_seen_up=now, updated_at=now)
-            beats += 1
+            with suppress(OperationalError):  # it waits for the row no longer than actions do
+                rows.update(report_count=count + 1, last_seen_up=now, updated_at=now)
+                beats += 1
             time.sleep(0.005)
 
     together(heartbeat, *(write(f"writer-{number}") for number in range(WRITERS)))
 
     row = rows.get()
-    assert row.report_count == beats > 10
+    assert row.report_count == beats > 5
     assert len(done) > WRITERS
-    entries = list(Entry.objects.order_by("at", "id"))
+    entries = list(Entry.objects.filter(outcome="done").order_by("at", "id"))
     assert sorted(entry.username for entry in entries) == sorted(done)
-    assert {entry.outcome for entry in entries} == {"done"}
+    others = Entry.objects.exclude(outcome="done").values_list("username", "outcome")
+    assert sorted(others) == [(name, "failed") for name in sorted(refused)]
     assert not Intent.objects.exists()
     # Serialized: each started from the result of the previous one.
     state: Any = {"status": "enabled", "disabled_reason": None, "forced_down": False}
