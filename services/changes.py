@@ -5,6 +5,7 @@ a ``Change`` makes sense and can be stored.
 """
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -155,13 +156,19 @@ def locked(
 
 @contextmanager
 def _failures_of(cell: Cell) -> Iterator[None]:
-    """Let everyone know if the cell turns out to be away."""
+    """Let everyone know if the cell turns out to be away.
+
+    If it has answered others meanwhile, it is not: the action had no time left, or waited for its
+    turn on the row.
+    """
+    breaker, started = executor_for(cell).breaker, time.time()
     try:
         with blaming(f"cell {cell.name}"):
             yield
     except OperationalError as error:
-        if connections[cell.alias].connection is None:  # it was lost
-            executor_for(cell).breaker.failed(cause_of(error))
+        is_lost = connections[cell.alias].connection is None
+        if is_lost and (breaker.answered_at or 0) < started:
+            breaker.failed(cause_of(error))
         raise
 
 

@@ -97,12 +97,16 @@ def test_an_action_that_another_process_has_recorded_as_done_is_recorded_once() 
 @contextmanager
 def table_missing(table: str) -> Iterator[None]:
     """The portal's own database lacks a table meanwhile."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} RENAME TO set_aside")
-        try:
-            yield
-        finally:
-            cursor.execute(f"ALTER TABLE set_aside RENAME TO {table}")
+
+    def rename(before: str, after: str) -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {before} RENAME TO {after}")
+
+    rename(table, "set_aside")
+    try:
+        yield
+    finally:
+        rename("set_aside", table)
 
 
 @pytest.mark.parametrize("action", ["update", "delete"])
