@@ -16,14 +16,17 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connections, transaction
 from django.utils import timezone
+from pytest_django import Settings
 
 from audit.journal import Actor
 from audit.models import Channel, Entry, Intent
+from cells.executors import executor_for
 from services import actions
 from services.actions import ServiceRef
 from services.changes import state_of
 from services.models import Service
 from tests.clouds import Cloud
+from tests.waiting import count
 
 pytestmark = pytest.mark.server
 
@@ -197,3 +200,31 @@ def test_an_action_waits_for_the_row_lock(cloud: Cloud) -> None:
     together(heartbeat, disable)
     row = rows.get()
     assert (row.report_count, row.disabled_reason) == (6, "fan")
+
+
+@pytest.mark.usefixtures("short_deadline")
+def test_an_action_without_time_left_does_not_take_its_cell_down(
+    cloud: Cloud, settings: Settings
+) -> None:
+    """It waits for a row, while the cell answers others."""
+    service = cloud.host("cell2", "cmp")[0]
+    cell = cloud.cell("cell2")
+    settings.ACTION_DEADLINE = 1
+    with transaction.atomic(using=cell.alias):
+        Service.objects.using(cell.alias).select_for_update().get(id=service.id)
+        refused: list[actions.Unavailable] = []
+
+        def disable() -> None:
+            try:
+                actions.disable(ServiceRef(uuid=service.uuid or ""), Actor("ann", Channel.API))
+            except actions.Unavailable as error:
+                refused.append(error)
+
+        def read() -> None:
+            while not refused:
+                executor_for(cell).submit(lambda: count(cell.alias)).result(10)
+                time.sleep(0.05)
+
+        together(disable, read)
+    assert "no answer within" in str(refused[0])
+    assert not executor_for(cell).breaker.is_open()
