@@ -15,9 +15,6 @@ from django.core.checks.security.base import (
     SECRET_KEY_MIN_LENGTH,
     SECRET_KEY_MIN_UNIQUE_CHARACTERS,
 )
-from django.db import connections
-
-from portal import schema
 
 #: The exit status by which gunicorn knows that no worker can start.
 BOOT_ERROR = 3
@@ -60,10 +57,6 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
 def refuse_to_serve() -> None:
     """Exit with one line for each refusal, if there are any."""
     lines = [f"{error.msg}\n" for error in refusals()]
-    if not lines:
-        if schema.is_incomplete(look=True):
-            lines = [f"{schema.INCOMPLETE}\n"]
-        connections.close_all()  # this may be a process that forks
     if lines:
         sys.stderr.writelines(lines)
         sys.exit(BOOT_ERROR)

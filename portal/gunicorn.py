@@ -58,11 +58,17 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests, now that Django has been set up in the worker."""
+    from django.db import connections
+
     from cells.notices import NoticeBoard
     from cloud.clients import prepare
     from cloud.config import ConfigError
+    from portal import schema
     from portal.processes import start_workers
 
+    if schema.is_incomplete(look=True):  # the log says which
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    connections.close_all()  # threads have their own
     try:
         prepare()
     except ConfigError as error:

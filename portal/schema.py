@@ -62,7 +62,7 @@ def _look() -> None:
         _is_known = False
     else:
         if lacking:
-            logger.error("%s It has not: %s", INCOMPLETE, ", ".join(lacking))
+            logger.error("%s Missing: %s", INCOMPLETE, ", ".join(lacking))
         _is_incomplete, _is_known = bool(lacking), True
     finally:
         _lock.release()
