@@ -66,14 +66,14 @@ def post_worker_init(worker: Any) -> None:
     from portal import schema
     from portal.processes import start_workers
 
-    if schema.is_incomplete(look=True):  # the log says which
-        sys.exit(Arbiter.WORKER_BOOT_ERROR)
-    connections.close_all()  # threads have their own
     try:
         prepare()
     except ConfigError as error:
         worker.log.error("%s", error)
         sys.exit(Arbiter.WORKER_BOOT_ERROR)  # every worker would fail, so all of gunicorn ends
+    if schema.is_incomplete(look=True):  # the log says which
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    connections.close_all()  # threads have their own
     NoticeBoard(Path(os.environ[NOTICES_DIR])).start()
     start_workers()
 
