@@ -77,6 +77,8 @@ class Proxy:
         self._target = target
         self.round_trips = 0
         self._lock = threading.Lock()
+        self.delay = 0.0  # seconds before each answer is passed on
+        self._cuts_answers = False
         self._running = threading.Event()
         self._running.set()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -90,7 +92,12 @@ class Proxy:
 
     def go_on(self) -> None:
         """Pass on what has been waiting, and all else."""
+        self._cuts_answers = False
         self._running.set()
+
+    def cut_answers(self) -> None:
+        """Pass on the first bytes of each answer, and break its connection."""
+        self._cuts_answers = True
 
     def cut(self) -> None:
         """Break all connections there are."""
@@ -131,7 +138,12 @@ class Proxy:
                 with self._lock:
                     self.round_trips += is_client and speaker[0] is not source
                     speaker[0] = source
+                if not is_client:
+                    time.sleep(self.delay)
                 self._running.wait()
+                if self._cuts_answers and not is_client:
+                    sink.sendall(data[:7])
+                    break
                 sink.sendall(data)
         for one in (source, sink):
             one.close()
