@@ -271,14 +271,13 @@ def main() -> int:
         load = Load(int(server.url.rpartition(":")[2]), token, kinds)
         for _ in range(20):  # every thread connects
             load.is_well()
-        with load.running():
-            time.sleep(options.seconds)
-        before = load.fared
-        print({kind: f"{1000 * fared.median():.0f} ms" for kind, fared in before.items()})
         failed = False
         for fault in faults(engine, cloud, proxies):
             if options.only and not any(part in fault.name for part in options.only):
                 continue
+            with load.running():
+                time.sleep(options.seconds / 2)
+            before = load.fared
             size = size_of(log)
             with load.running():
                 fault.begin()

@@ -119,7 +119,7 @@ class Limits(_Base):
         """Connect, unless the database is known to be away; nothing half connected stays."""
         if self.guard is not None and not self.is_probe:
             self.guard.refuse_if_away()
-        started, self._connected_to = time.monotonic(), self._where()
+        self._connected_to = self._where()
         self.is_to_begin = False
         try:
             super().connect()
@@ -128,7 +128,7 @@ class Limits(_Base):
                 self.close()
             self.connection = None
             if self.guard is not None and isinstance(error, (Error, self.Database.Error)):
-                self.guard.failed(cause_of(error), started, connected=False)
+                self.guard.failed(cause_of(error), connected=False)
             raise
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -216,7 +216,7 @@ class Limits(_Base):
         """The error of a statement that the watchdog has ended."""
         cause = f"no answer within {time.monotonic() - started:.1f} s"
         if self.guard is not None:
-            self.guard.failed(cause, started, connected=True)
+            self.guard.failed(cause, connected=True)
         if not self.in_atomic_block:
             with suppress(Error):
                 self.close()
