@@ -167,7 +167,7 @@ class RepeatFilter(logging.Filter):
 
     The same is the same text of a logger about the same thing, its first argument: that one cell
     does not answer, whatever the cause.  Errors with a traceback are the same if they were raised
-    at the same line.  Records that pass have ``repeated``, which says how many were dropped before.
+    at the same line, whatever the text.  Records that pass have ``repeated``, which says how many were dropped before.
     """
 
     MAX_KEPT = 10_000
@@ -182,7 +182,8 @@ class RepeatFilter(logging.Filter):
             record.repeated = ""
             return True
         about = record.args[0] if isinstance(record.args, tuple) and record.args else ""
-        same = (record.name, str(record.msg)[:MAX_LINE], str(about)[:MAX_LINE], *_raised_at(record))
+        what = _raised_at(record) or (str(record.msg)[:MAX_LINE],)
+        same = (record.name, str(about)[:MAX_LINE], *what)
         now = time.monotonic()
         with self._lock:
             since, times = self._said.get(same, (now, 0))
