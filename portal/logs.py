@@ -167,7 +167,8 @@ class RepeatFilter(logging.Filter):
 
     The same is the same text of a logger about the same thing, its first argument: that one cell
     does not answer, whatever the cause.  Errors with a traceback are the same if they were raised
-    at the same line, whatever the text.  Records that pass have ``repeated``, which says how many were dropped before.
+    at the same line, whatever the text.  Records that pass have ``repeated``, which says how many
+    were dropped before.
     """
 
     MAX_KEPT = 10_000
