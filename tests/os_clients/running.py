@@ -33,7 +33,7 @@ def with_password(endpoint: str, username: str, password: str) -> dict[str, str]
 
 
 def with_keystone(auth_url: str, username: str, password: str) -> dict[str, str]:
-    """``password``: a user of Keystone, in the project ``admin``; the endpoint is in its catalog."""
+    """``password``: a user of Keystone in its project ``admin``; its catalog has the endpoint."""
     return {
         "OS_AUTH_TYPE": "password",
         "OS_AUTH_URL": auth_url,
