@@ -172,7 +172,7 @@ def _ambiguous(request: Request, nova: Answer, ours: Answer) -> bool:
         return False
     if ours.status == 400:
         return "refers to multiple hypervisors" in _message(ours)
-    return ours.status == 200 and any(
+    return ours.status in (200, 501) and any(  # 501: the listed one reports no uptime
         text.isdecimal() and int(text) in _ids_of_several_nodes() for text in _identifiers(request)
     )
 
