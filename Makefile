@@ -15,12 +15,12 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test check format lock audit sbom package docs bench judge conformance clients e2e clean
+.PHONY: help run test check format lock audit sbom package docs bench bench-nova judge conformance clients e2e clean
 
 ## List these targets.
 help:
 	@awk -F: '/^## / { text = substr($$0, 4) } \
-		/^[a-z0-9]+:/ && text { printf "  make %-12s %s\n", $$1, text; text = "" }' Makefile
+		/^[a-z0-9-]+:/ && text { printf "  make %-12s %s\n", $$1, text; text = "" }' Makefile
 
 ## Serve the portal on 127.0.0.1:$PORT (8000): the demo, or attached to NOVA_API_DATABASE_URL.
 run: $(RUNS)
@@ -78,10 +78,19 @@ docs: $(TESTS)
 	$(BIN)/python -m docs.generate
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-## Measure; see bench/.
+## Measure, on PostgreSQL and (where one answers) MariaDB; see docs/performance.md.
 bench: $(TESTS)
 	$(BIN)/python -m bench $(ARGS)
-	$(BIN)/python -m bench.console $(ARGS)
+	$(BIN)/python -m bench --cells 100 $(ARGS)
+	-$(BIN)/python -m bench --engine mysql $(ARGS)
+	$(BIN)/python -m bench.costs
+	$(BIN)/python -m bench.console
+	$(BIN)/python -m bench.console --cells 100
+	$(BIN)/python -m bench.plot
+
+## Measure beside nova-api 34, which is installed from PyPI into an environment of its own.
+bench-nova: $(TESTS)
+	$(BIN)/python -m bench --nova --cells 10 $(ARGS)
 
 ## Overload it, kill its workers, and send it 50,000 malformed requests; best on a quiet machine.
 judge: $(TESTS)
