@@ -204,6 +204,7 @@ MIDDLEWARE = [
     "portal.middleware.StorableTextMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "portal.middleware.CompressionMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -267,6 +268,8 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en-us"
+#: Dates in one form everywhere, whatever the language.
+FORMAT_MODULE_PATH = "portal.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True

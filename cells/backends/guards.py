@@ -115,10 +115,11 @@ def guard_of(alias: str) -> Guard | None:
     """The guard of a database; cells have none."""
     if is_cell_alias(alias):
         return None
-    with _lock:
-        if alias not in _guards:
-            _guards[alias] = Guard(alias)
-        return _guards[alias]
+    if (guard := _guards.get(alias)) is None:
+        with _lock:
+            if (guard := _guards.get(alias)) is None:
+                guard = _guards[alias] = Guard(alias)
+    return guard
 
 
 def forget_guards() -> None:

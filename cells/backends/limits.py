@@ -18,7 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, InterfaceError, Op
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
-from cells.backends.guards import guard_of, is_serving
+from cells.backends.guards import Guard, guard_of, is_serving
 from cells.databases import cause_of
 from cells.deadlines import FOREVER, Line, expires_at
 
@@ -88,8 +88,12 @@ class Limits(_Base):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.guard = guard_of(self.alias)
         self._connected_to: tuple[Any, ...] = ()
+
+    @property
+    def guard(self) -> Guard | None:
+        """The breaker of the database, if it is no cell's."""
+        return guard_of(self.alias)
 
     def descriptor_of(self, connection: Any) -> int:
         """The file descriptor of the driver's socket."""

@@ -1,0 +1,3 @@
+"""As in English."""
+
+from portal.formats.en.formats import *  # noqa: F403
