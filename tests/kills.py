@@ -197,7 +197,7 @@ def main() -> int:
                     client.stopped.set()
                 for client in clients:
                     client.join()
-            # What was interrupted is settled when it is certain to be over: after 60 CELL_DEADLINEs.
+            # What was interrupted is settled once it is over for certain: after 60 CELL_DEADLINEs.
             until = time.monotonic() + 150
             while (result := outcome(settings))[2] and time.monotonic() < until:
                 time.sleep(1)
