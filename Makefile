@@ -6,7 +6,7 @@ PYTHON := $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 	&& echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# OpenStack's clients, for tests, in an environment of their own.
+# OpenStack's clients, for tests, in environments of their own.
 CLIENTS := var/clients
 # Stamps: what is installed.
 RUNS := $(VENV)/installed
@@ -51,7 +51,8 @@ lock: $(TESTS)
 	$(LOCK) requirements.txt --output-file requirements.lock $(ARGS)
 	$(LOCK) requirements-dev.txt --constraints requirements.lock \
 		--output-file requirements-dev.lock $(ARGS)
-	$(LOCK) tests/os_clients/requirements.txt --output-file tests/os_clients/requirements.lock $(ARGS)
+	for name in requirements requirements-ansible; do \
+		$(LOCK) tests/os_clients/$$name.txt --output-file tests/os_clients/$$name.lock $(ARGS) || exit 1; done
 
 ## Search the code and the locked packages for vulnerabilities; list the licenses. Needs the network.
 audit: $(TESTS)
@@ -91,10 +92,11 @@ bench: $(TESTS)
 bench-nova: $(TESTS)
 	$(BIN)/python -m bench --nova --cells 10 $(ARGS)
 
-## Overload it, kill its workers, and send it 50,000 malformed requests; best on a quiet machine.
+## Overload it, kill its workers, take its databases away, and send it 50,000 malformed requests; best on a quiet machine.
 judge: $(TESTS)
 	$(BIN)/python -m bench.load
 	$(BIN)/python -m tests.kills
+	$(BIN)/python -m tests.outages
 	for seed in 1 2 3 4 5; do $(BIN)/python -m tests.fuzz --requests 10000 --seed $$seed || exit 1; done
 
 ## Install the real Nova and compare every answer with it.
@@ -102,7 +104,7 @@ conformance: $(TESTS)
 	$(BIN)/python -m tests.conformance $(ARGS)
 
 ## Install OpenStack's clients; compare what they print of the portal with what they print of Nova.
-clients: $(TESTS) $(CLIENTS)/installed
+clients: $(TESTS) $(CLIENTS)/installed $(CLIENTS)-ansible/installed
 	$(BIN)/pytest tests/os_clients $(ARGS)
 
 ## Install a browser, then walk through the console with it.
@@ -130,8 +132,11 @@ $(TESTS): requirements-dev.lock requirements.lock | $(BIN)/python
 	@$(PIP) -r requirements-dev.lock
 	@touch $(RUNS) $@
 
-$(CLIENTS)/installed: tests/os_clients/requirements.lock | $(BIN)/python
-	@echo "Installing $< into $(CLIENTS) ..."
-	@$(BIN)/python -m venv $(CLIENTS)
-	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+$(CLIENTS)/installed: tests/os_clients/requirements.lock
+$(CLIENTS)-ansible/installed: tests/os_clients/requirements-ansible.lock
+
+$(CLIENTS)/installed $(CLIENTS)-ansible/installed: | $(BIN)/python
+	@echo "Installing $< into $(@D) ..."
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

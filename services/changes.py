@@ -5,6 +5,7 @@ a ``Change`` makes sense and can be stored.
 """
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from audit.journal import Actor, Attempt
 from audit.models import Entry, Outcome
 from audit.outbox import Message
 from cells.aggregates import aggregates_of_hosts
-from cells.databases import cause_of
+from cells.databases import blamed, blaming, cause_of
 from cells.deadlines import within
 from cells.executors import executor_for
 from cells.locate import Found
@@ -42,6 +43,9 @@ from services.models import NOVA_COMPUTE, Service
 
 #: The kind of these actions, to the journal.
 KIND = "service"
+
+#: How Nova's API database is called where it fails.
+API_DATABASE = "the API database"
 
 #: What databases can store as a reason.
 REASON = re.compile("[^\0\ud800-\udfff]{1,255}")
@@ -113,7 +117,7 @@ def recorded(entry: Entry) -> Iterator[Attempt]:
     except DataError as error:
         raise Invalid(f"The database of the cell cannot store it: {cause_of(error)}") from error
     except DatabaseError as error:
-        where = f"cell {entry.cell_name}" if entry.cell_name else "the API database"
+        where = blamed(error) or API_DATABASE
         raise Unavailable(f"{where} failed: {cause_of(error)}") from error
 
 
@@ -152,12 +156,19 @@ def locked(
 
 @contextmanager
 def _failures_of(cell: Cell) -> Iterator[None]:
-    """Let everyone know if the cell turns out to be away."""
+    """Let everyone know if the cell turns out to be away.
+
+    If it has answered others meanwhile, it is not: the action had no time left, or waited for its
+    turn on the row.
+    """
+    breaker, started = executor_for(cell).breaker, time.time()
     try:
-        yield
+        with blaming(f"cell {cell.name}"):
+            yield
     except OperationalError as error:
-        if connections[cell.alias].connection is None:  # it was lost
-            executor_for(cell).breaker.failed(cause_of(error))
+        is_lost = connections[cell.alias].connection is None
+        if is_lost and (breaker.answered_at or 0) < started:
+            breaker.failed(cause_of(error))
         raise
 
 
@@ -191,7 +202,8 @@ def soft_delete(
         attempt.entry.before = (attempt.entry.before or {}) | _places_of(service)
     begin(attempt, found, actor, "delete", host_removal.messages(in_placement))
     if is_compute and service.host:
-        forget_host(service.host)
+        with blaming(API_DATABASE):
+            forget_host(service.host)
     Service.objects.using(alias).filter(id=service.id).update(**deleted)
     if is_compute:
         nodes = service.compute_nodes.all()
@@ -221,7 +233,8 @@ def subject_of(cell: Cell, service: Service) -> str:
 def _places_of(service: Service) -> dict[str, Any]:
     """The aggregates that a host is taken out of, so that it can be put back."""
     host = service.host or ""
-    return {"aggregates": list(aggregates_of_hosts([host]).get(host, ()))}
+    with blaming(API_DATABASE):
+        return {"aggregates": list(aggregates_of_hosts([host]).get(host, ()))}
 
 
 def forget_host(host: str) -> None:
