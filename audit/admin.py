@@ -16,7 +16,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from audit.models import Entry, Outcome
 from audit.undoing import undo_url
@@ -171,7 +171,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         try:
             entries = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters as error:
-            raise BadRequest("no such filter") from error
+            raise BadRequest(gettext_noop("no such filter")) from error
         rows = map(_values, entries.iterator(chunk_size=CHUNK_SIZE))
         return csv_response("audit.csv", EXPORTED, rows)
 

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import DatabaseError, router, transaction
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from audit import outbox
 from audit.models import Channel, Entry, Intent, OutboxMessage, Outcome
@@ -240,11 +240,12 @@ class Attempt:
 def recorded(entry: Entry, kind: str) -> Iterator[Attempt]:
     """Put the action of the block on record, however it ends: done, ``Refused`` or failed.
 
-    Both kinds of exception are raised again.
+    Both kinds of exception are raised again.  Whatever the block says is said in English.
     """
     attempt = Attempt(entry, kind)
     try:
-        yield attempt
+        with translation.override(settings.LANGUAGE_CODE):
+            yield attempt
     except Refused as refusal:
         if attempt.intent is None:
             refuse(entry, refusal.message, refusal.outcome)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.utils.translation import gettext_noop
 
 from cells.breakers import CircuitBreaker
 from cells.databases import cause_of
@@ -36,7 +37,8 @@ class CellUnavailable(Exception):
     """A cell did not answer; ``cause`` says why in one line, without a password."""
 
     def __init__(self, cell: Cell, cause: str) -> None:
-        super().__init__(f"cell {cell.name}: {cause}")
+        words = gettext_noop("cell %(name)s: %(cause)s")
+        super().__init__(words % {"name": cell.name, "cause": cause})
         self.cell = cell
         self.cause = cause
 

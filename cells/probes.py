@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Q
+from django.utils.translation import gettext_noop
 
 from cells.databases import managed_by_nova
 from cells.models import CellModel
@@ -53,7 +54,9 @@ def probe_cells(cells: Iterable[Cell] | None = None) -> list[CellProbe]:
     for unavailable in answers.missing:
         probes[unavailable.cell] = CellProbe(unavailable.cell, problem=unavailable.cause)
     for unavailable in counts.missing:
-        probes[unavailable.cell].problem = f"counting its rows: {unavailable.cause}"
+        probes[unavailable.cell].problem = gettext_noop("counting its rows: %(cause)s") % {
+            "cause": unavailable.cause
+        }
     for cell, (rows, without_uuid) in counts.by_cell.items():
         probe = probes[cell]
         probe.rows, probe.without_uuid = rows, without_uuid

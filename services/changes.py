@@ -21,6 +21,7 @@ from django.db import (
 )
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from audit import journal
 from audit.journal import Actor, Attempt
@@ -62,15 +63,22 @@ class Change:
     def check(self) -> None:
         """Raise ``Invalid`` when it contradicts itself, asks for nothing or cannot be stored."""
         if self.status == "enabled" and self.reason:
-            raise Invalid("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+            raise Invalid(
+                gettext_noop("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+            )
         if self.status is None and self.forced_down is None:
             raise Invalid(
-                "No updates were requested. Fields 'status' or 'forced_down' should be specified."
+                gettext_noop(
+                    "No updates were requested. Fields 'status' or 'forced_down' should be "
+                    "specified."
+                )
             )
         if self.reason is not None and not REASON.fullmatch(self.reason):
             raise Invalid(
-                "Invalid input for field/attribute disabled_reason: it must have 1 to 255 "
-                "characters, none of them NUL or half of a surrogate pair."
+                gettext_noop(
+                    "Invalid input for field/attribute disabled_reason: it must have 1 to 255 "
+                    "characters, none of them NUL or half of a surrogate pair."
+                )
             )
 
     def columns(self) -> dict[str, Any]:
@@ -111,10 +119,15 @@ def recorded(entry: Entry) -> Iterator[Attempt]:
         with journal.recorded(entry, KIND) as attempt:
             yield attempt
     except DataError as error:
-        raise Invalid(f"The database of the cell cannot store it: {cause_of(error)}") from error
+        words = gettext_noop("The database of the cell cannot store it: %(cause)s")
+        raise Invalid(words % {"cause": cause_of(error)}) from error
     except DatabaseError as error:
-        where = f"cell {entry.cell_name}" if entry.cell_name else "the API database"
-        raise Unavailable(f"{where} failed: {cause_of(error)}") from error
+        words = (
+            gettext_noop("cell %(cell)s failed: %(cause)s")
+            if entry.cell_name
+            else gettext_noop("the API database failed: %(cause)s")
+        )
+        raise Unavailable(words % {"cell": entry.cell_name, "cause": cause_of(error)}) from error
 
 
 def describe(entry: Entry, found: Found[Service]) -> None:

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.text import smart_split
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from cells.locate import MayBeMissing, NotFound, by_key, key_of
 from cells.merge import in_parts
@@ -98,7 +98,7 @@ class BoundedQueryMixin(admin.ModelAdmin):  # type: ignore[type-arg]
             try:
                 datetime.date(*(int(text[:5]) for text in texts))
             except ValueError as error:
-                raise BadRequest("no such date") from error
+                raise BadRequest(gettext_noop("no such date")) from error
         return super().get_changelist_instance(request)
 
 
