@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, CharField, Q, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from cells.fields import UTCDateTimeField
 from cells.models import CellModel
@@ -160,6 +161,8 @@ class Service(CellModel):
     version = models.IntegerField(null=True, default=0)
 
     class Meta(CellModel.Meta):
+        verbose_name = _("service")
+        verbose_name_plural = _("services")
         db_table = "services"
         ordering = ("id",)
         constraints = (
