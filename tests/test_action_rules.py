@@ -223,7 +223,7 @@ def test_the_console_offers_exactly_what_the_api_allows(cloud: Cloud, api: ApiCl
     user = User.objects.create_superuser("ann")
     console = Client()
     console.force_login(user)
-    every = 1 if cloud.engine == "sqlite" else 7  # the rules are the same; the SQL may differ
+    every = 2 if cloud.engine == "sqlite" else 11  # the rules are the same; the SQL may differ
     chosen = list(cases())[::every]
     all_cases = [Case(action, state, number) for number, (action, state) in enumerate(chosen, 1)]
     write(cloud, all_cases)

@@ -10,12 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from portal.api.endpoints import Endpoint
-from portal.api.schemas import ID_SCHEMAS, Schema, collection, member, shown
+from portal.api.schemas import ID_SCHEMAS, Schema, collection, member, shown, validator_of
 from portal.api.versioning import HEADER
 from portal.microversions import Version
 
@@ -176,7 +175,7 @@ class EndpointSchema(AutoSchema):
 
     def _examples(self, body: Schema) -> Iterator[OpenApiExample]:
         """The newest sample of each name that is a response of the version."""
-        validator = jsonschema.Draft202012Validator(body)
+        validator = validator_of(body)
         for name in self.endpoint.samples:
             for version, samples in reversed(samples_of(self.described.basename)):
                 if version <= self.version and name in samples:
