@@ -4,99 +4,124 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('audit', '0006_notes'),
+        ("audit", "0006_notes"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='note',
-            options={'default_permissions': ('add', 'change', 'view'), 'ordering': ('-created_at', '-id'), 'verbose_name': 'note', 'verbose_name_plural': 'notes'},
+            name="note",
+            options={
+                "default_permissions": ("add", "change", "view"),
+                "ordering": ("-created_at", "-id"),
+                "verbose_name": "note",
+                "verbose_name_plural": "notes",
+            },
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='action',
-            field=models.CharField(max_length=32, verbose_name='action'),
+            model_name="entry",
+            name="action",
+            field=models.CharField(max_length=32, verbose_name="action"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='binary',
-            field=models.CharField(blank=True, max_length=255, verbose_name='binary'),
+            model_name="entry",
+            name="binary",
+            field=models.CharField(blank=True, max_length=255, verbose_name="binary"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='bulk_position',
-            field=models.IntegerField(default=0, verbose_name='position in the bulk action'),
+            model_name="entry",
+            name="bulk_position",
+            field=models.IntegerField(default=0, verbose_name="position in the bulk action"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='bulk_size',
-            field=models.IntegerField(default=0, verbose_name='size of the bulk action'),
+            model_name="entry",
+            name="bulk_size",
+            field=models.IntegerField(default=0, verbose_name="size of the bulk action"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='cell_name',
-            field=models.CharField(blank=True, max_length=255, verbose_name='cell name'),
+            model_name="entry",
+            name="cell_name",
+            field=models.CharField(blank=True, max_length=255, verbose_name="cell name"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='cell_uuid',
-            field=models.CharField(blank=True, max_length=36, verbose_name='uuid of the cell'),
+            model_name="entry",
+            name="cell_uuid",
+            field=models.CharField(blank=True, max_length=36, verbose_name="uuid of the cell"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='channel',
-            field=models.CharField(choices=[('api', 'API'), ('console', 'console'), ('command', 'command')], max_length=16, verbose_name='channel'),
+            model_name="entry",
+            name="channel",
+            field=models.CharField(
+                choices=[("api", "API"), ("console", "console"), ("command", "command")],
+                max_length=16,
+                verbose_name="channel",
+            ),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='host',
-            field=models.CharField(blank=True, db_index=True, max_length=255, verbose_name='host'),
+            model_name="entry",
+            name="host",
+            field=models.CharField(blank=True, db_index=True, max_length=255, verbose_name="host"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='message',
-            field=models.TextField(blank=True, verbose_name='message'),
+            model_name="entry",
+            name="message",
+            field=models.TextField(blank=True, verbose_name="message"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='outcome',
-            field=models.CharField(choices=[('done', 'done'), ('refused', 'refused'), ('failed', 'failed'), ('unknown', 'unknown')], max_length=16, verbose_name='outcome'),
+            model_name="entry",
+            name="outcome",
+            field=models.CharField(
+                choices=[
+                    ("done", "done"),
+                    ("refused", "refused"),
+                    ("failed", "failed"),
+                    ("unknown", "unknown"),
+                ],
+                max_length=16,
+                verbose_name="outcome",
+            ),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='remote_address',
-            field=models.CharField(blank=True, max_length=64, null=True, verbose_name='remote address'),
+            model_name="entry",
+            name="remote_address",
+            field=models.CharField(
+                blank=True, max_length=64, null=True, verbose_name="remote address"
+            ),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='request_id',
-            field=models.CharField(blank=True, db_index=True, max_length=64, verbose_name='request id'),
+            model_name="entry",
+            name="request_id",
+            field=models.CharField(
+                blank=True, db_index=True, max_length=64, verbose_name="request id"
+            ),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='service_id',
-            field=models.IntegerField(blank=True, null=True, verbose_name='id of the service'),
+            model_name="entry",
+            name="service_id",
+            field=models.IntegerField(blank=True, null=True, verbose_name="id of the service"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='service_uuid',
-            field=models.CharField(blank=True, db_index=True, max_length=255, verbose_name='uuid of the service'),
+            model_name="entry",
+            name="service_uuid",
+            field=models.CharField(
+                blank=True, db_index=True, max_length=255, verbose_name="uuid of the service"
+            ),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='subject',
-            field=models.CharField(blank=True, max_length=255, verbose_name='subject'),
+            model_name="entry",
+            name="subject",
+            field=models.CharField(blank=True, max_length=255, verbose_name="subject"),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='undoes',
-            field=models.BigIntegerField(blank=True, db_index=True, null=True, verbose_name='takes back entry'),
+            model_name="entry",
+            name="undoes",
+            field=models.BigIntegerField(
+                blank=True, db_index=True, null=True, verbose_name="takes back entry"
+            ),
         ),
         migrations.AlterField(
-            model_name='entry',
-            name='username',
-            field=models.CharField(db_index=True, max_length=150, verbose_name='user'),
+            model_name="entry",
+            name="username",
+            field=models.CharField(db_index=True, max_length=150, verbose_name="user"),
         ),
     ]

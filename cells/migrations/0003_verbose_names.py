@@ -4,34 +4,42 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('cells', '0002_instance_mappings'),
+        ("cells", "0002_instance_mappings"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='aggregate',
-            options={'verbose_name': 'aggregate', 'verbose_name_plural': 'aggregates'},
+            name="aggregate",
+            options={"verbose_name": "aggregate", "verbose_name_plural": "aggregates"},
         ),
         migrations.AlterModelOptions(
-            name='aggregatehost',
-            options={'verbose_name': 'host of an aggregate', 'verbose_name_plural': 'hosts of aggregates'},
+            name="aggregatehost",
+            options={
+                "verbose_name": "host of an aggregate",
+                "verbose_name_plural": "hosts of aggregates",
+            },
         ),
         migrations.AlterModelOptions(
-            name='aggregatemetadata',
-            options={'verbose_name': 'metadata of an aggregate', 'verbose_name_plural': 'metadata of aggregates'},
+            name="aggregatemetadata",
+            options={
+                "verbose_name": "metadata of an aggregate",
+                "verbose_name_plural": "metadata of aggregates",
+            },
         ),
         migrations.AlterModelOptions(
-            name='cellmapping',
-            options={'verbose_name': 'cell mapping', 'verbose_name_plural': 'cell mappings'},
+            name="cellmapping",
+            options={"verbose_name": "cell mapping", "verbose_name_plural": "cell mappings"},
         ),
         migrations.AlterModelOptions(
-            name='hostmapping',
-            options={'verbose_name': 'host mapping', 'verbose_name_plural': 'host mappings'},
+            name="hostmapping",
+            options={"verbose_name": "host mapping", "verbose_name_plural": "host mappings"},
         ),
         migrations.AlterModelOptions(
-            name='instancemapping',
-            options={'verbose_name': 'instance mapping', 'verbose_name_plural': 'instance mappings'},
+            name="instancemapping",
+            options={
+                "verbose_name": "instance mapping",
+                "verbose_name_plural": "instance mappings",
+            },
         ),
     ]

@@ -4,22 +4,34 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('hypervisors', '0002_services_of_hosts'),
+        ("hypervisors", "0002_services_of_hosts"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='computenode',
-            options={'base_manager_name': 'with_deleted', 'ordering': ('id',), 'verbose_name': 'hypervisor', 'verbose_name_plural': 'hypervisors'},
+            name="computenode",
+            options={
+                "base_manager_name": "with_deleted",
+                "ordering": ("id",),
+                "verbose_name": "hypervisor",
+                "verbose_name_plural": "hypervisors",
+            },
         ),
         migrations.AlterModelOptions(
-            name='instance',
-            options={'base_manager_name': 'with_deleted', 'verbose_name': 'instance', 'verbose_name_plural': 'instances'},
+            name="instance",
+            options={
+                "base_manager_name": "with_deleted",
+                "verbose_name": "instance",
+                "verbose_name_plural": "instances",
+            },
         ),
         migrations.AlterModelOptions(
-            name='migration',
-            options={'base_manager_name': 'with_deleted', 'verbose_name': 'migration', 'verbose_name_plural': 'migrations'},
+            name="migration",
+            options={
+                "base_manager_name": "with_deleted",
+                "verbose_name": "migration",
+                "verbose_name_plural": "migrations",
+            },
         ),
     ]

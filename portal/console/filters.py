@@ -407,7 +407,7 @@ def filterset_filters(
         if name not in exclude:
             field = model._meta.get_field(declared.field_name)
             attributes = {
-                "title": capfirst(field.verbose_name),
+                "title": declared.label or capfirst(field.verbose_name),
                 "parameter_name": name,
                 "field_name": declared.field_name,
             }

@@ -6,35 +6,54 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('portal', '0005_keystone_accounts'),
+        ("portal", "0005_keystone_accounts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='apitoken',
-            options={'ordering': ('-created_at',), 'verbose_name': 'API token', 'verbose_name_plural': 'API tokens'},
+            name="apitoken",
+            options={
+                "ordering": ("-created_at",),
+                "verbose_name": "API token",
+                "verbose_name_plural": "API tokens",
+            },
         ),
         migrations.AlterField(
-            model_name='apitoken',
-            name='expires_at',
-            field=models.DateTimeField(blank=True, help_text='Null only for tokens of older versions: never.', null=True, verbose_name='expires at'),
+            model_name="apitoken",
+            name="expires_at",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="Null only for tokens of older versions: never.",
+                null=True,
+                verbose_name="expires at",
+            ),
         ),
         migrations.AlterField(
-            model_name='apitoken',
-            name='name',
-            field=models.CharField(blank=True, help_text='What the token is for.', max_length=255, verbose_name='name'),
+            model_name="apitoken",
+            name="name",
+            field=models.CharField(
+                blank=True, help_text="What the token is for.", max_length=255, verbose_name="name"
+            ),
         ),
         migrations.AlterField(
-            model_name='apitoken',
-            name='read_only',
-            field=models.BooleanField(default=False, help_text='Refuse everything that changes something.', verbose_name='read only'),
+            model_name="apitoken",
+            name="read_only",
+            field=models.BooleanField(
+                default=False,
+                help_text="Refuse everything that changes something.",
+                verbose_name="read only",
+            ),
         ),
         migrations.AlterField(
-            model_name='apitoken',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL, verbose_name='user'),
+            model_name="apitoken",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="api_tokens",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="user",
+            ),
         ),
     ]

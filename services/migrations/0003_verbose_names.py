@@ -4,14 +4,18 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('services', '0002_service_uuid'),
+        ("services", "0002_service_uuid"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='service',
-            options={'base_manager_name': 'with_deleted', 'ordering': ('id',), 'verbose_name': 'service', 'verbose_name_plural': 'services'},
+            name="service",
+            options={
+                "base_manager_name": "with_deleted",
+                "ordering": ("id",),
+                "verbose_name": "service",
+                "verbose_name_plural": "services",
+            },
         ),
     ]
