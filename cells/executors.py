@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
-from django.utils.translation import gettext_noop
+from django.utils.translation import get_language, gettext_noop, override
 
 from cells.breakers import CircuitBreaker
 from cells.databases import cause_of
@@ -43,6 +43,12 @@ class CellUnavailable(Exception):
         self.cause = cause
 
 
+def _in_language(language: str, function: Callable[[], T]) -> T:
+    """Say what is said in the language of the request; a context does not take it along."""
+    with override(language):
+        return function()
+
+
 class CellExecutor:
     """Runs functions on the threads of one cell, at most ``CELL_MAX_WORKERS`` of them.
 
@@ -64,6 +70,9 @@ class CellExecutor:
     def submit(self, function: Callable[[], T]) -> "Future[T]":
         """Run ``function`` on one of the threads; its exceptions arrive in the future."""
         future: Future[T] = Future()
+        language = get_language()
+        if language not in (None, settings.LANGUAGE_CODE):
+            function = partial(_in_language, language, function)
         # What is noted meanwhile belongs to the request: its id in the log, for instance.
         in_context = partial(copy_context().run, function)
         with self._lock:

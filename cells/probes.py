@@ -61,7 +61,7 @@ def probe_cells(cells: Iterable[Cell] | None = None) -> list[CellProbe]:
         probe = probes[cell]
         probe.rows, probe.without_uuid = rows, without_uuid
         if without_uuid.get(SERVICES) and probe.healthy:
-            probe.advice = "run: manage.py backfill_service_uuids"
+            probe.advice = gettext_noop("run: manage.py backfill_service_uuids")
     return [probes[cell] for cell in cells]
 
 
@@ -80,7 +80,11 @@ def _connect(cell: Cell) -> CellProbe:
     if missing:
         ours = settings.EMBEDDED and not managed_by_nova(cell.alias)
         probe.problem = _too_old(missing)
-        probe.advice = f"run: {'manage.py migrate' if ours else 'nova-manage db sync'}"
+        probe.advice = (
+            gettext_noop("run: manage.py migrate")
+            if ours
+            else gettext_noop("run: nova-manage db sync")
+        )
     return probe
 
 

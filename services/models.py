@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, CharField, Q, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from cells.fields import UTCDateTimeField
@@ -176,7 +177,7 @@ class Service(CellModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.binary} on {self.host}"
+        return gettext("%(binary)s on %(host)s") % {"binary": self.binary, "host": self.host}
 
     def is_up(self, now: datetime.datetime | None = None) -> bool:
         """Whether the service is up at ``now`` (at present, unless given)."""

@@ -27,7 +27,7 @@ from cells.models import CellModel
 from cells.registry import all_cells
 from hypervisors.demo.fleet import Fleet
 from maintenance.plans import PLANS
-from portal.console.stored_texts import translated
+from portal.console.stored_texts import forget_translations, translated
 from services.actions import ACTIONS, DISABLE
 from services.locate import ServiceRef, find
 from services.models import Service
@@ -94,7 +94,7 @@ SILENT = {"code", "pre", "script", "style", "time"}
 
 WORD = r"[^\W\d_]{2,}"
 #: What is the same in every language: units, and the names of languages.
-DATA = ("UTC", "ms", "MiB", "GiB", "TiB", "PiB", "English")
+DATA = ("UTC", "ms", "MiB", "GiB", "TiB", "PiB", "English", "True", "False")
 #: What separates the context of a text from it.
 CONTEXT = "\x04"
 
@@ -103,7 +103,8 @@ class Brackets(NullTranslations):
     """A translation that puts every text that is marked into brackets."""
 
     def gettext(self, message: str) -> str:
-        return f"⟦{message.rpartition(CONTEXT)[2]}⟧" if message else ""
+        texts = [message] if " " in message else message.split(",")  # yes,no,maybe
+        return ",".join(f"⟦{text.rpartition(CONTEXT)[2]}⟧" for text in texts if text)
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         return self.gettext(msgid1 if n == 1 else msgid2)
@@ -113,12 +114,14 @@ class Brackets(NullTranslations):
 
 
 @pytest.fixture
-def brackets(monkeypatch: pytest.MonkeyPatch) -> Client:
+def brackets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """An administrator's client, to whom all that is marked is shown in brackets."""
     monkeypatch.setitem(trans_real._translations, "de", Brackets())  # type: ignore[attr-defined]
     client = Client(headers={"Accept-Language": "de"})
     client.force_login(User.objects.create_superuser("operator", "operator@example.org"))
-    return client
+    forget_translations()
+    yield client
+    forget_translations()
 
 
 class Page(HTMLParser):
@@ -129,7 +132,7 @@ class Page(HTMLParser):
         self.texts: list[str] = []
         self.links: list[str] = []
         self._silent: list[str] = []
-        self._depth = 0  # of brackets, which may have elements in them
+        self.open_brackets = 0  # they may have elements in them
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -148,7 +151,7 @@ class Page(HTMLParser):
             self._silent.pop()
 
     def handle_data(self, data: str) -> None:
-        text, self._depth = outside(data, self._depth)
+        text, self.open_brackets = outside(data, self.open_brackets)
         if not self._silent:
             self.texts.append(text)
 
@@ -230,6 +233,9 @@ def stored(value: Any) -> Iterator[str]:
 def data() -> set[str]:
     """What is in the databases: names, states and ids, which no catalogue has."""
     texts = {*DATA, settings.DEFAULT_AVAILABILITY_ZONE, settings.INTERNAL_AVAILABILITY_ZONE}
+    texts |= {
+        str(app.verbose_name) for app in apps.get_app_configs() if app.name not in messages.APPS
+    }
     texts |= {text for cell in all_cells() for text in (cell.engine, cell.server)}
     for model in apps.get_models():
         texts.add(model._meta.db_table)
@@ -252,6 +258,7 @@ def test_every_text_of_the_console_is_marked(fleet: Fleet, brackets: Client) -> 
         for text, url in texts.items()
         if text not in from_databases and re.search(WORD, known.sub(" ", text))
     }
+    assert not any(page.open_brackets for _url, page in pages)
     assert not left, "\n".join(map(str, left.items()))
     assert len(pages) > 40
 

@@ -50,6 +50,11 @@ def _translated(text: str, language: str) -> str:
     return SEPARATOR.join(_whole(part, language) for part in text.split(SEPARATOR))
 
 
+def forget_translations() -> None:
+    """Look everything up again: the catalogue is another."""
+    _translated.cache_clear()
+
+
 def _whole(text: str, language: str) -> str:
     if (found := gettext(text)) != text:
         return found
