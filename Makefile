@@ -6,7 +6,7 @@ PYTHON := $(shell for name in python3.14 python3.13 python3.12 python3.11 python
 	&& echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# OpenStack's clients, for tests, in an environment of their own.
+# OpenStack's clients, for tests, in environments of their own.
 CLIENTS := var/clients
 # Stamps: what is installed.
 RUNS := $(VENV)/installed
@@ -15,12 +15,12 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test check format messages lock audit sbom package docs bench judge conformance clients e2e clean
+.PHONY: help run test check format messages lock audit sbom package docs bench bench-nova judge conformance clients e2e clean
 
 ## List these targets.
 help:
 	@awk -F: '/^## / { text = substr($$0, 4) } \
-		/^[a-z0-9]+:/ && text { printf "  make %-12s %s\n", $$1, text; text = "" }' Makefile
+		/^[a-z0-9-]+:/ && text { printf "  make %-12s %s\n", $$1, text; text = "" }' Makefile
 
 ## Serve the portal on 127.0.0.1:$PORT (8000): the demo, or attached to NOVA_API_DATABASE_URL.
 run: $(RUNS)
@@ -55,7 +55,8 @@ lock: $(TESTS)
 	$(LOCK) requirements.txt --output-file requirements.lock $(ARGS)
 	$(LOCK) requirements-dev.txt --constraints requirements.lock \
 		--output-file requirements-dev.lock $(ARGS)
-	$(LOCK) tests/os_clients/requirements.txt --output-file tests/os_clients/requirements.lock $(ARGS)
+	for name in requirements requirements-ansible; do \
+		$(LOCK) tests/os_clients/$$name.txt --output-file tests/os_clients/$$name.lock $(ARGS) || exit 1; done
 
 ## Search the code and the locked packages for vulnerabilities; list the licenses. Needs the network.
 audit: $(TESTS)
@@ -81,10 +82,19 @@ docs: $(TESTS)
 	$(BIN)/python -m docs.generate
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-## Measure; see bench/.
+## Measure, on PostgreSQL and (where one answers) MariaDB; see docs/performance.md.
 bench: $(TESTS)
 	$(BIN)/python -m bench $(ARGS)
-	$(BIN)/python -m bench.console $(ARGS)
+	$(BIN)/python -m bench --cells 100 $(ARGS)
+	-$(BIN)/python -m bench --engine mysql $(ARGS)
+	$(BIN)/python -m bench.costs
+	$(BIN)/python -m bench.console
+	$(BIN)/python -m bench.console --cells 100
+	$(BIN)/python -m bench.plot
+
+## Measure beside nova-api 34, which is installed from PyPI into an environment of its own.
+bench-nova: $(TESTS)
+	$(BIN)/python -m bench --nova --cells 10 $(ARGS)
 
 ## Overload it, kill its workers, and send it 50,000 malformed requests; best on a quiet machine.
 judge: $(TESTS)
@@ -97,7 +107,7 @@ conformance: $(TESTS)
 	$(BIN)/python -m tests.conformance $(ARGS)
 
 ## Install OpenStack's clients; compare what they print of the portal with what they print of Nova.
-clients: $(TESTS) $(CLIENTS)/installed
+clients: $(TESTS) $(CLIENTS)/installed $(CLIENTS)-ansible/installed
 	$(BIN)/pytest tests/os_clients $(ARGS)
 
 ## Install a browser, then walk through the console with it.
@@ -125,8 +135,11 @@ $(TESTS): requirements-dev.lock requirements.lock | $(BIN)/python
 	@$(PIP) -r requirements-dev.lock
 	@touch $(RUNS) $@
 
-$(CLIENTS)/installed: tests/os_clients/requirements.lock | $(BIN)/python
-	@echo "Installing $< into $(CLIENTS) ..."
-	@$(BIN)/python -m venv $(CLIENTS)
-	@$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+$(CLIENTS)/installed: tests/os_clients/requirements.lock
+$(CLIENTS)-ansible/installed: tests/os_clients/requirements-ansible.lock
+
+$(CLIENTS)/installed $(CLIENTS)-ansible/installed: | $(BIN)/python
+	@echo "Installing $< into $(@D) ..."
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -173,7 +173,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         except IncorrectLookupParameters as error:
             raise BadRequest(gettext_noop("no such filter")) from error
         rows = map(_values, entries.iterator(chunk_size=CHUNK_SIZE))
-        return csv_response("audit.csv", EXPORTED, rows)
+        return csv_response("audit", EXPORTED, rows)
 
 
 def _of_bulk(entry: Entry) -> "QuerySet[Entry]":

@@ -1,64 +1,47 @@
 """Full authenticated HTTP requests of the portal against the floor, in a single run.
 
-``python -m bench [--cells 20] [--hosts-per-cell 1000] [--rounds 15] [--port 8779]``
+``python -m bench [--engine postgresql|mysql] [--cells 20] [--hosts-per-cell 1000] [--nova]``
 
-The floor is the same answer made by a plain script over the same databases (``bench.floor``).
+The floor is the same answer made by a plain script over the same databases (``bench.floor``), and
+stock REST framework over the first cell alone (``bench.stock_api``) is what one would write without
+cells.  With ``--nova`` the databases are made by nova-manage, and nova-api 34 is asked too.
 """
 
 import argparse
-import http.client
 import json
-import statistics
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from bench.fleet import DOWN_TIME, Served, served
+from bench import nova as novas
+from bench.fleet import DOWN_TIME, SERVERS, WORKERS, Fleet, Served, fleet
 from bench.floor import Floor
+from bench.measuring import Ask, Client, compare, load
+from tests.servers import free_port
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request, what makes the same answer at the floor, and the key of its rows (if any)."""
+    """A request, what makes the same answer at the floor, and the key of its rows (if any).
+
+    ``stock`` is the path of the same for the first cell in stock REST framework.
+    """
 
     title: str
     path: str
-    floor: Callable[[], bytes]
+    floor: Ask
     key: str = ""
     status: int = 200
-
-
-class Client:
-    """A connection to the portal that is kept."""
-
-    def __init__(self, portal: Served) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", portal.port)
-        self.headers = {"X-Auth-Token": portal.token, "OpenStack-API-Version": "compute 2.53"}
-
-    def get(self, path: str, status: int = 200) -> bytes:
-        """GET ``path`` at 2.53 with a token; the body."""
-        self.connection.request("GET", f"/v2.1{path}", headers=self.headers)
-        response = self.connection.getresponse()
-        body = response.read()
-        if response.status != status or "Warning" in response.headers:
-            raise SystemExit(f"{path}: {response.status} {response.headers.get('Warning', '')}")
-        return body
-
-
-def seconds(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+    version: str = "2.53"
+    stock: str = ""
 
 
 def same(question: Question, client: Client) -> int:
     """The number of rows in both answers; exits if they differ."""
-    ours = client.get(question.path, question.status)
+    ours = client.get(question.path, question.status, question.version)
     if question.status != 200:
         return 0
     answers: list[Any] = [json.loads(body) for body in (question.floor(), ours)]
@@ -68,78 +51,138 @@ def same(question: Question, client: Client) -> int:
             for row in rows:
                 row.pop("servers", None)
     if answers[0] != answers[1]:
-        raise SystemExit(f"the floor and the portal differ: {question.title}")
+        different = zip(*answers, strict=False) if question.key else [answers]
+        first = next((pair for pair in different if pair[0] != pair[1]), map(len, answers))
+        raise SystemExit(f"the floor and the portal differ: {question.title}: {list(first)}")
     return len(answers[0]) if question.key else 1
 
 
-def questions(floor: Floor, client: Client) -> list[Question]:
-    """What is asked; names and uuids are taken from the last hypervisor of the second cell."""
-    listed = json.loads(client.get("/os-hypervisors?limit=1000"))["hypervisors"]
+def questions(floor: Floor, client: Client, hosts_per_cell: int) -> Iterator[Question]:
+    """What is asked; names and uuids are those of the last hypervisor of a page."""
+    page, node_id = min(1000, hosts_per_cell), hosts_per_cell // 2
+    listed = json.loads(client.get(f"/os-hypervisors?limit={page}"))["hypervisors"]
     uuid, name = listed[-1]["id"], listed[-1]["hypervisor_hostname"]
     host = json.loads(client.get(f"/os-hypervisors/{uuid}"))["hypervisor"]["service"]["host"]
     number = floor.cell_of(uuid)
-    return [
-        Question("one hypervisor by uuid", f"/os-hypervisors/{uuid}",
-                 lambda: floor.show(uuid, number)),
-        Question("a uuid that is nowhere", f"/os-hypervisors/{NOWHERE}",
-                 lambda: floor.nowhere(NOWHERE), status=404),
-        Question("hypervisors by name", f"/os-hypervisors?hypervisor_hostname_pattern={name}",
-                 lambda: floor.named(name), key="hypervisors"),
-        Question("services of one host", f"/os-services?host={host}",
-                 lambda: floor.services(host), key="services"),
-        Question("statistics", "/os-hypervisors/statistics", floor.statistics),
-        Question("details of 1,000 hypervisors", "/os-hypervisors/detail?limit=1000",
-                 lambda: floor.details(1000), key="hypervisors"),
-        Question("all services", "/os-services", floor.services, key="services"),
-    ]  # fmt: skip
+    first = json.loads(client.get("/os-hypervisors?limit=1"))["hypervisors"][0]["id"]
+    yield Question(
+        "one hypervisor by uuid", f"/os-hypervisors/{uuid}", lambda: floor.show(uuid, number),
+        stock=f"/nodes/{first}/",
+    )  # fmt: skip
+    yield Question(
+        "a uuid that is nowhere", f"/os-hypervisors/{NOWHERE}",
+        lambda: floor.nowhere(NOWHERE), status=404,
+    )  # fmt: skip
+    yield Question(
+        "an id that all cells have (2.1)", f"/os-hypervisors/{node_id}",
+        lambda: floor.with_id(node_id), status=400, version="2.1",
+    )  # fmt: skip
+    yield Question(
+        "hypervisors by name", f"/os-hypervisors?hypervisor_hostname_pattern={name}",
+        lambda: floor.named(name), key="hypervisors",
+    )  # fmt: skip
+    yield Question(
+        "services of one host", f"/os-services?host={host}",
+        lambda: floor.services(host), key="services",
+    )  # fmt: skip
+    yield Question("statistics", "/os-hypervisors/statistics", floor.statistics)
+    yield Question(
+        f"details of {page:,} hypervisors", f"/os-hypervisors/detail?limit={page}",
+        lambda: floor.details(page), key="hypervisors", stock=f"/nodes/?limit={page}",
+    )  # fmt: skip
+    yield Question(
+        "all services", "/os-services", floor.services, key="services", stock="/services/"
+    )
 
 
-def per_second(portal: Served, path: str, connections: int = 8, lasting: float = 4) -> float:
-    """Requests a second, of so many connections at once."""
-    counts = [0] * connections
-    until = time.perf_counter() + lasting
+def tabulate(
+    floor: Floor,
+    client: Client,
+    stock: Client,
+    nova: Client | None,
+    hosts_per_cell: int,
+    rounds: int,
+) -> None:
+    """Print a line for each question."""
+    titles = f"{'ms':32}{'rows':>8}{'floor':>9}{'portal':>9}{'portal/floor':>20}"
+    titles += f"{'stock':>9}" if nova is None else f"{'nova-api':>10}{'nova-api/portal':>24}"
+    print(titles)
+    for question in questions(floor, client, hosts_per_cell):
 
-    def work(number: int) -> None:
-        client = Client(portal)
-        while time.perf_counter() < until:
-            client.get(path)
-            counts[number] += 1
+        def at(server: Client, question: Question = question) -> Ask:
+            return lambda: server.get(question.path, question.status, question.version)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / lasting
+        rows = same(question, client)
+        ways: list[Ask] = [question.floor, at(client)]
+        if nova is not None:
+            if question.status == 400:  # an answer that Nova does not give
+                continue
+            ways.append(at(nova))
+        elif question.stock:
+            ways.append(lambda path=question.stock: stock.get(f"/stock{path}"))  # type: ignore[misc]
+        slow = 3 if nova is not None and rows >= 1000 else 1
+        found = compare(ways, max(3, rounds // slow**2))
+        line = f"{question.title:32}{rows:>8,}{found.median(0):>9.1f}{found.median(1):>9.1f}"
+        line += f"{found.ratio(1, 0):>20}"
+        if len(ways) > 2:
+            line += f"{found.median(2):>9.1f}"
+        if nova is not None:
+            line += f"{found.ratio(2, 1):>25}"
+        print(line, flush=True)
+
+
+def rates(servers: dict[str, Served], path: str, connections: tuple[int, ...] = (8, 64)) -> None:
+    """Print how many requests a second each server answers."""
+    for number in connections:
+        for name, server in servers.items():
+            found = load(lambda _: _getting(server, path), number)  # noqa: B023 - used at once
+            print(f"{name}: {path.split('/')[1]}, {number} connections: {found}", flush=True)
+
+
+def _getting(server: Served, path: str) -> Ask:
+    client = Client(server.port, server.token)
+    return lambda: client.get(path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--engine", choices=SERVERS, default="postgresql")
     parser.add_argument("--cells", type=int, default=20)
     parser.add_argument("--hosts-per-cell", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--port", type=int, default=8779)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--nova", action="store_true", help="ask nova-api 34.0.0 as well")
     options = parser.parse_args()
-    print(f"making {options.cells} cells x {options.hosts_per_cell} hosts ...", flush=True)
-    with served(options.cells, options.hosts_per_cell, options.port) as portal:
-        floor = Floor(portal.api_url, DOWN_TIME)
-        client = Client(portal)
-        print(f"{'':32}{'rows':>8}{'floor ms':>10}{'portal ms':>11}{'ratio':>8}{'worst':>8}")
-        asked = questions(floor, client)
-        for question in asked:
-            rows = same(question, client)
-            whole = partial(client.get, question.path, question.status)
-            pairs = [(seconds(question.floor), seconds(whole)) for _ in range(options.rounds)]
-            ratios = [above / least for least, above in pairs]
-            print(
-                f"{question.title:32}{rows:>8,}"
-                f"{1000 * statistics.median(least for least, _ in pairs):>10.1f}"
-                f"{1000 * statistics.median(above for _, above in pairs):>11.1f}"
-                f"{statistics.median(ratios):>8.2f}{max(ratios):>8.2f}",
-                flush=True,
-            )
-        rate = per_second(portal, asked[0].path)
-        print(f"one hypervisor by uuid, 8 connections: {rate:.0f} requests a second")
+    with ExitStack() as stack:
+        made: Fleet = stack.enter_context(
+            fleet(options.engine, options.cells, options.hosts_per_cell)
+        )
+        start_nova: Callable[[], Served] | None = None
+        if options.nova:
+            made, start_nova = novas.with_nova(options.engine, made, options.cells, stack)
+
+        def serve(workers: int = 1, application: str = "portal.wsgi") -> Served:
+            how = made.served(free_port(), workers=workers, application=application)
+            return stack.enter_context(how)
+
+        portal, stock = serve(), serve(application="bench.stock_api")
+        nova = start_nova() if start_nova else None
+        floor = Floor(made.api_url, DOWN_TIME)
+        client = Client(portal.port, portal.token)
+        tabulate(
+            floor,
+            client,
+            Client(stock.port, stock.token),
+            Client(nova.port, nova.token) if nova else None,
+            options.hosts_per_cell,
+            options.rounds,
+        )
+        two = {"portal, two processes": serve(workers=WORKERS)}
+        if nova:
+            two["nova-api, two processes"] = nova
+        rates(two, next(questions(floor, client, options.hosts_per_cell)).path)
+        if nova:
+            for name, server in two.items():
+                print(f"{name}: PUT, 8 connections: {novas.puts(server, client)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A large fleet on a PostgreSQL of its own, and the portal attached to it under gunicorn."""
+"""A large fleet on PostgreSQL or MariaDB, and the portal attached to it under gunicorn."""
 
 import os
 import secrets
@@ -9,19 +9,23 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 #: In seconds; the fleet's heartbeats are fixed, so "up" must not depend on the clock.
 DOWN_TIME = 10 * 365 * 86400
+#: The portal under test, unless said otherwise: what nova-api is started with, too.
+WORKERS, THREADS = 2, 4
+MARIADB_URL = os.environ.get("TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql")
 POSTGRESQL_SETTINGS = """
 fsync = off
 synchronous_commit = off
 full_page_writes = off
-max_connections = 400
+max_connections = 900
 shared_buffers = 512MB
 """
 
@@ -34,6 +38,63 @@ class Served:
     token: str
     api_url: str
     pid: int
+
+
+@dataclass
+class Fleet:
+    """Databases with a fleet, and what the portal needs to be attached to them.
+
+    ``template`` is the URL of a database of the server, with ``{name}`` for the database.
+    """
+
+    template: str
+    environment: dict[str, str] = field(repr=False)
+    token: str = field(repr=False)
+
+    @property
+    def api_url(self) -> str:
+        """The URL of the API database."""
+        return self.environment["NOVA_API_DATABASE_URL"]
+
+    @contextmanager
+    def served(
+        self,
+        port: int,
+        *,
+        workers: int = 1,
+        threads: int = THREADS,
+        application: str = "portal.wsgi",
+        **environment: str,
+    ) -> Iterator[Served]:
+        """The portal on the fleet, or another application on it."""
+        log = Path(self.environment["VAR_DIR"]) / "gunicorn.log"
+        with log.open("ab") as output:
+            gunicorn = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "python:portal.gunicorn", application,
+                 f"--bind=127.0.0.1:{port}", f"--workers={workers}", f"--threads={threads}"],
+                cwd=ROOT, env=self.environment | environment, stdout=output, stderr=output,
+            )  # fmt: skip
+        try:
+            wait_for(port)
+            yield Served(port, self.token, self.api_url, gunicorn.pid)
+        finally:
+            gunicorn.terminate()
+            gunicorn.wait()
+
+    def manage(self, *arguments: str) -> str:
+        """Run a command of the portal; what it prints."""
+        return manage(self.environment, *arguments)
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """Run a command of the portal; what it prints."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"manage.py {arguments[0]}: {done.stderr}")
+    return done.stdout
 
 
 @contextmanager
@@ -55,53 +116,102 @@ def postgresql() -> Iterator[str]:
 
 
 @contextmanager
+def mariadb() -> Iterator[str]:
+    """The MariaDB server at ``TEST_MYSQL_URL``; what is made there is dropped afterwards."""
+    prefix = f"bench_{os.getpid()}_"
+    try:
+        yield urlsplit(MARIADB_URL)._replace(path=f"/{prefix}{{name}}", query="").geturl()
+    finally:
+        with closing(connect(MARIADB_URL)) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW DATABASES")
+            for (name,) in cursor.fetchall():
+                if name.startswith(prefix):
+                    cursor.execute(f"DROP DATABASE {name}")
+
+
+SERVERS = {"postgresql": postgresql, "mysql": mariadb}
+
+
+def connect(url: str) -> Any:
+    """A connection of the driver, in autocommit mode, that reads ``"name"`` as a column."""
+    url = url.replace("+psycopg2:", ":", 1).replace("+pymysql:", ":", 1)
+    if url.startswith("postgresql:"):
+        import psycopg2
+
+        connection: Any = psycopg2.connect(url)
+        connection.autocommit = True
+        return connection
+    import pymysql
+
+    parts = urlsplit(url)
+    return pymysql.connect(
+        host=parts.hostname, port=parts.port or 3306, user=parts.username,
+        password=parts.password or "", database=parts.path[1:], autocommit=True,
+        sql_mode="ANSI_QUOTES",
+    )  # fmt: skip
+
+
+def create(template: str, name: str, *options: str) -> None:
+    """Create a database on the server of ``template``."""
+    is_postgresql = template.startswith("postgresql")
+    parts = urlsplit(template)
+    main = parts._replace(path="/postgres").geturl() if is_postgresql else MARIADB_URL
+    created = parts.path[1:].replace("{name}", name)
+    with closing(connect(main)) as connection, connection.cursor() as cursor:
+        cursor.execute(" ".join((f"CREATE DATABASE {created}", *options)))
+
+
+@contextmanager
+def fleet(engine: str, cells: int, hosts_per_cell: int, *more: str) -> Iterator[Fleet]:
+    """A fleet of this size; ``more`` are other options of ``manage.py demo``."""
+    with ExitStack() as stack:
+        template = stack.enter_context(SERVERS[engine]())
+        environment = portal_on(template, stack.enter_context(tempfile.TemporaryDirectory()))
+        print(f"making {cells} cells x {hosts_per_cell} hosts on {engine} ...", flush=True)
+        manage(
+            environment, "demo", f"--cells={cells}", f"--hosts-per-cell={hosts_per_cell}",
+            "--uuidless-cell=0", "--instances-per-host=1", f"--database-url-template={template}",
+            *more,
+        )  # fmt: skip
+        yield Fleet(template, environment, prepare(environment))
+
+
+def portal_on(template: str, var: str) -> dict[str, str]:
+    """The environment of a portal attached to the databases of ``template``, beside its own."""
+    create(template, "portal")
+    return os.environ | {
+        "NOVA_API_DATABASE_URL": template.replace("{name}", "api"),
+        "DATABASE_URL": template.replace("{name}", "portal"),
+        "VAR_DIR": var,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "SERVICE_DOWN_TIME": str(DOWN_TIME),
+        "LOG_LEVEL": "ERROR",
+        "CELL_DEADLINE": "10",
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+    }
+
+
+def prepare(environment: dict[str, str]) -> str:
+    """Make the portal's own database, and an administrator; a token of whom is returned."""
+    manage(environment, "migrate", "-v0")
+    manage(environment, "shell", "-v0", "-c", "from django.contrib.auth.models import User; "
+           "User.objects.create_superuser('bench')")  # fmt: skip
+    return manage(environment, "create_token", "bench").split()[-1]
+
+
+@contextmanager
 def served(cells: int, hosts_per_cell: int, port: int) -> Iterator[Served]:
     """A portal serving a fleet of this size, with one worker of four threads."""
-    with ExitStack() as stack:
-        template = stack.enter_context(postgresql())
-        var = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        api_url = template.replace("{name}", "api")
-        environment = os.environ | {
-            "NOVA_API_DATABASE_URL": api_url,
-            "DATABASE_URL": f"sqlite:///{var}/portal.sqlite3",
-            "VAR_DIR": str(var),
-            "SECRET_KEY": secrets.token_urlsafe(50),
-            "SERVICE_DOWN_TIME": str(DOWN_TIME),
-            "LOG_LEVEL": "ERROR",
-        }
-
-        def manage(*arguments: str) -> str:
-            command = [sys.executable, "manage.py", *arguments]
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-            )
-            return done.stdout
-
-        manage(
-            "demo",
-            f"--cells={cells}",
-            f"--hosts-per-cell={hosts_per_cell}",
-            "--uuidless-cell=0",
-            "--instances-per-host=2",
-            f"--database-url-template={template}",
-        )
-        manage("migrate")
-        manage("shell", "-c", "from django.contrib.auth.models import User; "
-               "User.objects.create_superuser('bench')")  # fmt: skip
-        token = manage("create_token", "bench").split()[-1]
-        gunicorn = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "python:portal.gunicorn", "portal.wsgi",
-             f"--bind=127.0.0.1:{port}", "--workers=1", "--threads=4"],
-            cwd=ROOT, env=environment,
-        )  # fmt: skip
-        stack.callback(gunicorn.wait)
-        stack.callback(gunicorn.terminate)
-        _wait_for(port)
-        yield Served(port, token, api_url, gunicorn.pid)
+    with (
+        fleet("postgresql", cells, hosts_per_cell) as made,
+        made.served(port, CELL_DEADLINE="2") as portal,
+    ):
+        yield portal
 
 
-def _wait_for(port: int) -> None:
-    end = time.monotonic() + 30
+def wait_for(port: int, seconds: float = 60) -> None:
+    """Wait until a server answers, whatever it answers."""
+    end = time.monotonic() + seconds
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/")
@@ -110,6 +220,6 @@ def _wait_for(port: int) -> None:
         except OSError:
             if time.monotonic() > end:
                 raise
-            time.sleep(0.2)
+            time.sleep(0.02)
         else:
             return

@@ -1,7 +1,8 @@
 """The floor: the cost of the same answers without Django and HTTP.
 
-A plain script over the same databases: psycopg2, one thread and persistent connection per cell,
-rows into dicts, orjson.  Nothing that lists these rows over these cells can be much faster.
+A plain script over the same databases: psycopg2 or PyMySQL, one thread and persistent connection
+per cell, rows into dicts, orjson.  Nothing that lists these rows over these cells can be much
+faster.
 """
 
 import datetime
@@ -11,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-import psycopg2
+
+from bench.fleet import connect
 
 SERVICES = """
     SELECT binary_column, host, uuid, topic, disabled, disabled_reason, forced_down,
@@ -54,9 +56,9 @@ class Floor:
 
     def __init__(self, api_url: str, down_time: float) -> None:
         self.down_time = down_time
-        self.api = self._connect(api_url)
+        self.api = connect(api_url)
         self.cells = [
-            (cell_id, self._connect(url))
+            (cell_id, connect(url))
             for cell_id, url in self._all(
                 self.api, "SELECT id, database_connection FROM cell_mappings ORDER BY id"
             )
@@ -64,17 +66,10 @@ class Floor:
         self.pool = ThreadPoolExecutor(len(self.cells))
 
     @staticmethod
-    def _connect(url: str) -> Any:
-        connection = psycopg2.connect(url.replace("postgresql+psycopg2:", "postgresql:", 1))
-        connection.autocommit = True
-        return connection
-
-    @staticmethod
     def _all(connection: Any, sql: str, params: tuple[Any, ...] = ()) -> list[Any]:
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
-            rows: list[Any] = cursor.fetchall()
-            return rows
+            return list(cursor.fetchall())
 
     def services(self, host: str = "") -> bytes:
         """os-services at 2.53, as JSON; of one host if given."""
@@ -101,7 +96,7 @@ class Floor:
                         "state": up(forced_down, seen, created),
                         "updated_at": updated and updated.isoformat(timespec="microseconds"),
                         "disabled_reason": reason,
-                        "forced_down": forced_down,
+                        "forced_down": bool(forced_down),
                     }
                     for rows in answers
                     for (
@@ -150,6 +145,12 @@ class Floor:
         """Look in all cells for a node that is in none; nothing is rendered."""
         sql = DETAILS.format(more="AND n.uuid = %s")
         list(self.pool.map(lambda cell: self._all(cell[1], sql, (uuid, 1)), self.cells))
+        return b""
+
+    def with_id(self, node_id: int) -> bytes:
+        """Look in all cells for nodes with an integer id; nothing is rendered."""
+        sql = DETAILS.format(more="AND n.id = %s")
+        list(self.pool.map(lambda cell: self._all(cell[1], sql, (node_id, 1)), self.cells))
         return b""
 
     def named(self, name: str) -> bytes:

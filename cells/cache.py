@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.utils import translation
 
 logger = logging.getLogger(__name__)
@@ -82,19 +82,22 @@ class CachedValue(Generic[V]):
         Only a value that was never loaded, has expired or is ten times too old is waited for.
         """
         max_age = self.ttl() if callable(self.ttl) else self.ttl
-        if self._fresh(max_age) is None and self._fresh(10 * max_age) is not None:
-            self._load_in_background()
+        if self._fresh(10 * max_age) is not None:
+            self.refresh()
         return self.get(10 * max_age)
 
-    def _load_in_background(self) -> None:
-        if not self._in_background.acquire(blocking=False):
+    def refresh(self) -> None:
+        """Load the value anew in the background, if it is too old or never was loaded."""
+        if self.is_fresh or not self._in_background.acquire(blocking=False):
             return
 
         def load() -> None:
             try:
                 self.get()
+            except DatabaseError as error:
+                logger.warning("not loaded again: %r: %s", self.load, error)
             except Exception:  # a defect must be told, and tried again
-                logger.exception("not loaded again: %s", self.load.__qualname__)
+                logger.exception("not loaded again: %r", self.load)
             finally:
                 connections.close_all()
                 self._in_background.release()

@@ -61,6 +61,8 @@ class CellExecutor:
         self.breaker = CircuitBreaker(
             f"cell {cell.name}", BREAKER_OPEN.labels(cell.name), _key_of(cell)
         )
+        self._answered = QUERIES.labels(cell.name, "answered")
+        self._failed = QUERIES.labels(cell.name, "failed")
         self.pending = 0  # jobs that are waiting or running
         self.workers = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -123,10 +125,10 @@ class CellExecutor:
                 try:
                     result = self._call(function)
                 except BaseException as error:
-                    QUERIES.labels(self.cell.name, "failed").inc()
+                    self._failed.inc()
                     future.set_exception(error)
                 else:
-                    QUERIES.labels(self.cell.name, "answered").inc()
+                    self._answered.inc()
                     future.set_result(result)
             del job, future, function
             with self._lock:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import DatabaseError
+from django.db.models import QuerySet
 from django.utils.translation import gettext_noop
 
 from cells.backends.guards import guard_of
@@ -175,16 +176,21 @@ def _read_cell_ids(hosts: Collection[str] | None) -> dict[str, int]:
         }
     mappings = HostMapping.objects.values_list("host", "cell_id")
     if hosts is None:
-        return dict(mappings)
+        return _pairs(mappings)
     found: dict[str, int] = {}
     remaining = sorted(hosts)
     if len(remaining) >= RANGE_MIN_HOSTS:
         # The hosts of a page are mostly neighbours by name, and reading a range of the index is
         # several times faster than looking up each host in it.
         in_range = mappings.filter(host__range=(remaining[0], remaining[-1]))
-        found.update(in_range.order_by("host")[: 2 * len(remaining)])
+        found |= _pairs(in_range.order_by("host")[: 2 * len(remaining)])
         remaining = [host for host in remaining if host not in found]
     for start in range(0, len(remaining), HOSTS_PER_QUERY):
         batch = frozenset(remaining[start : start + HOSTS_PER_QUERY])
-        found.update(mappings.filter(host__among=batch))
+        found |= _pairs(mappings.filter(host__among=batch))
     return found
+
+
+def _pairs(mappings: "QuerySet[HostMapping, Any]") -> dict[str, int]:
+    """What the queryset selects; fetched at once, where Django would fetch it by the hundred."""
+    return dict(Statement(mappings).rows(HostMapping.objects.db))

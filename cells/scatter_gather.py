@@ -6,7 +6,7 @@ in Nova's ``scatter_gather_cells``, an answer says which cells are missing from 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -87,8 +87,9 @@ class ScatterGather(Generic[T]):
         """
         times_out_at = self._started + settings.CELL_DEADLINE
         returns_at = min(self._started + timeout, times_out_at)
+        until = ALL_COMPLETED if stop_when is None else FIRST_COMPLETED
         while self._pending and (left := returns_at - time.monotonic()) > 0:
-            done, _ = wait(self._pending, timeout=left, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._pending, timeout=left, return_when=until)
             for future in done:
                 cell = self._pending.pop(future)
                 try:

@@ -4,6 +4,7 @@ Django compiles a queryset anew for each database it is bound to; over a hundred
 more than the queries do.  All cells of a database vendor are asked the same statement.
 """
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ class Statement:
         self._queryset = queryset
         self._flat = queryset._iterable_class is FlatValuesListIterable
         self._compiled: dict[str, _Compiled] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def can_be_made_of(cls, queryset: "QuerySet[Any, Any]") -> bool:
@@ -49,8 +51,9 @@ class Statement:
         """
         vendor = connections[alias].vendor
         if (compiled := self._compiled.get(vendor)) is None:
-            # Two threads may compile it at the same time; they come to the same.
-            compiled = self._compiled[vendor] = _Compiled(self._queryset, alias)
+            with self._lock:  # or the threads of all cells would compile it
+                if (compiled := self._compiled.get(vendor)) is None:
+                    compiled = self._compiled[vendor] = _Compiled(self._queryset, alias)
         rows = compiled.rows(alias, values)
         return [row for (row,) in rows] if self._flat else rows
 

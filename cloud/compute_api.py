@@ -6,7 +6,7 @@ the caller can find out whether Nova has had it.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from oslo_config import cfg
 from requests import Response
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from cloud.causes import causes, one_line
 from cloud.config import ConfigError, NovaConfig
 from cloud.deadlines import CloudError, ServiceUnavailable
 
@@ -90,7 +91,7 @@ class ComputeAPI:
                 conf, GROUP, session=session, auth=auth, raise_exc=False
             )
         except (ksa_exceptions.ClientException, cfg.Error, ValueError, TypeError) as error:
-            raise ConfigError(f"[{GROUP}]: {_one_line(error)}") from None
+            raise ConfigError(f"[{GROUP}]: {one_line(error)}") from None
         self._timeout = timeout
 
     # --- moving a server: each returns Nova's id of the request that it has accepted ------------
@@ -159,7 +160,7 @@ class ComputeAPI:
             if not self._adapter.get_token() or not self._adapter.get_endpoint():
                 raise ComputeUnavailable("nova: not in Keystone's catalogue", sent=False)
         except ksa_exceptions.ClientException as error:
-            raise ComputeUnavailable(f"nova: {_one_line(error)}", sent=False) from None
+            raise ComputeUnavailable(f"nova: {one_line(error)}", sent=False) from None
         if time.monotonic() - began > self._timeout:
             # Whoever asked may be thought dead by now, and somebody else may ask in its place.
             raise ComputeUnavailable("nova: Keystone took too long", sent=False)
@@ -175,7 +176,7 @@ class ComputeAPI:
             )
         except ksa_exceptions.ClientException as error:
             raise ComputeUnavailable(
-                f"nova: {_one_line(error)}", sent=not _never_connected(error)
+                f"nova: {one_line(error)}", sent=not _never_connected(error)
             ) from None
         if response.status_code < 400:
             return response
@@ -197,19 +198,7 @@ _AUTO: Final = {"block_migration": "auto"}
 
 def _never_connected(error: BaseException) -> bool:
     """Whether no connection was made, so that nothing was sent."""
-    return any(isinstance(one, NewConnectionError | ConnectTimeoutError) for one in _causes(error))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The errors that led to one, also those that requests wraps as arguments and reasons."""
-    seen: list[BaseException] = []
-    todo: list[Any] = [error]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, BaseException) and not any(one is other for other in seen):
-            seen.append(one)
-            todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    yield from seen
+    return any(isinstance(one, NewConnectionError | ConnectTimeoutError) for one in causes(error))
 
 
 def _reason(response: Response) -> str:
@@ -220,7 +209,3 @@ def _reason(response: Response) -> str:
     except (ValueError, LookupError, TypeError, AttributeError):
         text = response.reason or ""
     return f"{response.status_code} {' '.join(text.split())}"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

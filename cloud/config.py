@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from oslo_config import cfg, iniparser
 
+from cloud.causes import one_line
+
 #: An option's section and name; the section is ``DEFAULT`` or as it stands in brackets.
 Option = tuple[str, str]
 
@@ -125,7 +127,7 @@ class NovaConfig:
             raise ConfigError(f"{self._files}: [{group}]/{name}: {cause}") from None
         except (cfg.Error, ValueError) as error:
             # oslo.config's own text names its classes before it comes to the point.
-            cause = _one_line(error).rpartition(" is not valid: ")[2]
+            cause = one_line(error).rpartition(" is not valid: ")[2]
             raise ConfigError(f"{self._files}: [{group}]/{name}: {cause}") from None
 
     def _section(self, group: str) -> Any:
@@ -236,9 +238,5 @@ def _parsed(files: tuple[str, ...]) -> cfg.ConfigOpts:
     except UnicodeDecodeError:
         raise ConfigError(f"{', '.join(files)}: not UTF-8 text") from None
     except (cfg.Error, OSError) as error:
-        raise ConfigError(f"{', '.join(files)}: {_one_line(error)}") from None
+        raise ConfigError(f"{', '.join(files)}: {one_line(error)}") from None
     return conf
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -24,6 +24,7 @@ from keystonemiddleware.auth_token import (  # type: ignore[import-untyped]
     ServiceError,
 )
 
+from cloud.causes import one_line
 from cloud.config import ConfigError, NovaConfig
 from cloud.deadlines import BoundedExecutor, CloudError, ServiceUnavailable
 from cloud.identity import Identity
@@ -85,10 +86,10 @@ class _TokenValidation(AuthProtocol):  # type: ignore[misc]  # it has no type hi
         except InvalidToken as error:
             cause = error.__context__
             if isinstance(cause, _UNREACHABLE):
-                raise KeystoneUnavailable(f"keystone: {_one_line(cause)}") from cause
+                raise KeystoneUnavailable(f"keystone: {one_line(cause)}") from cause
             raise
         except ksa_exceptions.ClientException as error:
-            raise KeystoneUnavailable(f"keystone: {_one_line(error)}") from error
+            raise KeystoneUnavailable(f"keystone: {one_line(error)}") from error
 
 
 class Keystone:
@@ -120,7 +121,7 @@ class Keystone:
         try:
             self._protocol = _TokenValidation(_nothing, overrides)
         except (ksa_exceptions.ClientException, auth_token.ConfigurationError) as error:
-            raise ConfigError(f"[{GROUP}]: {_one_line(error)}") from None
+            raise ConfigError(f"[{GROUP}]: {one_line(error)}") from None
         self._executor = BoundedExecutor(
             "keystone", KeystoneUnavailable, deadline=deadline, retry_after=retry_after
         )
@@ -196,9 +197,9 @@ class Keystone:
             ksa_exceptions.BadRequest,
             ksa_exceptions.MissingAuthMethods,
         ) as error:
-            raise LoginRefused(f"keystone: {_one_line(error)}") from None
+            raise LoginRefused(f"keystone: {one_line(error)}") from None
         except ksa_exceptions.ClientException as error:
-            raise KeystoneUnavailable(f"keystone: {_one_line(error)}") from None
+            raise KeystoneUnavailable(f"keystone: {one_line(error)}") from None
         return Login(_identity(access, None), access.auth_token or "")
 
 
@@ -230,7 +231,3 @@ def _identity(user: AccessInfo, service: AccessInfo | None) -> Identity:
         service_project_domain_id=service.project_domain_id if service else None,
         service_roles=tuple(service.role_names or ()) if service else (),
     )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

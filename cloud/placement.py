@@ -19,6 +19,7 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 from requests import Response
 
+from cloud.causes import one_line
 from cloud.config import ConfigError, NovaConfig
 from cloud.deadlines import BoundedExecutor, CloudError
 from cloud.providers import (
@@ -78,7 +79,7 @@ class Placement:
                 conf, GROUP, session=session, auth=auth, raise_exc=False
             )
         except (ksa_exceptions.ClientException, cfg.Error, ValueError) as error:
-            raise ConfigError(f"[{GROUP}]: {_one_line(error)}") from None
+            raise ConfigError(f"[{GROUP}]: {one_line(error)}") from None
         if auth is None:
             raise ConfigError(f"{', '.join(config.files)}: [{GROUP}]/auth_type is not set")
         self._executor = BoundedExecutor(
@@ -364,7 +365,7 @@ class Placement:
                 timeout=timeout or self._executor.deadline,
             )
         except ksa_exceptions.ClientException as error:
-            raise PlacementUnavailable(f"placement: {_one_line(error)}") from None
+            raise PlacementUnavailable(f"placement: {one_line(error)}") from None
         if response.status_code < 400:
             return response
         text = f"placement: {method} {path}: {_reason(response)}"
@@ -411,7 +412,3 @@ def _reason(response: Response) -> str:
 def _uuid(text: str) -> str:
     """``text``, which must be a uuid: it becomes a part of a path.  Raises ``ValueError``."""
     return str(uuid.UUID(text))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -13,6 +13,7 @@ from oslo_config import cfg
 from oslo_policy import policy
 
 from cells.cache import Hints
+from cloud.causes import one_line
 from cloud.config import ConfigError, NovaConfig
 from cloud.identity import Identity
 
@@ -158,7 +159,7 @@ class Policy:
         try:
             self._enforcer.load_rules(force_reload=self._enforcer.use_conf)
         except _MALFORMED as error:
-            raise PolicyError(f"{self._file}: {_one_line(error)}") from None
+            raise PolicyError(f"{self._file}: {one_line(error)}") from None
 
     @property
     def _file(self) -> str:
@@ -232,8 +233,4 @@ class Policy:
 
     def _log_malformed(self, error: Exception) -> None:
         """The file has changed and is malformed; oslo.policy has kept the rules before it."""
-        logger.error("%s: ignored until it changes: %s", self._file, _one_line(error))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        logger.error("%s: ignored until it changes: %s", self._file, one_line(error))

@@ -248,7 +248,8 @@ class HypervisorAdmin(AcrossCellsAdmin):
     @column(
         description=_("Type"),
         ordering="hypervisor_type",
-        export=["hypervisor_type", "hypervisor_version"],
+        reads=["hypervisor_version"],
+        export={"hypervisor_type": "hypervisor_type", "hypervisor_version": "version"},
     )
     def type(self, node: ComputeNode) -> SafeString:
         return format_html(

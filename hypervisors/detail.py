@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
 from django.db.models import F, Q
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 
 from cells.executors import CellUnavailable
 from cells.merge import CodePoints
@@ -14,6 +16,18 @@ from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode, Instance, cpu_info, uptime
 from services.models import NOVA_COMPUTE, Service
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+#: What libvirt counts in a host's topology; it calls NUMA nodes cells.
+TOPOLOGY = {
+    "cells": _("NUMA nodes"),
+    "sockets": _("Sockets per NUMA node"),
+    "dies": _("Dies per socket"),
+    "clusters": _("Clusters per die"),
+    "cores": _("Cores per socket"),
+    "threads": _("Threads per core"),
+}
 SERVERS_PER_PAGE = 50
 MAX_SIBLINGS = 50
 
@@ -25,7 +39,7 @@ class Cpu:
     arch: str
     vendor: str
     model: str
-    topology: tuple[tuple[str, int], ...]
+    topology: "tuple[tuple[StrOrPromise, int], ...]"
     features: tuple[str, ...]
     #: The column as it is, when it is not what libvirt reports.
     raw: str = ""
@@ -66,7 +80,9 @@ def cpu_of(node: ComputeNode) -> Cpu:
         vendor=str(info.get("vendor") or ""),
         model=str(info.get("model") or ""),
         topology=tuple(
-            (str(name), value) for name, value in topology.items() if isinstance(value, int)
+            (TOPOLOGY.get(name, capfirst(str(name))), value)
+            for name, value in topology.items()
+            if isinstance(value, int)
         )
         if isinstance(topology, Mapping)
         else (),

@@ -1,5 +1,6 @@
 """What a check of the fleet declares, and what it finds."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,16 +15,23 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 
+class FoundRow(NamedTuple):
+    """The key of a row's page, and what tells it from others of its finding: mostly its cell."""
+
+    key: str
+    label: str
+
+
 class Finding(NamedTuple):
-    """One thing that is wrong: what it is called, the cells it is in, and its pages' keys.
+    """One thing that is wrong: what it is called, the cells it is in, and its rows.
 
     ``remark`` says how wrong it is, or what to do about it in particular.
     """
 
     subject: str
     cells: tuple[Cell, ...] = ()
-    nodes: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
+    nodes: tuple[FoundRow, ...] = ()
+    services: tuple[FoundRow, ...] = ()
     remark: str = ""
 
     @classmethod
@@ -41,14 +49,16 @@ class Finding(NamedTuple):
     @classmethod
     def of(cls, *rows: tuple[Cell, NodeRow | ServiceRow], subject: str | None = None) -> "Finding":
         """A finding about these rows, named by the first of them unless ``subject`` is given."""
-        keys: dict[type, list[str]] = {NodeRow: [], ServiceRow: []}
+        number = Counter((type(row), cell) for cell, row in rows)
+        found: dict[type, list[FoundRow]] = {NodeRow: [], ServiceRow: []}
         for cell, row in rows:
-            keys[type(row)].append(key_from(cell, row.uuid, row.id))
+            label = cell.name if number[type(row), cell] == 1 else row.subject
+            found[type(row)].append(FoundRow(key_from(cell, row.uuid, row.id), label))
         return cls(
             rows[0][1].subject if subject is None else subject,
             tuple(dict.fromkeys(cell for cell, _row in rows)),
-            tuple(keys[NodeRow]),
-            tuple(keys[ServiceRow]),
+            tuple(found[NodeRow]),
+            tuple(found[ServiceRow]),
         )
 
 

@@ -19,7 +19,7 @@ from portal.console.site import console
 from portal.console.sorting import SortColumn, sorted_table
 from services.problems import SERVICE_PROBLEMS, Problem
 
-LAST_ACTIONS = 6
+LAST_ACTIONS = 5
 #: Up to how many cells the overview has the table of, beside the map.
 CELLS_IN_TABLE = 8
 FLEET_PERMISSIONS = ("hypervisors.view_computenode", "services.view_service")
@@ -121,11 +121,21 @@ def problems(request: HttpRequest) -> HttpResponse:
         **console.each_context(request),
         "title": _("Problems"),
         "report": report,
-        "found": [(result, list_url(result.problem)) for result in report.results if result.count],
+        "found": [
+            (result, list_url(result.problem), page_url(request, result.problem))
+            for result in report.results
+            if result.count
+        ],
         "absent": [result.problem for result in report.results if not result.count],
         "missing": list({one.cell: one for one in (*report.missing, *present)}.values()),
     }
     return TemplateResponse(request, "admin/problems.html", context)
+
+
+def page_url(request: HttpRequest, problem: Problem) -> str:
+    """The page on which the user can mend the problem; empty if there is none for them."""
+    url_name, permission = problem.page
+    return reverse(url_name) if url_name and request.user.has_perm(permission) else ""
 
 
 def list_url(problem: Problem) -> str:

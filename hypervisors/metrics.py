@@ -18,7 +18,7 @@ from cells.registry import Cell
 from cells.statements import Statement
 from hypervisors.models import ComputeNode, Instance
 from hypervisors.report import latest_report
-from portal.metrics import CellReader, Family, Read, escape, latest, latest_or_load
+from portal.metrics import CellReader, Family, Read, escape
 from services.models import state_expression
 
 LABELS = ("hostname", "availability_zone", "aggregates")
@@ -128,8 +128,8 @@ def begin() -> Read:
 
     A hypervisor is a compute node with a nova-compute in its cell.
     """
-    latest_or_load(host_zones.by_cell)
-    latest_or_load(aggregates_of_hosts)
+    host_zones.refresh()
+    aggregates_of_hosts.latest()
     nodes: Any = (
         ComputeNode.objects.filter(service__id__isnull=False)
         .order_by()
@@ -204,7 +204,9 @@ class ProblemCollector(Collector):
         checked = GaugeMetricFamily(
             "nova_portal_problems_checked_timestamp_seconds", "When the fleet was last checked."
         )
-        if (report := latest(latest_report)) is not None:
+        report = latest_report.last
+        latest_report.refresh()
+        if report is not None:
             for result in report.results:
                 problems.add_metric([result.problem.name, result.problem.severity], result.count)
             missing.add_metric([], len(report.missing))

@@ -99,8 +99,8 @@ def check_fleet(
     by_key: dict[str, list[tuple[Problem, Finding]]] = defaultdict(list)
     for name, finding in _findings(snapshot):
         results[name].add(finding)
-        for key in (*finding.nodes, *finding.services):
-            by_key[key].append((results[name].problem, finding))
+        for row in (*finding.nodes, *finding.services):
+            by_key[row.key].append((results[name].problem, finding))
     return Report(list(results.values()), snapshot.missing, len(asked), now, facts, dict(by_key))
 
 

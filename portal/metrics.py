@@ -16,15 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from cells.cache import CachedValue
 from cells.databases import cause_of
 from cells.executors import executor_for
 from cells.registry import Cell, all_cells
@@ -235,7 +234,6 @@ def scrape() -> list[bytes]:
         pieces.append(generate_latest(registry))
     else:
         pieces += [generate_latest(registry), generate_latest(REGISTRY)]
-    threading.Thread(target=_refresh, name="metrics", daemon=True).start()
     return pieces
 
 
@@ -248,32 +246,3 @@ def escape(value: object) -> str:
     if "\\" in text or '"' in text or "\n" in text:
         return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
     return text
-
-
-def latest(value: CachedValue[T]) -> T | None:
-    """The value as it was last loaded; one that is old is loaded anew after the scrape.
-
-    ``None`` if it never was loaded.
-    """
-    _to_refresh[id(value)] = value
-    return value.last
-
-
-def latest_or_load(value: CachedValue[T]) -> T:
-    """The same; one that never was loaded is loaded now."""
-    last = latest(value)
-    return value.get() if last is None else last
-
-
-_to_refresh: dict[int, CachedValue[Any]] = {}
-
-
-def _refresh() -> None:
-    """Load anew what is old of that which the scrape has used."""
-    while _to_refresh:
-        _, value = _to_refresh.popitem()
-        try:
-            value.get()
-        except DatabaseError as error:
-            logger.warning("metrics: not read again: %s", cause_of(error))
-    connections.close_all()

@@ -5,10 +5,13 @@ import re
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_noop
 
@@ -50,6 +53,17 @@ class RequestIdMiddleware:
             response["x-openstack-request-id"] = request_id
             response["x-compute-request-id"] = request_id
         return response
+
+
+class CompressionMiddleware(GZipMiddleware):
+    """Compress pages, but no answers of the API: Nova does not, and its clients are near."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if is_of_api(request) or response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            return response
+        return super().process_response(request, response)
 
 
 class MergeSlashesMiddleware:

@@ -231,13 +231,15 @@ _remembered: Hints[str, ApiToken] = Hints(max_length=10_000)
 class SavedView(models.Model):
     """A view of one of the console's lists (search, filters, order, columns) under a name.
 
-    ``page`` is the list's URL name, ``query`` its query string.
+    ``page`` is the list's URL name, ``query`` its query string.  ``user`` owns it; all who may
+    see the list see one that ``is_shared``.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="saved_views")
     page = models.CharField(max_length=100)
     name = models.CharField(max_length=100)
     query = models.TextField(blank=True)
+    is_shared = models.BooleanField(default=False)
 
     class Meta:
         ordering = ("name",)
@@ -250,3 +252,28 @@ class SavedView(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def is_changed_by(self, user: User) -> bool:
+        """Whether the user, who sees it, may change or delete it."""
+        return bool(user.is_superuser or user.pk == self.user_id)
+
+
+class ListPreference(models.Model):
+    """How a user wants one of the console's lists, where its URL does not say.
+
+    ``columns`` are names joined by commas; empty are the list's own.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    page = models.CharField(max_length=100)
+    columns = models.TextField(blank=True)
+    per_page = models.PositiveSmallIntegerField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=["user", "page"], name="unique_preference_of_list"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.page} of {self.user_id}"

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 
 from django.contrib.admindocs.views import simplify_regex
@@ -50,9 +51,12 @@ class RequestMetricsMiddleware:
 def route_of(request: HttpRequest) -> str:
     """The pattern that the path matched, with names for its variable parts: there are few."""
     match = request.resolver_match
-    if match is None:
-        return ""
-    return re.sub(r"<\w+:", "<", simplify_regex(match.route.replace(".*", "*")))
+    return "" if match is None else _in_words(match.route)
+
+
+@cache
+def _in_words(route: str) -> str:
+    return re.sub(r"<\w+:", "<", simplify_regex(route.replace(".*", "*")))
 
 
 def microversion_of(response: HttpResponse) -> str:

@@ -206,6 +206,7 @@ MIDDLEWARE = [
     "portal.middleware.StorableTextMiddleware",
     "portal.middleware.MergeSlashesMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "portal.middleware.CompressionMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -272,7 +273,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [PACKAGE_DIR / "locale"]
-#: Dates and numbers have one form, whatever the language.
+#: Dates in one form everywhere, whatever the language.
 FORMAT_MODULE_PATH = "portal.formats"
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_HTTPONLY = True

@@ -27,6 +27,7 @@ from portal.console.filters import CellFilter, ListFilter, filterset_filters
 from portal.console.html import ago, badge
 from services.action_views import act, show_results
 from services.actions import ServiceAction, actions_for
+from services.backfill_views import URL_NAME, backfill
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
 from services.disablings import disablings_of
 from services.filters import ServiceFilterSet
@@ -199,6 +200,7 @@ class ServiceAdmin(AcrossCellsAdmin):
         view, site = self.admin_site.admin_view, self.admin_site
         return [
             path("act/", view(partial(act, site=site)), name="services_service_act"),
+            path("backfill/", view(partial(backfill, model_admin=self)), name=URL_NAME),
             path(
                 "results/",
                 view(partial(show_results, site=self._console)),

@@ -14,8 +14,8 @@ class ServicesConfig(AppConfig):
         self.register_metrics()
 
     def register_actions(self) -> None:
-        """Register the settler of actions, how they are undone, and the transport of messages."""
-        from services import actions, notifications, undo  # noqa: F401
+        """Register the settlers of actions, how they are undone, and the transport of messages."""
+        from services import actions, backfill_tasks, notifications, undo  # noqa: F401
 
     def register_rules(self) -> None:
         """Let Nova's policy decide what the console offers."""

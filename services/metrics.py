@@ -7,7 +7,7 @@ from django.utils import timezone
 from cells.availability_zones import host_zones, zones_in
 from cells.registry import Cell
 from cells.statements import Statement
-from portal.metrics import CellReader, Family, Read, escape, latest_or_load
+from portal.metrics import CellReader, Family, Read, escape
 from services.models import (
     API_BINARIES,
     Service,
@@ -40,7 +40,7 @@ _rendered: dict[Cell, Rendered] = {}
 
 def begin() -> Read:
     """A reader of each cell's services, in one query."""
-    latest_or_load(host_zones.by_cell)
+    host_zones.refresh()
     services: Any = (
         Service.objects.exclude(binary__in=API_BINARIES)
         .order_by()

@@ -34,7 +34,8 @@ class Problem:
 
     ``name`` is its identifier in URLs and JSON, ``title`` the heading over all its findings,
     ``why`` it matters and ``fix``, what to do about it, are whole sentences.  ``only_count`` is for
-    findings that are not worth naming.
+    findings that are not worth naming.  ``page`` is the URL name of the page that mends it, and
+    the permission that this takes.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Problem:
     why: "StrOrPromise"
     fix: "StrOrPromise"
     only_count: bool = False
+    page: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,7 @@ SERVICE_PROBLEMS = (
         label=_("service without a uuid"),
         why=_("Microversions from 2.53 on name services by uuid, so clients cannot act on these."),
         fix=_("Run manage.py backfill_service_uuids."),
+        page=("admin:services_service_backfill", "services.change_service"),
         condition=has_no_uuid,
     ),
 )

@@ -42,6 +42,9 @@ from services.locate import ServiceRef
 from services.models import API_BINARIES, NOVA_COMPUTE, Service, Zones, up_window
 from services.serializers import BACKFILL_WARNING, ServiceSerializer
 
+#: Above this number of hosts the zones of all are read rather than those of the hosts.
+MANY_HOSTS = 1000
+
 FAULTS: dict[type[Refused], type[Fault]] = {
     Invalid: BadRequest,
     Missing: ItemNotFound,
@@ -79,7 +82,9 @@ class ServiceViewSet(NovaViewSet):
             if self.lists_unknown.at(self.version)
             else {}
         )
-        context = self._context(utc_now())
+        host = plan.columns.index("host")
+        hosts = {row[host] for found in answers.values() for row in found} - {None}
+        context = self._context(utc_now(), hosts if len(hosts) <= MANY_HOSTS else None)
         services: list[dict[str, Any]] = []
         without_uuid = False
         for cell in all_cells():

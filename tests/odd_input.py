@@ -25,7 +25,9 @@ PAGES = [
     "maintenance/{}/stop/", "maintenance/{}/return/", "maintenance/maintenance/{}/part/", "r/{}/{}/", "auth/", "portal/", "{}/", "{}", "services/service/act/",
     "services/service/results/", "audit/entry/export.csv", "auth/user/{}/password/",
     *(f"{name}/{rest}" for name in LISTS
-      for rest in ("", "export.csv", "views/", "views/{}/delete/", "{}/")),
+      for rest in ("", "export.csv", "views/", "views/{}/delete/", "views/{}/share/", "columns/",
+                   "step/", "{}/")),
+    "services/service/backfill/",
     *(f"{name}/{rest}" for name in STOCK
       for rest in ("", "add/", "{}/", "{}/change/", "{}/delete/", "{}/history/")),
 ]  # fmt: skip
@@ -36,7 +38,7 @@ PARAMETERS = [
     "with_servers", "hypervisor_hostname_pattern", "microversion", "term", "app_label", "model_name",
     "field_name", "_to_field", "_popup", "_facets", "at__year", "at__month", "at__day", "outcome",
     "action__exact", "outcome__isnull", "groups__id__exact", "is_staff__exact", "username__regex",
-    "password__startswith", "_changelist_filters", "format", "user__password", "x" * 500,
+    "password__startswith", "_changelist_filters", "at", "by", "format", "user__password", "x" * 500,
 ]  # fmt: skip
 FIELDS = [
     "key", "action", "confirm", "reason", "back", "name", "query", "username", "password", "next",

@@ -15,12 +15,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.models import F
+from django.test import Client
 from django.utils import timezone
 
+from audit import journal
+from audit.models import Entry, Intent
 from cells.registry import Cell
+from services import backfill_tasks
 from services.backfill import BATCH_SIZE, fill, look, services_without_uuid
 from services.models import Service
 from tests.clouds import Cloud
@@ -357,3 +362,70 @@ def test_services_created_here_have_a_uuid(cloud: Cloud) -> None:
     services = Service.objects.using(cloud.cell("cell1").alias)
     one, other = (services.create(host=host, binary="b", topic="t") for host in ("a", "b"))
     assert UUID(one.uuid or "") != UUID(other.uuid or "")
+
+
+# --- from the console ---------------------------------------------------------------------------
+
+BACKFILL = "/admin/services/service/backfill/"
+
+
+@pytest.mark.any_engine
+def test_the_console_backfills_in_batches(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_services(cloud.cell("cell1"), 30)
+    add_services(cloud.cell("cell2"), 10)
+    found = look(cloud.cell("cell1")).found
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    page = client.get(BACKFILL).content.decode()
+    assert "cell1" in page
+    assert "cell3" not in page
+    monkeypatch.setattr(backfill_tasks, "BATCH_SIZE", 4)
+    monkeypatch.setattr(backfill_tasks, "TASK_SECONDS", 0)  # a batch for each task
+    client.post(BACKFILL, {"cell": cloud.cell("cell1").uuid})
+    client.post(BACKFILL, {"cell": cloud.cell("cell1").uuid})  # is under way, and left alone
+    (backfill,) = backfill_tasks.running().values()
+    assert (backfill.found, backfill.done, backfill.username) == (found, 0, "root")
+    assert backfill_tasks.fill_batches.call(backfill.intent.pk) == 4
+    page = client.get(BACKFILL).content.decode()
+    assert f'<progress max="{found}" value="4"' in page
+    tasks = 1
+    while backfill_tasks.fill_batches.call(backfill.intent.pk):
+        tasks += 1
+    assert tasks == -(-found // 4)
+    entry = Entry.objects.get(action=backfill_tasks.ACTION)
+    assert (entry.username, entry.cell_name, entry.outcome) == ("root", "cell1", "done")
+    assert (entry.before, entry.after) == ({"without_uuid": found}, {"without_uuid": 0})
+    assert not backfill_tasks.running()
+    assert look(cloud.cell("cell2")).found
+    assert client.get(f"/admin/audit/entry/{entry.pk}/change/").status_code == 200
+
+
+@pytest.mark.any_engine
+def test_a_backfill_that_lost_its_worker_is_continued(cloud: Cloud) -> None:
+    add_services(cloud.cell("cell1"), 10)
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    client.post(BACKFILL)
+    (backfill,) = backfill_tasks.running().values()
+    assert journal.settle(backfill.intent) is False  # it goes on, whenever that is
+    told = {**backfill.intent.entry, "after": {"without_uuid": backfill.left, "at": 0}}
+    Intent.objects.update(entry=told)
+    assert "db_worker" in client.get(BACKFILL).content.decode()
+    client.post(BACKFILL, {"cell": cloud.cell("cell1").uuid})
+    (backfill,) = backfill_tasks.running().values()
+    assert not backfill.stands_still
+    call_command("backfill_service_uuids", stdout=StringIO())
+    assert journal.settle(backfill.intent)
+    assert Entry.objects.get(action=backfill_tasks.ACTION).outcome == "done"
+
+
+@pytest.mark.any_engine
+def test_only_who_may_change_services_may_start_a_backfill(cloud: Cloud) -> None:
+    add_services(cloud.cell("cell1"), 10)
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_service"))
+    client = Client()
+    client.force_login(user)
+    assert client.get(BACKFILL).status_code == 403
+    assert client.post(BACKFILL).status_code == 403
+    assert not backfill_tasks.running()

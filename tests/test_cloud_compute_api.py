@@ -108,9 +108,14 @@ def test_a_refusal_is_told_with_novas_words(nova: NovaAPI) -> None:
 
 
 def test_an_api_that_refuses_connections_has_not_had_the_request() -> None:
+    url = f"http://127.0.0.1:{free_port()}/v2.1"
     with pytest.raises(ComputeUnavailable) as raised:
-        client(f"http://127.0.0.1:{free_port()}/v2.1").live_migrate(SERVER)
+        client(url).live_migrate(SERVER)
     assert raised.value.sent is False
+    path = f"{url}/servers/{SERVER}/action"
+    assert str(raised.value) == (
+        f"nova: Unable to establish connection to {path}: Connection refused"
+    )
 
 
 def test_an_api_that_does_not_answer_may_have_had_it() -> None:

@@ -1,10 +1,11 @@
 """The console's frame, for any list: columns, filters, saved views, navigation."""
 
 import re
+from html import unescape
 
 import django_filters
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.test import Client, RequestFactory
 
@@ -139,6 +140,71 @@ def test_views_are_saved_for_their_list_and_user(cloud: Cloud, console: Client) 
         assert SavedView.objects.exists()
     console.post(f"{NODES}views/{view.id}/delete/")
     assert not SavedView.objects.exists()
+
+
+def test_views_are_shared_and_changed_by_their_owner(cloud: Cloud, console: Client) -> None:
+    console.post(f"{NODES}views/", {"name": "down", "query": "state=down", "share": "1"})
+    view = SavedView.objects.get()
+    viewer, root = Client(), Client()
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_computenode"))
+    viewer.force_login(user)
+    root.force_login(User.objects.create_superuser("root"))
+    shown = page(viewer, NODES)
+    assert 'href="?state=down">down</a>' in shown
+    assert "shared by operator" in shown
+    assert "Delete down" not in shown
+    for what in ("share", "delete"):
+        assert viewer.post(f"{NODES}views/{view.id}/{what}/").status_code == 403
+    assert SavedView.objects.get().is_shared
+    assert "Make down private" in page(root, NODES)
+    root.post(f"{NODES}views/{view.id}/share/", {"shared": "0"})
+    assert "state=down" not in page(viewer, NODES).partition('class="save"')[0].partition("menu")[2]
+    assert not SavedView.objects.get().is_shared
+
+
+def test_columns_are_remembered_for_each_user(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a")
+    data = {
+        "columns": ["ip", "name", "nonsense"],
+        "per_page": "25",
+        "query": "?state=up&columns=ip",
+    }
+    assert console.post(f"{NODES}columns/", data)["Location"] == f"{NODES}?state=up"
+
+    def columns(client: Client, query: str = "") -> list[str]:
+        head = page(client, f"{NODES}{query}").partition("<thead>")[2].partition("</thead>")[0]
+        return re.findall(r'class="column-(\w+)', head)
+
+    assert columns(console) == ["name", "ip"]
+    assert columns(console, "?columns=cell") == ["cell"]  # the URL prevails
+    assert "columns=name%2Cip" in page(console, NODES)  # a saved view keeps them
+    other = Client()
+    other.force_login(User.objects.create_superuser("other"))
+    own = columns(other)
+    assert "ip" not in own
+    console.post(f"{NODES}columns/", {"reset": "1"})
+    assert columns(console) == own
+
+
+def test_a_row_keeps_the_list_that_it_was_opened_from(cloud: Cloud, console: Client) -> None:
+    for name, cell in (("a", "cell1"), ("b", "cell2"), ("d", "cell2")):
+        cloud.host(cell, name, service={"disabled": True})
+    cloud.host("cell1", "c")
+    query = "o=-name&status=disabled"
+    links = re.findall(r'<th scope="row"><a href="([^"]*)"', page(console, f"{NODES}?{query}"))
+    third, second, first = map(unescape, links)
+    shown = page(console, second)
+    assert f'href="{NODES}?{query.replace("&", "&amp;")}"' in shown  # the breadcrumb
+    steps = [unescape(link) for link in re.findall(r'href="([^"]*)" rel="', shown)]
+    assert [console.get(step)["Location"] for step in steps] == [third, first]
+    # The row has left the list since: its place tells what comes next.
+    Service.objects.using(cloud.cell("cell2").alias).filter(host="b").update(disabled=False)
+    assert console.get(steps[1])["Location"] == first.replace("at=3", "at=2")
+    last = re.findall(r'href="([^"]*)" rel="next"', page(console, first))
+    answer = console.get(unescape(last[0]), follow=True)
+    assert answer.redirect_chain[-1][0] == first.replace("at=3", "at=2")
+    assert "no further row" in answer.content.decode()
 
 
 def test_navigation_has_the_pages_that_apps_register(

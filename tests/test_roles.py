@@ -31,7 +31,11 @@ ANYONES = {
 #: What may be seen without a login, below /admin/.
 PUBLIC = {"login", "jsi18n"}
 #: What belongs to whoever is logged in, so that each role may change it.
-OWN = {"password_change", "logout", "services_service_saveview", "hypervisors_computenode_saveview"}
+OWN = {"password_change", "logout"} | {
+    f"{model}_{what}"
+    for model in ("services_service", "hypervisors_computenode")
+    for what in ("saveview", "columns")
+}
 PATH = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 PASSWORD = "a good old password"
 
@@ -128,7 +132,8 @@ class World:
             "key": key, f"host:{key}": "idle", "confirm": "1", "reason": "because", "post": "yes",
             "host": "idle", "username": "victim2", "email": "a@b.example", "is_superuser": "on",
             "is_staff": "on", "is_active": "on", "groups": [self.group.pk], "name": "a new name",
-            "query": "q=x", "user": self.victim.pk, "expires_at": "2040-01-01T00:00",
+            "query": "q=x", "columns": "host", "shared": "1",
+            "user": self.victim.pk, "expires_at": "2040-01-01T00:00",
             "permissions": [1], "usable_password": "true", "set-password": "1",
             "old_password": PASSWORD,
             "password1": new, "password2": new, "new_password1": new, "new_password2": new,
@@ -240,13 +245,16 @@ def test_the_forms_do_what_is_tried_above(world: World) -> None:
         "portal_apitoken_add: portal_apitoken",
         "services_service_act: services",
         "services_service_saveview: portal_savedview",
+        "services_service_columns: portal_listpreference",
     } <= changed
 
 
 def test_views_of_others_stay(world: World) -> None:
     for role in world.users:
-        world.client(role).post(f"/admin/services/service/views/{world.view.pk}/delete/")
-        assert SavedView.objects.filter(pk=world.view.pk).exists()
+        for what in ("delete", "share"):
+            data = {"shared": "1"}
+            world.client(role).post(f"/admin/services/service/views/{world.view.pk}/{what}/", data)
+        assert SavedView.objects.filter(pk=world.view.pk, is_shared=False).exists()
 
 
 # --- the compute API ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, ImproperlyConfigured, PermissionDenied
 from django.db.models.constants import LOOKUP_SEP
@@ -13,17 +14,17 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.text import smart_split
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, override
 
 from cells.locate import MayBeMissing, NotFound, by_key, key_of
 from cells.merge import in_parts
 from cells.registry import Cell
-from portal.console import saved_views
+from portal.console import preferences, saved_views, stepping
 from portal.console.changelist import AcrossCellsChangeList
 from portal.console.columns import Column, column
 from portal.console.export import CHUNK_SIZE, csv_response, incomplete_note
 from portal.console.filters import ListFilter
-from portal.console.saved_views import list_url, url_name
+from portal.console.list_pages import list_url, origin_of, url_name
 from portal.console.site import Console
 from portal.headers import missing_cells_warnings, warning_header
 
@@ -190,11 +191,13 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     # --- pages ---
 
     def get_urls(self) -> list[URLPattern]:
-        view, name = self.admin_site.admin_view, url_name(self)
+        view, name = self.admin_site.admin_view, url_name(self.opts)
         return [
             path("", view(self.changelist_view), name=f"{name}_changelist"),
             path("export.csv", view(self.csv_view), name=f"{name}_csv"),
             *saved_views.urls(self),
+            *preferences.urls(self),
+            *stepping.urls(self),
             path("<str:key>/", view(self.detail_view), name=f"{name}_change"),
         ]
 
@@ -232,7 +235,9 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
                 yield [f"# {incomplete_note(changelist.missing)}"]
 
         header = [name for column in columns for name in column.options.export]
-        response = csv_response(f"{self.opts.model_name}s.csv", header, rows())
+        with override(settings.LANGUAGE_CODE):  # as what is in the file
+            name = str(self.opts.verbose_name_plural)
+        response = csv_response(name, header, rows())
         for name, value in warning_header(missing_cells_warnings(changelist.missing)).items():
             response[name] = value
         return response
@@ -251,6 +256,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             return HttpResponseRedirect(list_url(self))
         except MayBeMissing as error:
             return self._may_be_missing(request, key, error)
+        query, _at = origin_of(request)
         panels = self._console.panels(request, self.opts.label_lower, found.cell, found.row)
         context = {
             **self.admin_site.each_context(request),
@@ -259,7 +265,8 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             "key": key_of(found.cell, found.row),
             "cell": found.cell,
             "row": found.row,
-            "list_url": list_url(self),
+            "list_url": list_url(self, query),
+            "steps": stepping.steps(self, request, key_of(found.cell, found.row)),
             "panels_on_top": [panel for panel in panels if panel.on_top],
             "panels": [panel for panel in panels if not panel.on_top],
             **self.get_detail_context(request, found.cell, found.row),

@@ -23,9 +23,14 @@ from cells.scatter_gather import ask_cells
 from portal.console.columns import Column, detach, load
 from portal.console.filtered_rows import FilteredRows
 from portal.console.filters import CellCounts, Choice, Counts, ListFilter
+from portal.console.list_pages import (
+    COLUMNS_VAR,
+    PER_PAGE_VAR,
+    origin_query,
+    preference,
+)
+from portal.models import ListPreference
 
-#: Query parameters of a list in addition to Django's.
-PER_PAGE_VAR, COLUMNS_VAR = "per_page", "columns"
 PER_PAGE_CHOICES = (25, 50, 100, 250, 500)
 #: How many rows may be acted on at once: their preview is one page.
 MAX_SELECTED = 500
@@ -78,8 +83,10 @@ class AcrossCellsChangeList(ChangeList):
         self, request: HttpRequest, exclude_parameters: Any = None
     ) -> "QuerySet[Any, Any]":
         """The rows that match the search, not bound to a cell, unordered."""
-        if PER_PAGE_VAR in request.GET:
-            self.list_per_page = _per_page(request.GET[PER_PAGE_VAR], self.list_per_page)
+        wanted = self.preference.per_page if self.preference else None
+        self.list_per_page = per_page(
+            request.GET.get(PER_PAGE_VAR, wanted), default=self.list_per_page
+        )
         self.filter_specs = [
             list_filter(request, self.filter_params, self.model, self.model_admin)
             for list_filter in cast(Any, self.list_filter)
@@ -111,10 +118,25 @@ class AcrossCellsChangeList(ChangeList):
 
     @cached_property
     def columns(self) -> list[Column]:
-        """The visible columns."""
+        """The visible columns: those that the URL names, or that the user prefers."""
         names = ",".join(self.request.GET.getlist(COLUMNS_VAR)).split(",")
+        if names == [""] and self.preference:
+            names = self.preference.columns.split(",")
         chosen = [column for column in self.all_columns if column.name in names]
-        return chosen or [column for column in self.all_columns if column.options.default]
+        return chosen or self.default_columns
+
+    @cached_property
+    def preference(self) -> ListPreference | None:
+        return preference(self.request, self.opts)
+
+    @property
+    def default_columns(self) -> list[Column]:
+        return [column for column in self.all_columns if column.options.default]
+
+    @property
+    def has_default_columns(self) -> bool:
+        """Whether no columns are chosen, so that the list fits a screen of 1280 px."""
+        return self.columns == self.default_columns
 
     @cached_property
     def sorted_by(self) -> list[tuple[Column, bool]]:
@@ -182,6 +204,12 @@ class AcrossCellsChangeList(ChangeList):
                 prepare(rows)
         return rows
 
+    def rows_between(self, start: int, stop: int) -> list[Any]:
+        """The rows at these indices of the list, with little more than their keys."""
+        places, missing = self.merged.window(self.counts.rows_by_cell(), start, stop)
+        self._add_missing(missing)
+        return self.rows_at(places, [])
+
     def all_places(self) -> list[Place]:
         """The places of all rows of the list, in order."""
         answers = ask_cells(self.counts.by_cell, self.merged.keys_in)
@@ -210,16 +238,19 @@ class AcrossCellsChangeList(ChangeList):
     def table(self) -> list[TableRow]:
         """The rows of the table; the first column is the row heading."""
         first, *others = self.columns
+        page = self.page_num if self.page_num > 1 else None
+        query = self.get_query_string({PAGE_VAR: page}).removeprefix("?")
+        start = self.page.start_index()
         attributes = [column.attributes for column in others]
         return [
             TableRow(
                 key_of(row.cell, row),
                 str(row),
-                self.url_for_result(row),
+                f"{self.url_for_result(row)}?{origin_query(query, start + number)}",
                 first.show(row),
                 list(zip(attributes, (column.show(row) for column in others), strict=True)),
             )
-            for row in self.result_list
+            for number, row in enumerate(self.result_list)
         ]
 
     def url_for_result(self, result: Any) -> str:
@@ -244,12 +275,19 @@ class AcrossCellsChangeList(ChangeList):
         ]
 
     @property
+    def view_query(self) -> str:
+        """What a saved view keeps: the columns, too, where they are not the list's own."""
+        names = ",".join(column.name for column in self.columns)
+        return self.get_query_string({} if self.has_default_columns else {COLUMNS_VAR: names})
+
+    @property
     def link_without_search(self) -> str:
         return self.get_query_string({SEARCH_VAR: None})
 
 
-def _per_page(requested: str, default: int) -> int:
+def per_page(requested: str | int | None, default: int) -> int:
+    """The rows of a page, within those that are offered; ``default`` if it is no number."""
     try:
-        return min(max(int(requested), PER_PAGE_CHOICES[0]), PER_PAGE_CHOICES[-1])
+        return min(max(int(requested or ""), PER_PAGE_CHOICES[0]), PER_PAGE_CHOICES[-1])
     except ValueError:
         return default

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.http import StreamingHttpResponse
+from django.utils import timezone
+from django.utils.text import slugify
 
 from cells.executors import CellUnavailable
 
@@ -20,10 +22,11 @@ class _Line:
 
 
 def csv_response(
-    filename: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+    name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> StreamingHttpResponse:
-    """A CSV file streamed row by row, in constant memory."""
+    """A CSV file streamed row by row, in constant memory, and named by ``name`` and the date."""
     response = StreamingHttpResponse(_lines(header, rows), content_type="text/csv; charset=utf-8")
+    filename = f"{slugify(name)}-{timezone.now():%Y-%m-%d}.csv"
     response["Content-Disposition"] = f'attachment; filename="{filename}"'
     return response
 

@@ -4,18 +4,18 @@ A list posts the keys of the rows that are ticked (``key``).  Where ``all_matchi
 query string (``query``) says which rows are meant.
 """
 
-import copy
 from typing import Any, cast
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from cells.locate import key_of
 from portal.console.admin import AcrossCellsAdmin
 from portal.console.changelist import MAX_SELECTED
+from portal.console.list_pages import list_request
 
 
 class TooManySelected(Exception):
@@ -45,15 +45,10 @@ def selected_keys(
     model_admin = cast(AcrossCellsAdmin, site.get_model_admin(cast(Any, model)))
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    changelist = model_admin.get_changelist_instance(_listing(request))
+    changelist = model_admin.get_changelist_instance(
+        list_request(request, request.POST.get("query", ""))
+    )
     if changelist.result_count > limit:
         raise TooManySelected(changelist.result_count, limit)
     rows = changelist.rows_at(changelist.all_places(), [])
     return [key_of(row.cell, row) for row in rows]
-
-
-def _listing(request: HttpRequest) -> HttpRequest:
-    """The request for the list whose query string has been posted."""
-    listing = copy.copy(request)
-    listing.GET = QueryDict(request.POST.get("query", "").removeprefix("?"))
-    return listing

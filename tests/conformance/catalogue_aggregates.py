@@ -1,6 +1,8 @@
 """The catalogue's requests to os-aggregates."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 from tests.conformance.catalogue import get
@@ -55,3 +57,22 @@ def aggregates(picks: Picks) -> Iterator[Request]:
     for method in ("HEAD", "OPTIONS", "PATCH"):
         for path in ("", "/1", "/99999", "/abc"):
             yield Request(ENDPOINT, method, f"{PATH}{path}", "2.41")
+    yield from changes(first)
+
+
+def changes(first: dict[str, Any]) -> Iterator[Request]:
+    """What Nova does with an aggregate, and the portal leaves to it."""
+    change = {"aggregate": {"name": "new name"}}
+    for method, path, body in (
+        ("POST", "", change),
+        ("POST", "", {}),
+        ("PUT", f"/{first['id']}", change),
+        ("PUT", "/99999", change),
+        ("POST", f"/{first['id']}/action", {"add_host": {"host": "nope"}}),
+        ("POST", f"/{first['id']}/action", {"set_metadata": {"metadata": {"a": "b"}}}),
+    ):
+        for version in VERSIONS:
+            yield Request(ENDPOINT, method, f"{PATH}{path}", version, json.dumps(body))
+    for version in VERSIONS:
+        yield Request(ENDPOINT, "DELETE", f"{PATH}/99999", version)
+        yield Request(ENDPOINT, "DELETE", f"{PATH}/{first['id']}", version)

@@ -172,7 +172,7 @@ def _ambiguous(request: Request, nova: Answer, ours: Answer) -> bool:
         return False
     if ours.status == 400:
         return "refers to multiple hypervisors" in _message(ours)
-    return ours.status == 200 and any(
+    return ours.status in (200, 501) and any(  # 501: the listed one reports no uptime
         text.isdecimal() and int(text) in _ids_of_several_nodes() for text in _identifiers(request)
     )
 
@@ -287,6 +287,15 @@ def _evacuations_before_253(request: Request, nova: Answer, ours: Answer) -> boo
     )
 
 
+def _writes_aggregates(request: Request, nova: Answer, ours: Answer) -> bool:
+    return (
+        request.writes
+        and "/os-aggregates" in _path(request)
+        and ours.status == 404
+        and not ours.effect
+    )
+
+
 ONE_ANSWER = Difference(
     "the same on every database",
     "Nova passes text on to the database, so its response depends on the database. Ours is the "
@@ -374,6 +383,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         "cells have a host of the same name, Nova asks the one that is mapped, even for the node "
         "of the other.",
         _other_uptime,
+    ),
+    Difference(
+        "aggregates are read-only here",
+        "A request that would create, change or delete an aggregate gets the 404 of a path that "
+        "does not exist, and changes nothing: a proxy sends only reads here, all else to Nova.",
+        _writes_aggregates,
     ),
     Difference(
         "pages for browsers",

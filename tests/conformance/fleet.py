@@ -174,6 +174,8 @@ class World:
     def restore(self, effect: list[list[Any]]) -> None:
         """Undo an effect: rewrite the tables that it names."""
         changed = {tuple(where.partition("#")[0].split(".")) for where, *_ in effect}
+        if ("api", "aggregates") in changed:  # which these refer to
+            changed |= {("api", "aggregate_hosts"), ("api", "aggregate_metadata")}
         tables = [
             table for table in self.tables() if (table[0], table[2]._meta.db_table) in changed
         ]

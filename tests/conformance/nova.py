@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,9 +186,9 @@ backend = dogpile.cache.null
         )
         return path
 
-    def create_schema(self) -> None:
+    def create_schema(self, cells: Iterable[str] = CELLS) -> None:
         """Create missing schemas with nova-manage."""
-        for which in ("api", *CELLS):
+        for which in ("api", *cells):
             if not self.databases.create(which):
                 continue
             print(f"nova-manage: {self.databases.engine} {which}", flush=True)

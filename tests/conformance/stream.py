@@ -43,6 +43,7 @@ class _Maker:
         self.computes = picks.computes()
         self.deletable = picks.deletable()
         self.nodes = picks.nodes()
+        self.aggregates = rows["api"]["aggregates"]
         self.families = (
             (self.list_services, 14),
             (self.list_hypervisors, 20),
@@ -51,6 +52,7 @@ class _Maker:
             (self.uptime, 6),
             (self.search, 7),
             (self.statistics, 2),
+            (self.show_aggregates, 6),
             (self.act, 6),
             (self.update, 7),
             (self.delete, 3),
@@ -104,6 +106,12 @@ class _Maker:
         path = "os-hypervisors/statistics"
         return self.make("GET os-hypervisors/statistics", "GET", path, self.some({}, 0))
 
+    def show_aggregates(self) -> Request:
+        path = "os-aggregates"
+        if self.chance(0.7):
+            path += f"/{self.segment(self.identifier(self.aggregates, by_uuid=0.1))}"
+        return self.make("GET os-aggregates", "GET", path, self.some({}, 0))
+
     def act(self) -> Request:
         service = self.random.choice(self.computes if self.chance(0.7) else self.services)
         action = self.random.choice(
@@ -140,7 +148,8 @@ class _Maker:
         parts = ["detail", "statistics", "uptime", "search", "x", "enable", "", "servers"]
         parts += [self.segment(self.identifier(self.nodes)), "os-services"]
         more = self.random.choices(parts, k=self.random.choice((0, 1, 1, 2, 3)))
-        path = "/".join([self.random.choice(("os-services", "os-hypervisors")), *more])
+        resource = self.random.choice(("os-services", "os-hypervisors", "os-aggregates"))
+        path = "/".join([resource, *more])
         method = self.random.choice(("GET", "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"))
         return self.make("anything", method, path, self.some({}, 0))
 
@@ -149,12 +158,12 @@ class _Maker:
     def chance(self, share: float) -> bool:
         return self.random.random() < share
 
-    def identifier(self, rows: list[dict[str, Any]]) -> str:
+    def identifier(self, rows: list[dict[str, Any]], by_uuid: float = 0.65) -> str:
         """An id or uuid of a row, or something similar, or something else."""
         row = self.random.choice(rows)
         if self.chance(0.08):
             return self.random.choice((*TEXTS, *NUMBERS, NOBODY))
-        text = str(row["uuid"] if self.chance(0.65) else row["id"])
+        text = str(row["uuid"] if self.chance(by_uuid) else row["id"])
         if self.chance(0.06):
             at = self.random.randrange(len(text))
             text = text[:at] + self.random.choice("0aF-x ") + text[at + 1 :]

@@ -21,6 +21,7 @@ PAGES = [
     "first hypervisor",
     f"{SERVICES}?per_page=25",
     f"{SERVICES}?status=disabled&state=down",
+    f"{SERVICES}backfill/",
     "first service",
     "confirm disable",
     "confirm force-down",

@@ -21,6 +21,17 @@ def follow(page: Page, what: Locator | str) -> None:
         (page.locator(what) if isinstance(what, str) else what).click()
 
 
+def open_filters(page: Page) -> None:
+    """Filters are open on demand, and stay open for the lists that are visited next."""
+    if page.locator("#filters").get_attribute("open") is None:
+        page.click("#filters > summary")
+
+
+def key_in_url(page: Page) -> str:
+    """The key of the row whose page is shown."""
+    return page.url.partition("?")[0].rstrip("/").rpartition("/")[2]
+
+
 def total(page: Page) -> int:
     """The number of rows that the list reports."""
     found = re.search(r"of (\d+)", page.locator(".summary").inner_text())
@@ -99,6 +110,7 @@ def test_hypervisors_of_all_cells_in_one_list(operator: Visitor) -> None:
     assert len(used) > 1
     assert used == sorted(used)
     # A filter, which leaves as many rows as its count.
+    open_filters(page)
     choice = page.locator(".filter a", has_text="az1").first
     promised = int(choice.locator(".count").inner_text())
     follow(page, choice)
@@ -119,8 +131,12 @@ def test_hypervisors_of_all_cells_in_one_list(operator: Visitor) -> None:
     page.select_option("#per-page", "25")
     follow(page, ".menu-body button:has-text('Show')")
     assert page.locator("#result_list thead th").count() == 4  # and the boxes that select
-    assert "per_page=25" in page.url
     assert "q=cmp01" in page.url
+    operator.open(NODES)  # they are remembered
+    assert page.locator("#result_list thead th").count() == 4
+    page.click("summary:has-text('Columns')")
+    follow(page, ".menu-body button:has-text('As it was')")
+    assert page.locator("#result_list thead th").count() > 4
 
 
 def test_view_is_saved_under_a_name(operator: Visitor) -> None:
@@ -129,7 +145,7 @@ def test_view_is_saved_under_a_name(operator: Visitor) -> None:
     page.click("summary:has-text('Saved')")
     page.fill("#save-name", "down, fullest first")
     follow(page, ".save button")
-    assert page.locator(".messagelist").inner_text().startswith("Saved")
+    assert page.locator(".toast").inner_text().startswith("Saved")
     operator.open(NODES)
     page.click("summary:has-text('Saved')")
     follow(page, "a:has-text('down, fullest first')")
@@ -156,7 +172,7 @@ def test_csv_has_the_whole_filtered_list(operator: Visitor, tmp_path: Path) -> N
 def test_page_of_a_hypervisor(operator: Visitor) -> None:
     page = operator.open(f"{NODES}?cell=cell1&q=cmp01")
     follow(page, page.locator("#result_list tbody th a").first)
-    uuid = page.url.rstrip("/").rpartition("/")[2]
+    uuid = key_in_url(page)
     buttons = page.locator("button.copy")
     buttons.nth(0).click()
     assert page.evaluate("navigator.clipboard.readText()") == uuid
@@ -168,10 +184,23 @@ def test_page_of_a_hypervisor(operator: Visitor) -> None:
     assert page.locator("#servers tbody tr").count() >= 1
     assert page.locator("#history").count() == 1
     name = page.locator("h1").inner_text()
+    operator.open(f"{NODES}{uuid}/")
     follow(page, "a[rel=next]")
     assert page.locator("h1").inner_text() > name
     follow(page, "a[rel=prev]")
     assert page.locator("h1").inner_text() == name
+
+
+def test_a_row_keeps_its_list(operator: Visitor) -> None:
+    page = operator.open(f"{NODES}?cell=cell1&o=-name")
+    names = column(page, "name")
+    follow(page, page.locator("#result_list tbody th a").first)
+    follow(page, "a[rel=next]")
+    assert page.locator("h1").inner_text() == names[1]
+    follow(page, "a[rel=prev]")
+    assert page.locator("h1").inner_text() == names[0]
+    follow(page, ".breadcrumbs a:has-text('Hypervisors')")
+    assert column(page, "name") == names
 
 
 def test_disable_and_enable_several(operator: Visitor) -> None:
@@ -281,7 +310,7 @@ def test_reader_is_offered_no_actions(viewer: Visitor) -> None:
     assert page.locator(".row-actions").count() == 0
     assert page.locator("input.row-select").count() == 0
     follow(page, page.locator("#result_list tbody th a").first)
-    key = page.url.rstrip("/").rpartition("/")[2]
+    key = key_in_url(page)
     assert page.locator(".act").count() == 0
     for path in (NODES, "/admin/problems/", "/admin/cells/cellmapping/", "/admin/audit/entry/"):
         viewer.open(path)
@@ -318,6 +347,7 @@ def test_everything_works_without_javascript(without_javascript: Visitor) -> Non
     page = without_javascript.open("/admin/")
     assert "UTC" in page.locator(".verdict time").inner_text()
     without_javascript.open(f"{NODES}?o=-memory&state=up")
+    page.click("#filters > summary")
     follow(page, page.locator(".filter a", has_text="cell2"))
     follow(page, page.locator("#result_list tbody th a").first)
     follow(page, ".act button[value=disable]")

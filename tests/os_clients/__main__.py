@@ -18,7 +18,7 @@ from tests.conformance import fleet  # noqa: E402
 from tests.conformance.nova import CELLS, Nova, mysql  # noqa: E402
 from tests.conformance.record import HOME, PORT  # noqa: E402
 from tests.engines import MySQL, database, forget_connections  # noqa: E402
-from tests.os_clients.running import RECORDED, run, with_token  # noqa: E402
+from tests.os_clients.running import RECORDED, python_of, run, with_token  # noqa: E402
 from tests.os_clients.sets import SETS, calls_of  # noqa: E402
 
 
@@ -44,7 +44,7 @@ def main() -> int:
             for name in chosen:
                 world.fill()
                 calls = calls_of(name, rows, endpoint)
-                recorded[name] = run(calls, with_token(endpoint, "admin"))
+                recorded[name] = run(python_of(name), calls, with_token(endpoint, "admin"))
                 RECORDED.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
                 print(name, [status for status, _ in recorded[name].values()], flush=True)  # noqa: T201
         forget_connections()

@@ -13,8 +13,9 @@ from tests.conformance.picks import Picks
 VERSIONS = ("", "2.1", "2.53", "2.88", "latest")
 #: Positions of the commands whose requests or output depend on the version.
 DIFFERING = (1, 3, 5, 6, 8, 12, 16, 18, 21, 22)
-#: Versions of the SDKs: their ``compute_default_microversion``.
+#: Versions of openstacksdk: its ``compute_default_microversion``.
 SDK_VERSIONS = ("", "2.53", "2.88")
+NOVACLIENT_VERSIONS = ("2.1", "2.53", "2.88", "2.latest")
 
 SDK = """
 import json, openstack
@@ -77,6 +78,25 @@ show("hypervisors", nova.hypervisors.list(detailed=True))
 show("found", hypervisor)
 show("one", nova.hypervisors.get(hypervisor.id))
 show("aggregates", nova.aggregates.list())
+"""
+
+ANSIBLE = """
+import os, subprocess, sys, tempfile
+from pathlib import Path
+with tempfile.TemporaryDirectory() as home:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible"), "localhost", "--connection", "local",
+         "--module-name", "openstack.cloud.compute_service_info", "--args", {arguments!r}],
+        env=os.environ | {{
+            "ANSIBLE_HOME": home,
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_NOCOLOR": "true",
+        }},
+        capture_output=True, text=True,
+    )
+print(done.stdout + done.stderr)
+sys.exit(done.returncode)
 """
 
 
@@ -185,6 +205,19 @@ def novaclient_calls(subjects: Subjects, version: str, connect: str, endpoint: s
         uuids=version != "2.1",
     )
     return [Call(f"novaclient {version}", {"code": code})]
+
+
+def ansible_calls(subjects: Subjects) -> list[Call]:
+    """Ansible's ``openstack.cloud.compute_service_info``, as an ad-hoc task."""
+    return [
+        Call(f"ansible {arguments}".strip(), {"code": ANSIBLE.format(arguments=arguments)})
+        for arguments in (
+            "",
+            f"binary=nova-compute host={subjects.host}",
+            "binary=nova-scheduler",
+            "host=nope",
+        )
+    ]
 
 
 _REQUEST = re.compile(r"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

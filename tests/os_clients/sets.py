@@ -2,18 +2,24 @@
 
 from tests.conformance.fleet import Rows
 from tests.os_clients.calls import (
+    NOVACLIENT_VERSIONS,
+    SDK_VERSIONS,
+    VERSIONS,
     Call,
     Subjects,
+    ansible_calls,
     novaclient_calls,
     openstack_calls,
     sdk_calls,
 )
 from tests.os_clients.running import CONNECT_NOVACLIENT, CONNECT_SDK
 
-#: Names of the sets: the client and its version.
+#: Names of the sets: the client and its version, none for what it does unless told.
 SETS = (
-    "openstack 2.53",
-    "novaclient 2.53",
+    *(f"openstack {version}".strip() for version in VERSIONS),
+    *(f"openstacksdk {version}".strip() for version in SDK_VERSIONS),
+    *(f"novaclient {version}" for version in NOVACLIENT_VERSIONS),
+    "ansible",
 )
 
 
@@ -25,4 +31,6 @@ def calls_of(name: str, rows: Rows, endpoint: str) -> list[Call]:
         return openstack_calls(subjects, version)
     if client == "openstacksdk":
         return sdk_calls(subjects, version, CONNECT_SDK)
+    if client == "ansible":
+        return ansible_calls(subjects)
     return novaclient_calls(subjects, version, CONNECT_NOVACLIENT, endpoint)

@@ -147,8 +147,8 @@ def as_problem(result: Result) -> dict[str, Any]:
             {
                 "subject": finding.subject,
                 "cells": [cell.name for cell in finding.cells],
-                "hypervisors": list(finding.nodes),
-                "services": list(finding.services),
+                "hypervisors": [row.key for row in finding.nodes],
+                "services": [row.key for row in finding.services],
                 "remark": finding.remark,
             }
             for finding in result.findings

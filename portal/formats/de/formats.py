@@ -1,1 +1,3 @@
-from portal.formats import *  # noqa: F403
+"""As in English."""
+
+from portal.formats.en.formats import *  # noqa: F403
