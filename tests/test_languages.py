@@ -16,16 +16,18 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 from django.utils import translation
 from django.utils.translation import gettext, trans_real
 
 from audit.journal import Actor, Refused, draft, recorded
 from audit.models import Channel, Entry
 from cells.cache import CachedValue
+from cells.locate import key_of
 from cells.models import CellModel
 from cells.registry import all_cells
 from hypervisors.demo.fleet import Fleet
+from hypervisors.models import ComputeNode
 from maintenance.plans import PLANS
 from portal.console.stored_texts import forget_translations, translated
 from services.actions import ACTIONS, DISABLE
@@ -88,8 +90,8 @@ ATTRIBUTES = {
     "alt", "aria-label", "data-expired", "data-fresh", "data-label", "data-stale", "placeholder",
     "title",
 }  # fmt: skip
-#: Elements whose text is not prose: code, times, and what is never shown.
-SILENT = {"code", "pre", "script", "style", "time"}
+#: Elements whose text is not prose: what programs read and write, times, and what is not shown.
+SILENT = {"code", "kbd", "pre", "samp", "script", "style", "time"}
 
 
 WORD = r"[^\W\d_]{2,}"
@@ -199,6 +201,9 @@ def acted(client: Client) -> Iterator[tuple[str, Page]]:
         typed = {f"host:{key}": find(ServiceRef(uuid=key)).row.host for key in keys}
         form |= {"confirm": "1", **typed}
         yield f"{action}: results", posted(client, "/admin/services/service/act/", form)
+    for node in ComputeNode.objects.using(all_cells()[1].alias):
+        url = reverse("admin:hypervisors_computenode_change", args=[key_of(all_cells()[1], node)])
+        yield url, Page(client.get(url).content.decode())
     for plan in PLANS:
         form = {"action": plan, "key": keys}
         yield f"{plan}: confirm", posted(client, "/admin/maintenance/start/?of=services", form)
