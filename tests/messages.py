@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages import Catalog
-from babel.messages.extract import extract, extract_python
+from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.utils.translation.template import templatize
@@ -53,7 +53,7 @@ def found(keywords: dict[str, tuple[int | tuple[int, str], ...] | None] = KEYWOR
             text = "\n".join(line.strip() for line in templatize(text).splitlines())
         name = str(path.relative_to(ROOT))
         source = io.BytesIO(text.encode())
-        for line, message, comments, context in extract(extract_python, source, keywords):
+        for line, message, comments, context in extract("python", source, keywords):
             catalog.add(message, None, [(name, line)], auto_comments=comments, context=context)
     return catalog
 
