@@ -54,8 +54,10 @@ class EntryChangeList(ChangeList):
         dates = f"{self.date_hierarchy}{LOOKUP_SEP}"
         return bool(self.query) or any(not name.startswith(dates) for name in self.filter_params)
 
-    def get_queryset(self, request: HttpRequest, **kwargs: Any) -> "QuerySet[Entry]":
-        entries: QuerySet[Entry] = super().get_queryset(request, **kwargs)
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> "QuerySet[Entry]":
+        entries: QuerySet[Entry] = super().get_queryset(request, exclude_parameters)
         is_list = request.resolver_match and request.resolver_match.url_name == LIST
         return entries if self.is_narrowed or not is_list else entries.filter(bulk_position__lte=1)
 

@@ -196,9 +196,9 @@ def acted(client: Client) -> Iterator[tuple[str, Page]]:
     """The pages of actions on services and hosts, and of what cannot be done."""
     keys = [str(service.uuid) for service in Service.objects.using(all_cells()[1].alias)[:3]]
     for action in ACTIONS:
-        form = {"action": action, "key": keys, "reason": "r"}
+        form: dict[str, Any] = {"action": action, "key": keys, "reason": "r"}
         yield f"{action}: confirm", posted(client, "/admin/services/service/act/", form)
-        typed = {f"host:{key}": find(ServiceRef(uuid=key)).row.host for key in keys}
+        typed: dict[str, Any] = {f"host:{key}": find(ServiceRef(uuid=key)).row.host for key in keys}
         form |= {"confirm": "1", **typed}
         yield f"{action}: results", posted(client, "/admin/services/service/act/", form)
     for node in ComputeNode.objects.using(all_cells()[1].alias):

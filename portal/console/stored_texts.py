@@ -70,12 +70,11 @@ def _formatted(forms: list[str], values: dict[str, str] | tuple[str, ...], langu
     if isinstance(values, tuple):
         words = gettext(forms[0])
         return PLACEHOLDER.sub("%s", words) % tuple(_translated(one, language) for one in values)
-    number = values.get("n", "1")
-    words = (
-        ngettext(*forms, int(number) if number.isdigit() else 2)
-        if len(forms) > 1
-        else gettext(forms[0])
-    )
+    if len(forms) > 1:
+        number = values.get("n", "")
+        words = ngettext(forms[0], forms[1], int(number) if number.isdigit() else 2)
+    else:
+        words = gettext(forms[0])
     words = PLACEHOLDER.sub(r"%(\1)s", words)
     return words % {name: _translated(value, language) for name, value in values.items()}
 
