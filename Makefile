@@ -96,10 +96,11 @@ bench: $(TESTS)
 bench-nova: $(TESTS)
 	$(BIN)/python -m bench --nova --cells 10 $(ARGS)
 
-## Overload it, kill its workers, and send it 50,000 malformed requests; best on a quiet machine.
+## Overload it, kill its workers, take its databases away, and send it 50,000 malformed requests; best on a quiet machine.
 judge: $(TESTS)
 	$(BIN)/python -m bench.load
 	$(BIN)/python -m tests.kills
+	$(BIN)/python -m tests.outages
 	for seed in 1 2 3 4 5; do $(BIN)/python -m tests.fuzz --requests 10000 --seed $$seed || exit 1; done
 
 ## Install the real Nova and compare every answer with it.

@@ -20,7 +20,9 @@ from django.utils import translation
 
 from audit.journal import Actor, actor_of, draft
 from audit.models import Channel, Outcome
+from cloud.identity import Identity
 from portal import processes
+from portal.keystone_sessions import session_ended
 from portal.middleware import current_request, is_of_api
 from portal.models import ApiToken, PortalUser
 
@@ -46,6 +48,7 @@ def connect() -> None:
     user_logged_in.connect(_logged_in, dispatch_uid="audit.accounts")
     user_logged_out.connect(_logged_out, dispatch_uid="audit.accounts")
     user_login_failed.connect(_login_failed, dispatch_uid="audit.accounts")
+    session_ended.connect(_session_ended, dispatch_uid="audit.accounts")
     for model in FIELDS:
         pre_save.connect(_before_save, model, dispatch_uid="audit.accounts")
         post_save.connect(_saved, model, dispatch_uid="audit.accounts")
@@ -108,6 +111,29 @@ def _logged_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> 
 def _logged_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
     if request is current_request() and user is not None:
         _record(actor_of(request, _channel(request)), "log out", f"user {user}")
+
+
+def _session_ended(
+    sender: Any,
+    request: HttpRequest,
+    user: User,
+    identity: Identity | None,
+    cause: str,
+    **kwargs: Any,
+) -> None:
+    """Nobody has logged out, and the request goes on without a user."""
+    if request is not current_request():
+        return
+    actor = Actor(
+        username=user.get_username(),
+        channel=_channel(request),
+        request_id=getattr(request, "request_id", ""),
+        remote_address=request.META.get("REMOTE_ADDR") or None,
+        keystone=("", "", "")
+        if identity is None
+        else (identity.user_id, identity.project_id or "", identity.project_name or ""),
+    )
+    _record(actor, "log out", f"user {user}", cause)
 
 
 def _login_failed(

@@ -4,7 +4,7 @@ The rules themselves are in ``services.actions``.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -113,12 +113,13 @@ def delete(ref: ServiceRef, actor: Actor, name: str, action: Rules) -> Applied:
 
 
 def apply_rules(
-    actions: Iterable[Rules],
+    actions: Sequence[Rules],
     found: Found[Service],
     in_placement: HostInPlacement | None = None,
 ) -> None:
     """Raise the first thing that forbids one of the actions to the service, which is locked."""
+    names = {name for action in actions for name in action.decided_by}
+    [facts] = count_facts(found.cell, [found.row], names, timezone.now())
     for action in actions:
-        [facts] = count_facts(found.cell, [found.row], action.decided_by, timezone.now())
         for blocker in action.blockers(replace(facts, in_placement=in_placement)):
             raise blocker
