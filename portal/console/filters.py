@@ -193,6 +193,8 @@ class Counts:
 
     def matching_others(self, list_filter: ListFilter) -> list[Group]:
         """The groups that match the selected values of all other filters."""
+        if set(self._active) <= {list_filter}:
+            return self.groups
         if list_filter not in self._by_others:
             self._by_others[list_filter] = [
                 group for group in self.groups if self._matches(group, exclude=list_filter)
