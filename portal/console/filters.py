@@ -36,6 +36,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from cells.executors import CellUnavailable
 from cells.fields import flag
@@ -91,7 +92,8 @@ class ListFilter(StockListFilter):
         self.now = timezone.now()
         self.values = tuple(dict.fromkeys(params.get(self.parameter_name, ())))
         if len(self.values) > MAX_VALUES:
-            raise BadRequest(f"more than {MAX_VALUES} values of {self.parameter_name}")
+            words = gettext_noop("more than %(n)d values of %(name)s")
+            raise BadRequest(words % {"n": MAX_VALUES, "name": self.parameter_name})
 
     @property
     def is_active(self) -> bool:
@@ -415,7 +417,7 @@ def filterset_filters(
         if name not in exclude:
             field = model._meta.get_field(declared.field_name)
             attributes = {
-                "title": capfirst(field.verbose_name),
+                "title": declared.label or capfirst(field.verbose_name),
                 "parameter_name": name,
                 "field_name": declared.field_name,
             }
