@@ -195,6 +195,8 @@ class Counts:
 
     def matching_others(self, list_filter: ListFilter) -> list[Group]:
         """The groups that match the selected values of all other filters."""
+        if set(self._active) <= {list_filter}:
+            return self.groups
         if list_filter not in self._by_others:
             self._by_others[list_filter] = [
                 group for group in self.groups if self._matches(group, exclude=list_filter)
@@ -229,6 +231,8 @@ class CellFilter(ListFilter):
 
     title = _("Cell")
     parameter_name = "cell"
+    #: How many rows match the other filters, by the name and the uuid of their cell.
+    _rows: Counter[str] | None = None
 
     def condition_of(self, value: str, cell: Cell) -> Q | None:
         return Q() if value in (cell.name, cell.uuid) else None
@@ -245,8 +249,14 @@ class CellFilter(ListFilter):
 
     def count(self, value: str, counts: "Counts") -> int | None:
         missing = [unavailable.cell for unavailable in counts.missing]
-        is_missing = any(value in (cell.name, cell.uuid) for cell in missing)
-        return None if is_missing else super().count(value, counts)
+        if any(value in (cell.name, cell.uuid) for cell in missing):
+            return None
+        if self._rows is None:  # there are many groups, and many cells
+            self._rows = Counter()
+            for group in counts.matching_others(self):
+                for name in {group["cell"].name, group["cell"].uuid}:
+                    self._rows[name] += int(group["n"])
+        return self._rows[value]
 
     def is_shown(self, count: int | None) -> bool:
         return True
