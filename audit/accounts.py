@@ -6,8 +6,9 @@ neither a request nor a command of ``manage.py`` is not recorded, nor what a com
 
 import getpass
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
@@ -15,6 +16,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.http import HttpRequest
+from django.utils import translation
 
 from audit.journal import Actor, actor_of, draft
 from audit.models import Channel, Outcome
@@ -25,6 +27,7 @@ from portal.middleware import current_request, is_of_api
 from portal.models import ApiToken, PortalUser
 
 logger = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 #: Commands that set up the portal, before or while the audit's own table is made.
 SETTING_UP = ("demo", "flush", "heartbeat", "loaddata", "migrate", "serve")
@@ -52,6 +55,17 @@ def connect() -> None:
         post_delete.connect(_deleted, model, dispatch_uid="audit.accounts")
     for relation in (User.groups, User.user_permissions, Group.permissions):
         m2m_changed.connect(_granted, relation.through, dispatch_uid="audit.accounts")
+
+
+def _in_english(receiver: Callable[P, None]) -> Callable[P, None]:
+    """What goes on record is in English, whoever reads the page that does it."""
+
+    @wraps(receiver)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        with translation.override(settings.LANGUAGE_CODE):
+            receiver(*args, **kwargs)
+
+    return wrapped
 
 
 # --- who --------------------------------------------------------------------------------------
@@ -172,6 +186,7 @@ def _before_save(
         instance._before = sender._default_manager.filter(pk=instance.pk).first()
 
 
+@_in_english
 def _saved(sender: type[Model], instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
     old = instance.__dict__.pop("_before", None)
     actor = None if raw or not (created or old is not None) else _actor()
@@ -191,6 +206,7 @@ def _saved(sender: type[Model], instance: Any, created: bool, raw: bool, **kwarg
         _record(actor, f"change {kind}", _subject(instance), message, before=before, after=after)
 
 
+@_in_english
 def _deleted(sender: type[Model], instance: Any, **kwargs: Any) -> None:
     if (actor := _actor()) is not None:
         verb = "revoke" if sender is ApiToken else "delete"
@@ -198,6 +214,7 @@ def _deleted(sender: type[Model], instance: Any, **kwargs: Any) -> None:
         _record(actor, action, _subject(instance), before=_values(instance))
 
 
+@_in_english
 def _granted(
     sender: Any, instance: Any, action: str, model: Any, pk_set: Iterable[Any] | None, **kwargs: Any
 ) -> None:

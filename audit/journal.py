@@ -23,7 +23,8 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import DatabaseError, router, transaction
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext_noop
 
 from audit import outbox
 from audit.models import Channel, Entry, Intent, OutboxMessage, Outcome
@@ -34,8 +35,10 @@ from portal.roles import identity_of
 logger = logging.getLogger(__name__)
 
 #: The database that the journal is in, for who reads of its errors.
-OWN_DATABASE = "the portal's own database"
-NOT_ON_RECORD = f"done; it will be put on record when {OWN_DATABASE} answers"
+OWN_DATABASE = gettext_noop("the portal's own database")
+NOT_ON_RECORD = gettext_noop(
+    "done; it will be put on record when the portal's own database answers"
+)
 #: The columns of an entry that its intent keeps.
 KEPT = tuple(
     field.name
@@ -245,11 +248,12 @@ def recorded(entry: Entry, kind: str) -> Iterator[Attempt]:
     """Put the action of the block on record, however it ends: done, ``Refused`` or failed.
 
     Both kinds of exception are raised again.  What is done but cannot be put on record just now is
-    done nevertheless: its intent is settled later.
+    done nevertheless: its intent is settled later.  Whatever the block says is said in English.
     """
     attempt = Attempt(entry, kind)
     try:
-        yield attempt
+        with translation.override(settings.LANGUAGE_CODE):
+            yield attempt
     except Refused as refusal:
         if attempt.intent is None:
             refuse(entry, refusal.message, refusal.outcome)

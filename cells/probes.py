@@ -10,6 +10,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils.translation import gettext_noop
 
 from cells.databases import NOVA_VERSION_TABLES, cause_of
 from cells.models import CellModel
@@ -56,16 +57,21 @@ def probe_cells(cells: Iterable[Cell] | None = None) -> list[CellProbe]:
     for unavailable in answers.missing:
         probes[unavailable.cell] = CellProbe(unavailable.cell, problem=unavailable.cause)
     for unavailable in contents.missing:
-        probes[unavailable.cell].problem = f"reading its tables: {unavailable.cause}"
+        words = gettext_noop("reading its tables: %(cause)s")
+        probes[unavailable.cell].problem = words % {"cause": unavailable.cause}
     for cell, found in contents.by_cell.items():
         probe = probes[cell]
         probe.rows, probe.without_uuid, probe.schema = found.rows, found.without_uuid, found.version
         if missing := found.layout.missing():
             ours = settings.EMBEDDED and not found.layout.is_novas
             probe.problem = _too_old(missing)
-            probe.advice = f"run: {'manage.py migrate' if ours else 'nova-manage db sync'}"
+            probe.advice = (
+                gettext_noop("run: manage.py migrate")
+                if ours
+                else gettext_noop("run: nova-manage db sync")
+            )
         elif found.without_uuid.get(SERVICES):
-            probe.advice = "run: manage.py backfill_service_uuids"
+            probe.advice = gettext_noop("run: manage.py backfill_service_uuids")
     return [probes[cell] for cell in cells]
 
 
@@ -80,8 +86,9 @@ def _round_trip(cell: Cell) -> float:
 
 def _too_old(missing: list[str]) -> str:
     if f"{SERVICES}.uuid" in missing:
-        return f"{SERVICES}.uuid is missing: schema from before Pike"
-    return f"{', '.join(missing[:3])} missing: not a schema of Nova's, or too old"
+        return gettext_noop("services.uuid is missing: schema from before Pike")
+    words = gettext_noop("%(names)s missing: not a schema of Nova's, or too old")
+    return words % {"names": ", ".join(missing[:3])}
 
 
 # --- schemas ----------------------------------------------------------------------------------

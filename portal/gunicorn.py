@@ -58,6 +58,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests, now that Django has been set up in the worker."""
+    import jsonschema  # noqa: F401 - commands do without, but a first request would wait for it
     from django.db import connections
 
     from cells.notices import NoticeBoard

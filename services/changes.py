@@ -22,6 +22,7 @@ from django.db import (
 )
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from audit import journal
 from audit.journal import Actor, Attempt
@@ -45,7 +46,7 @@ from services.models import NOVA_COMPUTE, Service
 KIND = "service"
 
 #: How Nova's API database is called where it fails.
-API_DATABASE = "the API database"
+API_DATABASE = gettext_noop("the API database")
 
 #: What databases can store as a reason.
 REASON = re.compile("[^\0\ud800-\udfff]{1,255}")
@@ -66,15 +67,22 @@ class Change:
     def check(self) -> None:
         """Raise ``Invalid`` when it contradicts itself, asks for nothing or cannot be stored."""
         if self.status == "enabled" and self.reason:
-            raise Invalid("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+            raise Invalid(
+                gettext_noop("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+            )
         if self.status is None and self.forced_down is None:
             raise Invalid(
-                "No updates were requested. Fields 'status' or 'forced_down' should be specified."
+                gettext_noop(
+                    "No updates were requested. Fields 'status' or 'forced_down' should be "
+                    "specified."
+                )
             )
         if self.reason is not None and not REASON.fullmatch(self.reason):
             raise Invalid(
-                "Invalid input for field/attribute disabled_reason: it must have 1 to 255 "
-                "characters, none of them NUL or half of a surrogate pair."
+                gettext_noop(
+                    "Invalid input for field/attribute disabled_reason: it must have 1 to 255 "
+                    "characters, none of them NUL or half of a surrogate pair."
+                )
             )
 
     def columns(self) -> dict[str, Any]:
@@ -115,10 +123,12 @@ def recorded(entry: Entry) -> Iterator[Attempt]:
         with journal.recorded(entry, KIND) as attempt:
             yield attempt
     except DataError as error:
-        raise Invalid(f"The database of the cell cannot store it: {cause_of(error)}") from error
+        words = gettext_noop("The database of the cell cannot store it: %(cause)s")
+        raise Invalid(words % {"cause": cause_of(error)}) from error
     except DatabaseError as error:
+        words = gettext_noop("%(where)s failed: %(cause)s")
         where = blamed(error) or API_DATABASE
-        raise Unavailable(f"{where} failed: {cause_of(error)}") from error
+        raise Unavailable(words % {"where": where, "cause": cause_of(error)}) from error
 
 
 def describe(entry: Entry, found: Found[Service]) -> None:
@@ -163,7 +173,7 @@ def _failures_of(cell: Cell) -> Iterator[None]:
     """
     breaker, started = executor_for(cell).breaker, time.time()
     try:
-        with blaming(f"cell {cell.name}"):
+        with blaming(gettext_noop("cell %(name)s") % {"name": cell.name}):
             yield
     except OperationalError as error:
         is_lost = connections[cell.alias].connection is None

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from django.db import router, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from audit import journal
 from audit.journal import Actor
@@ -36,9 +37,10 @@ class Rules(Protocol):
 
 def not_compute(binary: str | None) -> Invalid:
     """Only a nova-compute can be changed."""
-    return Invalid(
-        f"Updating a {binary} service is not supported. Only nova-compute services can be updated."
+    words = gettext_noop(
+        "Updating a %(binary)s service is not supported. Only nova-compute services can be updated."
     )
+    return Invalid(words % {"binary": binary})
 
 
 def update(
