@@ -15,7 +15,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run test check format lock audit sbom package docs bench bench-nova judge conformance clients e2e clean
+.PHONY: help run test check format messages lock audit sbom package docs bench bench-nova judge conformance clients e2e clean
 
 ## List these targets.
 help:
@@ -45,6 +45,10 @@ format: $(TESTS)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	find templates -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
+
+## Add new texts to the catalogues of the console's languages, and compile them.
+messages: $(TESTS)
+	$(BIN)/python -m tests.messages
 
 ## Renew the lock files after a change of the ranges; ARGS=--upgrade takes the newest of everything.
 lock: $(TESTS)
@@ -92,10 +96,11 @@ bench: $(TESTS)
 bench-nova: $(TESTS)
 	$(BIN)/python -m bench --nova --cells 10 $(ARGS)
 
-## Overload it, kill its workers, and send it 50,000 malformed requests; best on a quiet machine.
+## Overload it, kill its workers, take its databases away, and send it 50,000 malformed requests; best on a quiet machine.
 judge: $(TESTS)
 	$(BIN)/python -m bench.load
 	$(BIN)/python -m tests.kills
+	$(BIN)/python -m tests.outages
 	for seed in 1 2 3 4 5; do $(BIN)/python -m tests.fuzz --requests 10000 --seed $$seed || exit 1; done
 
 ## Install the real Nova and compare every answer with it.

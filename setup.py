@@ -8,5 +8,8 @@ setup(
         "portal.templates",
     ],
     package_dir={"portal.templates": "templates"},
-    package_data={"portal": ["api/samples/**/*.json"], "portal.templates": ["**/*"]},
+    package_data={
+        "portal": ["api/samples/**/*.json", "locale/*/LC_MESSAGES/*"],
+        "portal.templates": ["**/*"],
+    },
 )

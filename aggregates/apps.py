@@ -1,9 +1,10 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class AggregatesConfig(AppConfig):
     name = "aggregates"
-    verbose_name = "Aggregates"
+    verbose_name = _("Aggregates")
 
     def ready(self) -> None:
         """Serve os-aggregates."""

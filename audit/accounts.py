@@ -6,8 +6,9 @@ neither a request nor a command of ``manage.py`` is not recorded, nor what a com
 
 import getpass
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
@@ -15,14 +16,18 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.http import HttpRequest
+from django.utils import translation
 
 from audit.journal import Actor, actor_of, draft
 from audit.models import Channel, Outcome
+from cloud.identity import Identity
 from portal import processes
+from portal.keystone_sessions import session_ended
 from portal.middleware import current_request, is_of_api
 from portal.models import ApiToken, PortalUser
 
 logger = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 #: Commands that set up the portal, before or while the audit's own table is made.
 SETTING_UP = ("demo", "flush", "heartbeat", "loaddata", "migrate", "serve")
@@ -43,12 +48,24 @@ def connect() -> None:
     user_logged_in.connect(_logged_in, dispatch_uid="audit.accounts")
     user_logged_out.connect(_logged_out, dispatch_uid="audit.accounts")
     user_login_failed.connect(_login_failed, dispatch_uid="audit.accounts")
+    session_ended.connect(_session_ended, dispatch_uid="audit.accounts")
     for model in FIELDS:
         pre_save.connect(_before_save, model, dispatch_uid="audit.accounts")
         post_save.connect(_saved, model, dispatch_uid="audit.accounts")
         post_delete.connect(_deleted, model, dispatch_uid="audit.accounts")
     for relation in (User.groups, User.user_permissions, Group.permissions):
         m2m_changed.connect(_granted, relation.through, dispatch_uid="audit.accounts")
+
+
+def _in_english(receiver: Callable[P, None]) -> Callable[P, None]:
+    """What goes on record is in English, whoever reads the page that does it."""
+
+    @wraps(receiver)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        with translation.override(settings.LANGUAGE_CODE):
+            receiver(*args, **kwargs)
+
+    return wrapped
 
 
 # --- who --------------------------------------------------------------------------------------
@@ -94,6 +111,29 @@ def _logged_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> 
 def _logged_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
     if request is current_request() and user is not None:
         _record(actor_of(request, _channel(request)), "log out", f"user {user}")
+
+
+def _session_ended(
+    sender: Any,
+    request: HttpRequest,
+    user: User,
+    identity: Identity | None,
+    cause: str,
+    **kwargs: Any,
+) -> None:
+    """Nobody has logged out, and the request goes on without a user."""
+    if request is not current_request():
+        return
+    actor = Actor(
+        username=user.get_username(),
+        channel=_channel(request),
+        request_id=getattr(request, "request_id", ""),
+        remote_address=request.META.get("REMOTE_ADDR") or None,
+        keystone=("", "", "")
+        if identity is None
+        else (identity.user_id, identity.project_id or "", identity.project_name or ""),
+    )
+    _record(actor, "log out", f"user {user}", cause)
 
 
 def _login_failed(
@@ -146,6 +186,7 @@ def _before_save(
         instance._before = sender._default_manager.filter(pk=instance.pk).first()
 
 
+@_in_english
 def _saved(sender: type[Model], instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
     old = instance.__dict__.pop("_before", None)
     actor = None if raw or not (created or old is not None) else _actor()
@@ -165,6 +206,7 @@ def _saved(sender: type[Model], instance: Any, created: bool, raw: bool, **kwarg
         _record(actor, f"change {kind}", _subject(instance), message, before=before, after=after)
 
 
+@_in_english
 def _deleted(sender: type[Model], instance: Any, **kwargs: Any) -> None:
     if (actor := _actor()) is not None:
         verb = "revoke" if sender is ApiToken else "delete"
@@ -172,6 +214,7 @@ def _deleted(sender: type[Model], instance: Any, **kwargs: Any) -> None:
         _record(actor, action, _subject(instance), before=_values(instance))
 
 
+@_in_english
 def _granted(
     sender: Any, instance: Any, action: str, model: Any, pk_set: Iterable[Any] | None, **kwargs: Any
 ) -> None:

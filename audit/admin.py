@@ -16,7 +16,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from audit.models import Entry, Outcome
 from audit.undoing import undo_url
@@ -54,8 +54,10 @@ class EntryChangeList(ChangeList):
         dates = f"{self.date_hierarchy}{LOOKUP_SEP}"
         return bool(self.query) or any(not name.startswith(dates) for name in self.filter_params)
 
-    def get_queryset(self, request: HttpRequest, *args: Any) -> "QuerySet[Entry]":
-        entries: QuerySet[Entry] = super().get_queryset(request, *args)
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> "QuerySet[Entry]":
+        entries: QuerySet[Entry] = super().get_queryset(request, exclude_parameters)
         is_list = request.resolver_match and request.resolver_match.url_name == LIST
         return entries if self.is_narrowed or not is_list else entries.filter(bulk_position__lte=1)
 
@@ -171,7 +173,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         try:
             entries = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters as error:
-            raise BadRequest("no such filter") from error
+            raise BadRequest(gettext_noop("no such filter")) from error
         rows = map(_values, entries.iterator(chunk_size=CHUNK_SIZE))
         return csv_response("audit", EXPORTED, rows)
 

@@ -23,16 +23,22 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import DatabaseError, router, transaction
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext_noop
 
 from audit import outbox
 from audit.models import Channel, Entry, Intent, OutboxMessage, Outcome
 from audit.outbox import Message
-from cells.databases import cause_of
+from cells.databases import blaming, cause_of
 from portal.roles import identity_of
 
 logger = logging.getLogger(__name__)
 
+#: The database that the journal is in, for who reads of its errors.
+OWN_DATABASE = gettext_noop("the portal's own database")
+NOT_ON_RECORD = gettext_noop(
+    "done; it will be put on record when the portal's own database answers"
+)
 #: The columns of an entry that its intent keeps.
 KEPT = tuple(
     field.name
@@ -126,7 +132,7 @@ def draft(actor: Actor, action: str, **columns: str) -> Entry:
 def begin(entry: Entry, kind: str, subject: str, messages: Sequence[Message] = ()) -> Intent:
     """Write down what is about to be done to ``subject``, and what to send when it is done."""
     intent = _intent(entry, kind, subject, messages)
-    with transaction.atomic(using=router.db_for_write(Intent), durable=True):
+    with blaming(OWN_DATABASE), transaction.atomic(using=router.db_for_write(Intent), durable=True):
         intent.save()
     return intent
 
@@ -148,7 +154,7 @@ def end(intent: Intent, outcome: Outcome, message: str = "") -> Entry | None:
     entry.outcome, entry.message = outcome, message
     if outcome != Outcome.DONE:
         entry.after = None
-    with transaction.atomic(using=router.db_for_write(Intent)):
+    with blaming(OWN_DATABASE), transaction.atomic(using=router.db_for_write(Intent)):
         deleted, _ = Intent.objects.filter(id=intent.id).delete()
         if not deleted:
             if outcome != Outcome.DONE or (wrong := _recorded_otherwise(entry)) is None:
@@ -201,7 +207,8 @@ def entry_of(intent: Intent) -> Entry:
 def refuse(entry: Entry, message: str, outcome: Outcome = Outcome.REFUSED) -> None:
     """Put on record an action that ended before it changed anything."""
     entry.outcome, entry.message = outcome, message
-    entry.save()
+    with blaming(OWN_DATABASE):
+        entry.save()
 
 
 def as_dict(entry: Entry) -> dict[str, Any]:
@@ -240,11 +247,13 @@ class Attempt:
 def recorded(entry: Entry, kind: str) -> Iterator[Attempt]:
     """Put the action of the block on record, however it ends: done, ``Refused`` or failed.
 
-    Both kinds of exception are raised again.
+    Both kinds of exception are raised again.  What is done but cannot be put on record just now is
+    done nevertheless: its intent is settled later.  Whatever the block says is said in English.
     """
     attempt = Attempt(entry, kind)
     try:
-        yield attempt
+        with translation.override(settings.LANGUAGE_CODE):
+            yield attempt
     except Refused as refusal:
         if attempt.intent is None:
             refuse(entry, refusal.message, refusal.outcome)
@@ -255,7 +264,11 @@ def recorded(entry: Entry, kind: str) -> Iterator[Attempt]:
         _record_failure(attempt, error)
         raise
     if attempt.intent is not None:
-        end(attempt.intent, Outcome.DONE, attempt.remark)
+        try:
+            end(attempt.intent, Outcome.DONE, attempt.remark)
+        except DatabaseError as error:
+            logger.warning("%s is done and will be put on record: %s", entry, cause_of(error))
+            attempt.remark = "; ".join(filter(None, (attempt.remark, NOT_ON_RECORD)))
 
 
 def _record_failure(attempt: Attempt, error: DatabaseError) -> None:

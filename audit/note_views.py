@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_POST
 
 from audit.models import Note
@@ -23,7 +24,7 @@ def leave(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     host, cell_uuid = request.POST.get("host", ""), request.POST.get("cell", "")
     if not 0 < len(host) <= 255 or cell_uuid not in {cell.uuid for cell in all_cells()}:
-        raise BadRequest("no such host")
+        raise BadRequest(gettext_noop("no such host"))
     form = NoteForm(request.POST)
     if form.is_valid():
         note: Any = form.save(commit=False)

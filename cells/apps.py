@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
 from django.db.models import CharField
+from django.utils.translation import gettext_lazy as _
 
 from cells.databases import close_old_connections, note_opened
 from cells.lookups import Among, Like, SameText
@@ -11,7 +12,7 @@ from cells.lookups import Among, Like, SameText
 
 class CellsConfig(AppConfig):
     name = "cells"
-    verbose_name = "Cells"
+    verbose_name = _("Cells")
 
     def ready(self) -> None:
         """Register the lookups; close old connections, however many cells."""

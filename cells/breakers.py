@@ -16,6 +16,8 @@ FIRST_PROBE_AFTER = 1.0
 #: A database that fails again within so many seconds of coming back is probed no sooner than
 #: before, so that one that comes and goes is not asked all the time.
 STEADY_AFTER = 60.0
+#: At most one failure is logged in so many seconds.
+LOG_EVERY = 60.0
 
 #: The breakers of this process that others are told of, by their keys.
 known: "WeakValueDictionary[str, CircuitBreaker]" = WeakValueDictionary()
@@ -49,6 +51,8 @@ class CircuitBreaker:
         self._probe_at = 0.0  # of time.monotonic(), as the two below
         self._interval = FIRST_PROBE_AFTER
         self._back_at = float("-inf")
+        self._is_logged = False  # that it does not answer
+        self._logged_at = float("-inf")
         self._lock = threading.Lock()
 
     def is_open(self) -> bool:
@@ -63,15 +67,18 @@ class CircuitBreaker:
         with self._lock:
             was_open, self.failed_at, self.last_error = self.is_open(), None, ""
             self._back_at = time.monotonic()
+            was_logged, self._is_logged = self._is_logged, False
         self._gauge.set(0)
-        if was_open:
+        if was_logged:
             logger.info("%s answers again", self.name)
+        if was_open:
             self._tell()
 
     def failed(self, cause: str, *, probe_at_once: bool = False) -> None:
         """Open it: the database did not answer, for the reason given.
 
-        One that may just be slow is to be probed at once.
+        One that may just be slow is to be probed at once.  One that comes and goes is logged once a
+        minute; if it stays away, the log has the last word of it.
         """
         with self._lock:
             was_open, now = self.is_open(), time.monotonic()
@@ -82,9 +89,13 @@ class CircuitBreaker:
                 self._schedule(now)
                 if probe_at_once:
                     self._probe_at = now
+            is_to_log = not self._is_logged and now - self._logged_at >= LOG_EVERY
+            if is_to_log:
+                self._is_logged, self._logged_at = True, now
         self._gauge.set(1)
-        if not was_open:
+        if is_to_log:
             logger.warning("%s does not answer: %s", self.name, cause)
+        if not was_open:
             self._tell()
 
     def told(self, cause: str) -> None:
@@ -93,6 +104,7 @@ class CircuitBreaker:
             if bool(cause) == self.is_open():
                 return
             self.failed_at, self.last_error = (time.time() if cause else None), cause
+            self._is_logged = bool(cause)  # there
             if cause:
                 self._interval = FIRST_PROBE_AFTER
                 self._schedule(time.monotonic())

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
+from django.conf import settings
 from django.db import DatabaseError, connections
+from django.utils import translation
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,9 @@ class CachedValue(Generic[V]):
                 if (loaded := self._fresh(max_age)) is None:
                     generation = self._generation
                     try:
-                        value = self.load()
+                        # It is everybody's: not in the language of whoever happens to load it.
+                        with translation.override(settings.LANGUAGE_CODE):
+                            value = self.load()
                     except self.kept_on as error:
                         if self._loaded is None:
                             raise

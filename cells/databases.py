@@ -1,11 +1,20 @@
 """Databases that become known at run time: an alias for each cell in Django's ``connections``."""
 
+import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import DatabaseError
+from django.db.utils import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
 from django.utils.connection import ConnectionDoesNotExist
 
 from cells.database_urls import without_password
@@ -14,6 +23,10 @@ CELL_ALIAS_PREFIX = "cell-"
 
 #: How much of what a driver says is repeated, in characters.
 MAX_CAUSE = 300
+
+#: What MariaDB and SQLite say of a column, and SQLite of a table, that is not there; they call that
+#: an operational error.
+_NOT_THERE = re.compile("Unknown column|no such (column|table)|has no column named")
 
 #: Where Nova's migrations record their version: Alembic's since Xena, sqlalchemy-migrate's before.
 NOVA_VERSION_TABLES = frozenset({"alembic_version", "migrate_version"})
@@ -87,3 +100,35 @@ def cause_of(error: BaseException) -> str:
     text = str(error.args[-1] if has_text else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return without_password(lines[0])[:MAX_CAUSE] if lines else type(error).__name__
+
+
+def lacks_schema(error: BaseException | None) -> bool:
+    """Whether a table or column that a statement names is not there, or the statement is wrong."""
+    return isinstance(error, ProgrammingError) or (
+        isinstance(error, OperationalError) and bool(_NOT_THERE.search(str(error)))
+    )
+
+
+def is_in_trouble(error: BaseException | None) -> bool:
+    """Whether an error is the database's own: it is away, full or read-only, or has a row locked.
+
+    Any other is a defect of the statement, or of the schema.
+    """
+    troubles = (OperationalError, InterfaceError, InternalError)
+    return isinstance(error, troubles) and not lacks_schema(error)
+
+
+@contextmanager
+def blaming(database: str) -> Iterator[None]:
+    """Let the database errors of the block say whose they are, unless they do already."""
+    try:
+        yield
+    except DatabaseError as error:
+        if not blamed(error):
+            error.blamed = database  # type: ignore[attr-defined]
+        raise
+
+
+def blamed(error: DatabaseError) -> str:
+    """Which database an error is from, in words; empty if nobody has said so."""
+    return str(getattr(error, "blamed", ""))

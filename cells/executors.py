@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.utils.translation import get_language, gettext_noop, override
 
 from cells.breakers import CircuitBreaker
 from cells.databases import cause_of
@@ -36,9 +37,16 @@ class CellUnavailable(Exception):
     """A cell did not answer; ``cause`` says why in one line, without a password."""
 
     def __init__(self, cell: Cell, cause: str) -> None:
-        super().__init__(f"cell {cell.name}: {cause}")
+        words = gettext_noop("cell %(name)s: %(cause)s")
+        super().__init__(words % {"name": cell.name, "cause": cause})
         self.cell = cell
         self.cause = cause
+
+
+def _in_language(language: str, function: Callable[[], T]) -> T:
+    """Say what is said in the language of the request; a context does not take it along."""
+    with override(language):
+        return function()
 
 
 class CellExecutor:
@@ -64,6 +72,9 @@ class CellExecutor:
     def submit(self, function: Callable[[], T]) -> "Future[T]":
         """Run ``function`` on one of the threads; its exceptions arrive in the future."""
         future: Future[T] = Future()
+        language = get_language()
+        if language not in (None, settings.LANGUAGE_CODE):
+            function = partial(_in_language, language, function)
         # What is noted meanwhile belongs to the request: its id in the log, for instance.
         in_context = partial(copy_context().run, function)
         with self._lock:

@@ -1,14 +1,17 @@
 """One list of the rows of many cells, in any order, without fetching more than a page needs.
 
-Each cell sorts its own rows and returns only their sort keys and ids, no more of them than could
-be on the page.  The keys are merged here, and whole rows are fetched for the page alone.  The
-order does not depend on the databases: text is ordered by code point, nulls come last in both
-directions, and rows with equal keys are in order of cell and id.
+Each cell sorts its own rows and returns only their sort keys and ids: somewhat more than its share
+of the page, and further ones where the page turns out to have more of its rows.  The keys are
+merged here, and whole rows are fetched for the page alone.  The order does not depend on the
+databases: text is ordered by code point, nulls come last in both directions, and rows with equal
+keys are in order of cell and id.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +34,8 @@ Row = tuple[Any, ...]
 
 #: Up to so many sort keys may be asked of each cell before it is known how many rows there are.
 MAX_FIRST_KEYS = 2_000
+#: At least so many are asked of each cell at first, and then of some cells so many times as many.
+FEWEST_KEYS, MORE_KEYS = 16, 4
 
 
 class CodePoints(Func):
@@ -205,17 +210,55 @@ class MergedRows(Generic[M]):
         if start == stop:
             return [], []
         backwards = total - start < stop
-        limit = total - start if backwards else stop
+        needed = total - start if backwards else stop
+        cells = [cell for cell, count in counts.items() if count]
+        limit = keys_at_first(needed, len(cells))
         answers: Answers[list[Keys]] = ask_cells(
-            [cell for cell, count in counts.items() if count],
-            lambda cell: self.keys_in(cell, limit, backwards=backwards),
+            cells, lambda cell: self.keys_in(cell, limit, backwards=backwards)
         )
-        places = self.merge(answers.by_cell)
-        if backwards:
-            places = places[max(0, len(places) - limit) :][: stop - start]
-        else:
-            places = places[start:stop]
-        return places, answers.missing
+        places, missing = self.end_of_list(answers.by_cell, limit, needed, backwards=backwards)
+        return (places[: stop - start] if backwards else places[start:stop]), [
+            *answers.missing,
+            *missing,
+        ]
+
+    def end_of_list(
+        self,
+        by_cell: Mapping[Cell, Sequence[Keys]],
+        limit: int,
+        needed: int,
+        *,
+        backwards: bool = False,
+    ) -> tuple[list[Place], list[CellUnavailable]]:
+        """The places of the first ``needed`` rows of the list, or with ``backwards`` of the last.
+
+        ``by_cell`` are the first keys of each cell, at most ``limit``.  Cells all of whose keys are
+        among those rows are asked for more: mostly few, since rows are spread over the cells.
+        Returns also the cells that did not answer then.
+        """
+        known = dict(by_cell)
+        missing: list[CellUnavailable] = []
+        cut = {cell for cell, keys in known.items() if len(keys) >= limit}
+        while True:
+            places = self.merge(known)
+            places = places[-needed:] if backwards else places[:needed]
+            shown = Counter(cell for cell, _id in places)
+            cut = {cell for cell in cut if limit < needed and shown[cell] == len(known[cell])}
+            if not cut:
+                return places, missing
+            limit = min(limit * MORE_KEYS, needed)
+            ask = partial(self.keys_in, limit=limit, backwards=backwards)
+            answers: Answers[list[Keys]] = ask_cells([cell for cell in known if cell in cut], ask)
+            known |= answers.by_cell
+            for absence in answers.missing:
+                del known[absence.cell]
+            missing += answers.missing
+            cut = {cell for cell, keys in answers.by_cell.items() if len(keys) >= limit}
+
+
+def keys_at_first(needed: int, cells: int) -> int:
+    """How many keys to ask each cell for at first, where so many rows of all cells are needed."""
+    return min(needed, max(FEWEST_KEYS, 2 * needed // max(1, cells)))
 
 
 def _nulls_last(position: int, descending: bool) -> Callable[[tuple[Any, ...]], Any]:

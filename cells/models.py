@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from cells.fields import UTCDateTimeField
 
@@ -62,6 +63,8 @@ class CellMapping(TimestampMixin):
     disabled = models.BooleanField(null=True, default=False)
 
     class Meta:
+        verbose_name = _("cell mapping")
+        verbose_name_plural = _("cell mappings")
         db_table = "cell_mappings"
 
     def __str__(self) -> str:
@@ -76,6 +79,8 @@ class HostMapping(TimestampMixin):
     host = models.CharField(max_length=255, unique=True)
 
     class Meta:
+        verbose_name = _("host mapping")
+        verbose_name_plural = _("host mappings")
         db_table = "host_mappings"
 
     def __str__(self) -> str:
@@ -95,6 +100,8 @@ class InstanceMapping(TimestampMixin):
     queued_for_delete = models.BooleanField(null=True, default=False)
 
     class Meta:
+        verbose_name = _("instance mapping")
+        verbose_name_plural = _("instance mappings")
         db_table = "instance_mappings"
         constraints = (
             models.UniqueConstraint(
@@ -114,6 +121,8 @@ class Aggregate(TimestampMixin):
     name = models.CharField(max_length=255, null=True, unique=True)
 
     class Meta:
+        verbose_name = _("aggregate")
+        verbose_name_plural = _("aggregates")
         db_table = "aggregates"
 
     def __str__(self) -> str:
@@ -128,6 +137,8 @@ class AggregateHost(TimestampMixin):
     aggregate = models.ForeignKey(Aggregate, models.DO_NOTHING, related_name="hosts")
 
     class Meta:
+        verbose_name = _("host of an aggregate")
+        verbose_name_plural = _("hosts of aggregates")
         db_table = "aggregate_hosts"
         constraints = (
             models.UniqueConstraint(
@@ -148,6 +159,8 @@ class AggregateMetadata(TimestampMixin):
     aggregate = models.ForeignKey(Aggregate, models.DO_NOTHING, related_name="metadata")
 
     class Meta:
+        verbose_name = _("metadata of an aggregate")
+        verbose_name_plural = _("metadata of aggregates")
         db_table = "aggregate_metadata"
         constraints = (
             models.UniqueConstraint(

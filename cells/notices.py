@@ -1,9 +1,9 @@
-"""What the processes of a machine tell one another: which cells do not answer.
+"""What the processes of a machine tell one another: which databases do not answer.
 
-Each process has breakers of its own, and would find out for itself that a cell hangs, which costs
-a deadline each time.  So a process whose breaker opens leaves a notice, a file named after the cell
-in a directory that all of them know; the others, which look at that directory all the time, open
-theirs, and close them when the notice is gone because one of them has had an answer.
+Each process has breakers of its own, and would find out for itself that one hangs, which costs a
+deadline each time.  So a process whose breaker opens leaves a notice, a file named after the cell
+or the database, in a directory that all of them know; the others, which look at it all the time,
+open theirs, and close them when the notice is gone because one of them has had an answer.
 
 Nothing is read while a request is answered.  A notice that cannot be written costs what it cost
 without notices.

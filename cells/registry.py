@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
 
 from cells.backends.guards import guard_of
 from cells.cache import CachedValue
@@ -75,7 +76,7 @@ def _cell(mapping: CellMapping) -> Cell:
         url = fill_template(mapping.database_connection or "", main_url)
         database = database_settings(url, connect_timeout=settings.CELL_DEADLINE)
         if urlsplit(url).scheme == "sqlite" and not Path(database["NAME"]).exists():
-            problem = "its database file is gone"  # SQLite would create an empty one
+            problem = gettext_noop("its database file is gone")  # SQLite would create an empty one
     except DatabaseURLError as error:
         problem = f"database URL: {error}"
     except (ValueError, OSError) as error:  # whose text may repeat a part of the URL

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Model, QuerySet
+from django.utils.translation import gettext_noop
 
 from cells.databases import cause_of
 from cells.deadlines import within
@@ -115,9 +116,9 @@ class ScatterGather(Generic[T]):
         while self._pending:
             future, cell = self._pending.popitem()
             if future.cancel():  # it was never asked, so this is no failure of the cell
-                cause = "busy: all its connections are in use"
+                cause = gettext_noop("busy: all its connections are in use")
             else:
-                cause = f"no answer within {now - self._started:.1f} s"
+                cause = gettext_noop("no answer within %.1f s") % (now - self._started)
                 executor_for(cell).breaker.failed(cause)
             self._causes[cell] = cause
 

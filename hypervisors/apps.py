@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class HypervisorsConfig(AppConfig):
     name = "hypervisors"
-    verbose_name = "Hypervisors"
+    verbose_name = _("Hypervisors")
 
     def ready(self) -> None:
         self.register_rules()

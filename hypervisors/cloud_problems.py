@@ -5,9 +5,8 @@ migrations that do not end well, services that were not upgraded, cells that do 
 from collections.abc import Iterable, Iterator, Mapping
 
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from cells.cache import CachedValue
 from cells.registry import Cell, compute_cells
@@ -62,13 +61,14 @@ def _find_migrations(snapshot: Snapshot, *, failed: bool) -> Iterator[Finding]:
         for migration in migrations:
             if migration.has_failed == failed:
                 host = migration.source or migration.dest or ""
-                subject = f"{migration.kind} of {migration.server}"
+                words = gettext("%(kind)s of server %(server)s")
+                subject = words % {"kind": migration.kind, "server": migration.server}
                 yield Finding.of_host(snapshot, cell, host, _progress(migration), subject)
 
 
 def _progress(migration: MigrationRow) -> str:
     """From where to where, how far it came, and when that was."""
-    words = _now("%(source)s to %(dest)s, %(status)s since %(at)s UTC")
+    words = gettext("%(source)s to %(dest)s, %(status)s since %(at)s UTC")
     return words % {
         "source": migration.source,
         "dest": migration.dest or "?",
@@ -102,7 +102,7 @@ def find_outdated(snapshot: Snapshot) -> Iterator[Finding]:
         newest[service.binary] = max(version, newest.get(service.binary, 0))
     for cell, service in running:
         if service.version != newest[service.binary]:
-            words = _now("version %(version)d, the newest is %(newest)d")
+            words = gettext("version %(version)d, the newest is %(newest)d")
             versions = {"version": service.version, "newest": newest[service.binary]}
             yield Finding.of((cell, service))._replace(remark=words % versions)
 

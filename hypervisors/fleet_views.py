@@ -8,7 +8,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from audit.models import Entry
 from hypervisors.findings import FleetProblem
@@ -61,23 +61,25 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
 
 #: The columns of the table of all cells.
 CELL_COLUMNS: tuple[SortColumn[CellOverview], ...] = (
-    SortColumn("name", _lazy("Cell"), lambda row: row.cell.name),
-    SortColumn("state", _lazy("State"), lambda row: row.numbers is not None),
+    SortColumn("name", gettext_lazy("Cell"), lambda row: row.cell.name),
+    SortColumn("state", gettext_lazy("State"), lambda row: row.numbers is not None),
     SortColumn(
         "down",
-        _lazy("Hypervisors"),
+        gettext_lazy("Hypervisors"),
         lambda row: row.numbers.hypervisors["down"] if row.numbers else None,
         largest_first=True,
     ),
     SortColumn(
         "services",
-        _lazy("Services"),
+        gettext_lazy("Services"),
         lambda row: row.numbers.services["down"] if row.numbers else None,
         largest_first=True,
     ),
-    SortColumn("vcpus", _lazy("vCPUs"), lambda row: row.used("vcpus"), largest_first=True),
-    SortColumn("memory", _lazy("Memory"), lambda row: row.used("memory"), largest_first=True),
-    SortColumn("disk", _lazy("Disk"), lambda row: row.used("disk"), largest_first=True),
+    SortColumn("vcpus", gettext_lazy("vCPUs"), lambda row: row.used("vcpus"), largest_first=True),
+    SortColumn(
+        "memory", gettext_lazy("Memory"), lambda row: row.used("memory"), largest_first=True
+    ),
+    SortColumn("disk", gettext_lazy("Disk"), lambda row: row.used("disk"), largest_first=True),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Count
+from django.db.models import CharField, Count, Value
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -23,6 +23,8 @@ from services.models import state_expression
 
 LABELS = ("hostname", "availability_zone", "aggregates")
 MIB, GIB = 1024**2, 1024**3
+#: What stands in place of a state in the row with the number of servers.
+SERVERS = "servers"
 
 #: Each metric of a hypervisor with its column and what one unit of the column is.
 BY_COLUMN = (
@@ -124,7 +126,7 @@ def labels_of(
 
 
 def begin() -> Read:
-    """A reader of each cell's hypervisors, and of how many servers there are: two queries.
+    """A reader of each cell's hypervisors, and of how many servers there are, in one query.
 
     A hypervisor is a compute node with a nova-compute in its cell.
     """
@@ -140,14 +142,22 @@ def begin() -> Read:
             *(column for _family, column, _unit in BY_COLUMN),
         )
     )
-    servers: Any = Instance.objects.order_by().values_list("deleted").annotate(Count("pk"))
-    of_nodes, of_servers = Statement(nodes), Statement(servers)
+    name: Any = Value(None, output_field=CharField())
+    servers: Any = (
+        Instance.objects.order_by()
+        .values("deleted")
+        .annotate(servers=Count("pk"))
+        .values_list(name, name, Value(SERVERS), "servers", *map(Value, [0] * (len(BY_COLUMN) - 1)))
+    )
+    statement = Statement(nodes.union(servers, all=True))
 
     def read(cell: Cell, label: str) -> list[str]:
-        columns = list(zip(*of_nodes.rows(cell.alias), strict=True)) or [()] * (3 + len(BY_COLUMN))
+        rows = statement.rows(cell.alias)
+        of_nodes = [row for row in rows if row[2] != SERVERS]
+        columns = list(zip(*of_nodes, strict=True)) or [()] * (3 + len(BY_COLUMN))
         hostnames, hosts, states, *numbers = columns
         labels = labels_of(cell, label, hostnames, hosts)
-        total = sum(number for _deleted, number in of_servers.rows(cell.alias))
+        total = sum(row[3] for row in rows if row[2] == SERVERS)
         return [
             *(
                 lines(family, labels, [unit * (number or 0) for number in column])

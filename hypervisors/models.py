@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models.fields.related import ForeignObject
 from django.db.models.lookups import Exact
 from django.db.models.sql.where import WhereNode
+from django.utils.translation import gettext_lazy as _
 
 from cells.fields import UTCDateTimeField
 from cells.models import CellModel, LiveManager
@@ -119,9 +120,10 @@ class ComputeNode(CellModel):
     )
 
     class Meta(CellModel.Meta):
+        verbose_name = _("hypervisor")
+        verbose_name_plural = _("hypervisors")
         db_table = "compute_nodes"
         ordering = ("id",)
-        verbose_name = "hypervisor"
         constraints = (
             models.UniqueConstraint(fields=["uuid"], name="compute_nodes_uuid_idx"),
             models.UniqueConstraint(
@@ -170,6 +172,8 @@ class Instance(CellModel):
     )
 
     class Meta(CellModel.Meta):
+        verbose_name = _("instance")
+        verbose_name_plural = _("instances")
         db_table = "instances"
 
     def __str__(self) -> str:
@@ -243,6 +247,8 @@ class Migration(CellModel):
     with_deleted: ClassVar[models.Manager[Any]] = models.Manager()
 
     class Meta(CellModel.Meta):
+        verbose_name = _("migration")
+        verbose_name_plural = _("migrations")
         db_table = "migrations"
 
     def __str__(self) -> str:

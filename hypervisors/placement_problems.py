@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from cells.registry import Cell
@@ -90,7 +91,9 @@ def find_allocations_elsewhere(snapshot: Snapshot) -> Iterator[Finding]:
     for provider, consumer in wrong:
         if (provider, consumer) in still:
             cell, node = nodes[facts.root_of(provider)]
-            yield Finding.of((cell, node), subject=f"{consumer} on {node.hostname}")
+            words = gettext("%(consumer)s on host %(name)s")
+            subject = words % {"consumer": consumer, "name": node.hostname}
+            yield Finding.of((cell, node), subject=subject)
 
 
 def _read(cell: Cell, held: Mapping[str, object]) -> Servers:

@@ -16,6 +16,7 @@ from hypervisors.models import ComputeNode
 from hypervisors.problems import NODE_PROBLEMS, PROBLEMS
 from hypervisors.report import latest_report
 from portal.console.site import Panel
+from portal.console.stored_texts import translated
 from services.models import Service
 from services.problems import SERVICE_PROBLEMS, Problem, RowProblem
 
@@ -42,7 +43,7 @@ def problems_panel(request: HttpRequest, cell: Cell, row: Any) -> Panel | None:
                 problem.name, {"problem": problem, "remarks": [], "at": report.at}
             )
             subject = "" if finding.subject in (row.host, str(row)) else finding.subject
-            remark = ": ".join(filter(None, (subject, finding.remark)))
+            remark = ": ".join(map(translated, filter(None, (subject, finding.remark))))
             if remark and remark not in shown["remarks"]:
                 shown["remarks"].append(remark)
     problems = [found[problem.name] for problem in PROBLEMS if problem.name in found]

@@ -27,6 +27,7 @@ from maintenance.plans import PLANS, plans_for
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.html import DASH, badge, moment
 from portal.console.site import ListAction, Panel, console
+from portal.console.stored_texts import translated
 from services.exceptions import Conflict
 from services.models import NOVA_COMPUTE
 
@@ -171,7 +172,9 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         shown = state_badge(maintenance)
         if not maintenance.message:
             return shown
-        return format_html('{}<span class="reason">{}</span>', shown, maintenance.message)
+        return format_html(
+            '{}<span class="reason">{}</span>', shown, translated(maintenance.message)
+        )
 
     @admin.display(description=gettext_lazy("Servers moved"))
     def progress(self, maintenance: Any) -> SafeString | str:
@@ -215,7 +218,7 @@ class MaintenanceAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
                 ask(maintenance, actor)
                 asked += 1
             except Refused as refusal:
-                said = {"host": maintenance.host, "why": refusal.message}
+                said = {"host": maintenance.host, "why": translated(refusal.message)}
                 messages.error(request, _("Not done on %(host)s: %(why)s") % said)
         if asked:
             words = ngettext("Requested for %(n)d host.", "Requested for %(n)d hosts.", asked)

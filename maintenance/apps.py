@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class MaintenanceConfig(AppConfig):
     name = "maintenance"
-    verbose_name = "Maintenance"
+    verbose_name = _("Maintenance")
 
     def ready(self) -> None:
         self.register_worker()

@@ -11,7 +11,7 @@ import logging
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django_tasks import task
 
@@ -36,7 +36,8 @@ RETRY = 5.0
 def advance(maintenance_id: int) -> str:
     """Make the next step of a maintenance, if it is due; returns the state then."""
     try:
-        with leased(maintenance_id) as lease:
+        # What is said is stored, and the task may run in somebody's request.
+        with translation.override(settings.LANGUAGE_CODE), leased(maintenance_id) as lease:
             if lease is None:
                 return ""
             seconds = _step(lease)

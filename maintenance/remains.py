@@ -4,6 +4,8 @@ import datetime
 from collections.abc import Callable
 from typing import TypeVar
 
+from django.utils.translation import gettext_noop, ngettext
+
 from audit.models import OutboxMessage
 from cells.models import AggregateHost, HostMapping
 from cells.registry import Cell
@@ -34,12 +36,12 @@ def remains_of(cell: Cell, host: str, since: datetime.datetime) -> list[str]:
     Raises ``CellUnavailable``, and ``PlacementUnavailable`` where there is a placement.
     """
     services, nodes, deleted = _in_cell(cell, lambda alias: _rows(alias, host, since))
-    remains = [f"service {service.uuid or service.id}" for service in services]
-    remains += [f"compute node {node.uuid or node.id}" for node in nodes]
+    remains = [gettext_noop("service %s") % (service.uuid or service.id) for service in services]
+    remains += [gettext_noop("compute node %s") % (node.uuid or node.id) for node in nodes]
     if HostMapping.objects.filter(host=host).exists():
-        remains.append("host mapping")
+        remains.append(gettext_noop("host mapping"))
     memberships = AggregateHost.objects.filter(host=host).select_related("aggregate")
-    remains += [f"aggregate {membership.aggregate}" for membership in memberships]
+    remains += [gettext_noop("aggregate %s") % membership.aggregate for membership in memberships]
     return remains + _in_placement(deleted)
 
 
@@ -62,8 +64,14 @@ def _in_placement(nodes: list[str]) -> list[str]:
     for node in nodes:
         for provider in client.providers_in_tree(node):
             consumers = len(client.allocations(provider.uuid))
-            allocations = f" with {consumers} allocations" if consumers else ""
-            remains.append(f"resource provider {provider.uuid}{allocations}")
+            words = ngettext(
+                "resource provider %(uuid)s with %(n)d allocation",
+                "resource provider %(uuid)s with %(n)d allocations",
+                consumers,
+            )
+            if not consumers:
+                words = gettext_noop("resource provider %(uuid)s")
+            remains.append(words % {"uuid": provider.uuid, "n": consumers})
     return remains
 
 

@@ -21,6 +21,7 @@ from maintenance.leases import DURATION, Lease
 from maintenance.models import (
     STAYED,
     UNDER_WAY,
+    Batch,
     Fate,
     Maintenance,
     PlanName,
@@ -79,12 +80,10 @@ def _planned(lease: Lease, cell: Cell, mover: Mover) -> float | None:
     with held(f"batch:{maintenance.batch.pk}", DURATION) as renew:
         if renew is None:
             return 1
-        return _next_of_batch(lease)
+        return _next_of_batch(lease, maintenance.batch)
 
 
-def _next_of_batch(lease: Lease) -> float | None:
-    batch = lease.maintenance.batch
-    assert batch is not None  # noqa: S101 - by the caller
+def _next_of_batch(lease: Lease, batch: Batch) -> float | None:
     others = batch.maintenances.exclude(pk=lease.maintenance.pk)
     failed = others.filter(state__in=[State.FAILED, State.STOPPED]).first()
     if batch.stop_on_failure and failed is not None:

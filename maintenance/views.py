@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 from django.views.decorators.http import require_POST
 
 from audit.journal import Refused, actor_of
@@ -30,6 +30,7 @@ from maintenance.models import Maintenance
 from maintenance.plans import PLANS, Plan, Preflight, preflights
 from portal.console.selection import TooManySelected, selected_keys
 from portal.console.site import console
+from portal.console.stored_texts import translated
 from services.facts import FactsByKey, facts_by_key
 from services.models import Service
 
@@ -59,7 +60,7 @@ def start(request: HttpRequest) -> HttpResponse:
     params = request.POST if request.method == "POST" else request.GET
     plan = PLANS.get(params.get("action", ""))
     if plan is None:
-        raise BadRequest("no such plan")
+        raise BadRequest(gettext_noop("no such plan"))
     if not request.user.has_perms(plan.permissions):
         raise PermissionDenied
     of = params.get("of") or request.GET.get("of", "")
@@ -96,7 +97,7 @@ def start(request: HttpRequest) -> HttpResponse:
                 made = control.start(plan, ready, options, actor_of(request, Channel.CONSOLE))
                 return HttpResponseRedirect(_requested(request, made, len(rows)))
             except Refused as refusal:
-                errors.append(refusal.message)
+                errors.append(translated(refusal.message))
         elif any(not row.preflight.blockers for row in rows):
             errors.append(_("No host name was typed as it is; nothing has been requested."))
     elif "confirm" not in request.POST:
@@ -185,7 +186,7 @@ def _ask(request: HttpRequest, pk: int, ask: Any, done: str) -> HttpResponse:
     try:
         ask(maintenance, actor_of(request, Channel.CONSOLE))
     except Refused as refusal:
-        messages.error(request, refusal.message)
+        messages.error(request, translated(refusal.message))
     else:
         messages.success(request, done)
     return HttpResponseRedirect(reverse(DETAIL, args=[pk]))

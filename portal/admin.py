@@ -68,7 +68,7 @@ class ApiTokenAdmin(BoundedQueryMixin):
         }
     }
 
-    @admin.display(description=_("May"), ordering="read_only")
+    @admin.display(description=_("Rights"), ordering="read_only")
     def may(self, token: ApiToken) -> "StrOrPromise":
         return _("read") if token.read_only else _("read and change")
 

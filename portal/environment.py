@@ -19,13 +19,14 @@ from cloud.setting_sources import SettingError, SettingSources
 
 T = TypeVar("T")
 
-_PORTAL = Path(__file__).resolve().parent
+#: The package ``portal``.
+PACKAGE_DIR = Path(__file__).resolve().parent
 #: Whether this is the repository, and not the installed package.
-IS_REPOSITORY = (_PORTAL.parent / "manage.py").exists()
+IS_REPOSITORY = (PACKAGE_DIR.parent / "manage.py").exists()
 #: What paths in settings are relative to, and where .env is: the repository, or where the package
 #: is started.
-BASE_DIR = _PORTAL.parent if IS_REPOSITORY else Path.cwd()
-TEMPLATES_DIR = (_PORTAL.parent if IS_REPOSITORY else _PORTAL) / "templates"
+BASE_DIR = PACKAGE_DIR.parent if IS_REPOSITORY else Path.cwd()
+TEMPLATES_DIR = (PACKAGE_DIR.parent if IS_REPOSITORY else PACKAGE_DIR) / "templates"
 
 TRUE_STRINGS = environ.Env.BOOLEAN_TRUE_STRINGS
 FALSE_STRINGS = ("false", "off", "n", "no", "0")

@@ -58,9 +58,13 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start what runs beside the requests, now that Django has been set up in the worker."""
+    import jsonschema  # noqa: F401 - commands do without, but a first request would wait for it
+    from django.db import connections
+
     from cells.notices import NoticeBoard
     from cloud.clients import prepare
     from cloud.config import ConfigError
+    from portal import schema
     from portal.processes import start_workers
 
     try:
@@ -68,6 +72,9 @@ def post_worker_init(worker: Any) -> None:
     except ConfigError as error:
         worker.log.error("%s", error)
         sys.exit(Arbiter.WORKER_BOOT_ERROR)  # every worker would fail, so all of gunicorn ends
+    if schema.is_incomplete(look=True):  # the log says which
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    connections.close_all()  # threads have their own
     NoticeBoard(Path(os.environ[NOTICES_DIR])).start()
     start_workers()
 

@@ -21,6 +21,7 @@ from django.contrib import messages
 from django.contrib.auth import BACKEND_SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
+from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -40,6 +41,10 @@ BACKEND = "portal.backends.KeystoneBackend"
 SESSION_KEY = "keystone"
 #: How many sessions' last validations a process remembers.
 MAX_SESSIONS = 10_000
+
+#: Sent when Keystone's word ends a session, before it is forgotten: with ``request``, its ``user``,
+#: the ``identity`` (``None`` if the session has none that can be read) and the ``cause``.
+session_ended = Signal()
 
 #: When, by this process's clock, a token has to be validated again, by its digest.
 _valid_until: Hints[bytes, float] = Hints(MAX_SESSIONS)
@@ -105,7 +110,10 @@ def _user(request: HttpRequest, found: Any) -> Any:
         return found
     kept = _kept(request)
     if kept is None or not _is_valid(*kept):
-        logger.info("%r: the token of the session is not valid any more", found.get_username())
+        identity = kept[0] if kept else None
+        cause = "the token of the session is not valid any more"
+        logger.info("%r: %s", found.get_username(), cause)
+        session_ended.send(__name__, request=request, user=found, identity=identity, cause=cause)
         request.session.flush()
         messages.warning(request, _("Your login with Keystone has ended. Please log in again."))
         return AnonymousUser()

@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 import time
+from traceback import walk_tb
 from typing import Any
 
 from oslo_utils.strutils import mask_password
@@ -23,7 +24,7 @@ ACCESS = "portal.access"
 MAX_LINE = 2000
 MAX_TRACEBACK = (4, 36)
 #: How often the same may be said within so many seconds.
-REPEATS, PERIOD = 2, 60.0
+REPEATS, PERIOD = 1, 60.0
 
 #: What a record about a request has besides its text, in the order in which JSON has it.
 IDENTITY = ("request_id", "user", "project")
@@ -151,11 +152,22 @@ def _word(value: Any) -> str:
     return re.sub(r"[\s\[\]]", "_", str(value)) if value else "-"
 
 
+def _raised_at(record: logging.LogRecord) -> tuple[str, ...]:
+    """The kind of error that a record has, with the file and the line; nothing if it has none."""
+    if not record.exc_info or record.exc_info[0] is None:
+        return ()
+    kind, _error, traceback = record.exc_info
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(traceback)]
+    file, line = places[-1] if places else ("", 0)
+    return (kind.__name__, file, str(line))
+
+
 class RepeatFilter(logging.Filter):
     """Drops what has been said ``REPEATS`` times within ``PERIOD`` seconds, except access lines.
 
     The same is the same text of a logger about the same thing, its first argument: that one cell
-    does not answer, whatever the cause.  Records that pass have ``repeated``, which says how many
+    does not answer, whatever the cause.  Errors with a traceback are the same if they were raised
+    at the same line, whatever the text.  Records that pass have ``repeated``, which says how many
     were dropped before.
     """
 
@@ -171,7 +183,8 @@ class RepeatFilter(logging.Filter):
             record.repeated = ""
             return True
         about = record.args[0] if isinstance(record.args, tuple) and record.args else ""
-        same = (record.name, str(record.msg)[:MAX_LINE], str(about)[:MAX_LINE])
+        what = _raised_at(record) or (str(record.msg)[:MAX_LINE],)
+        same = (record.name, str(about)[:MAX_LINE], *what)
         now = time.monotonic()
         with self._lock:
             since, times = self._said.get(same, (now, 0))

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_noop
 
 from cells.log_fields import current_cell
 from cloud.identity import Identity
@@ -111,7 +112,7 @@ class StorableTextMiddleware:
         charset = (request.content_params or {}).get("charset", "utf-8")
         try:
             if charset.lower() not in ("utf-8", "utf8"):
-                raise BadRequest("forms must be in UTF-8")
+                raise BadRequest(gettext_noop("forms must be in UTF-8"))
             request.POST  # noqa: B018  (reading it is what may fail)
         except Exception:
             request.POST = QueryDict()
@@ -126,7 +127,7 @@ class StorableTextMiddleware:
             for name, values in parameters.lists():
                 texts += (name, *values)
         if any(UNSTORABLE.search(text) for text in texts):
-            raise BadRequest("a parameter has a character that cannot be stored")
+            raise BadRequest(gettext_noop("a parameter has a character that cannot be stored"))
 
 
 def current_request() -> HttpRequest | None:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError, models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from cells.cache import Hints
 from cells.statements import Parameter, Statement
@@ -34,7 +35,7 @@ class PortalUser(User):
 
     class Meta:
         proxy = True
-        verbose_name = "user"
+        verbose_name = _("user")
         default_permissions = ()
 
     #: Who the user is to Nova's policy; worked out when it is first needed (``portal.roles``).
@@ -169,21 +170,28 @@ def digest_of(text: str) -> str:
 class ApiToken(models.Model):
     """A token for ``X-Auth-Token``.  With ``project_id`` only that project fits in URLs."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
-    name = models.CharField(max_length=255, blank=True, help_text="What the token is for.")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens", verbose_name=_("user")
+    )
+    name = models.CharField(
+        _("name"), max_length=255, blank=True, help_text=_("What the token is for.")
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     project_id = models.CharField(
-        "project id",
+        _("project id"),
         max_length=64,
         blank=True,
-        help_text="Refuse /v2.1/{project_id}/... with any other project; empty allows all.",
+        help_text=_("Refuse /v2.1/{project_id}/... with any other project; empty allows all."),
     )
     read_only = models.BooleanField(
-        default=False, help_text="Refuse everything that changes something."
+        _("read only"), default=False, help_text=_("Refuse everything that changes something.")
     )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="Null only for tokens of older versions: never."
+        _("expires at"),
+        null=True,
+        blank=True,
+        help_text="Null only for tokens of older versions: never.",
     )
     last_used_at = models.DateTimeField(
         null=True, editable=False, help_text="To within LAST_USE_PRECISION."
@@ -195,7 +203,8 @@ class ApiToken(models.Model):
     objects: ClassVar[ApiTokenManager] = ApiTokenManager()
 
     class Meta:
-        verbose_name = "API token"
+        verbose_name = _("API token")
+        verbose_name_plural = _("API tokens")
         ordering = ("-created_at",)
 
     def __str__(self) -> str:

@@ -37,6 +37,7 @@ FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755
 BASE_DIR = environment.BASE_DIR
 #: Templates and static files; those of the package stand in it.
 TEMPLATES_DIR = environment.TEMPLATES_DIR
+PACKAGE_DIR = environment.PACKAGE_DIR
 VAR_DIR = environment.VAR_DIR
 DEBUG = flag("DEBUG", default=False)
 #: Where ``manage.py serve`` listens; 0 takes any free port.
@@ -197,6 +198,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "portal.middleware.RequestIdMiddleware",
+    "portal.languages.LanguageMiddleware",  # early: refusals of the others are pages, too
     "portal.middleware.ProxyMiddleware",
     "portal.unavailable.DatabaseMiddleware",
     "portal.access_log.AccessLogMiddleware",
@@ -267,12 +269,16 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
-LANGUAGE_CODE = "en-us"
+#: Of everything but the console's pages, which are in the reader's language.
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [PACKAGE_DIR / "locale"]
 #: Dates in one form everywhere, whatever the language.
 FORMAT_MODULE_PATH = "portal.formats"
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_HTTPONLY = True
 TIME_ZONE = "UTC"
 USE_TZ = True
-USE_I18N = True
 
 STATIC_URL = "static/"
 #: Where collectstatic puts the files for a web server; the portal itself needs no copy.
@@ -330,6 +336,7 @@ if flag("HTTPS", default=False):
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    LANGUAGE_COOKIE_SECURE = True
 CSRF_TRUSTED_ORIGINS = names("CSRF_TRUSTED_ORIGINS", [])
 for origin in CSRF_TRUSTED_ORIGINS:
     if not urlsplit(origin).scheme:

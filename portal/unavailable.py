@@ -1,19 +1,22 @@
 """503 for what needs a database that does not answer: in JSON, or in the console's dress.
 
 A cell that does not answer is missing from an answer.  This is about the databases that there is
-only one of, the portal's own and Nova's API database.  Any other error stays a 500.
+only one of, the portal's own and Nova's API database.  A database that lacks migrations of
+the portal is named.  Any other error stays a 500.
 """
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 
 from cells.backends import guards
+from cells.databases import is_in_trouble, lacks_schema
 from cells.deadlines import each_within
+from portal import schema
 from portal.api.faults import DATABASE_AWAY, RETRY_AFTER, fault_body
 from portal.console import errors
 from portal.middleware import is_of_api
@@ -30,24 +33,33 @@ class DatabaseMiddleware:
         with each_within(settings.CELL_DEADLINE):
             return self.get_response(request)
 
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        """Answer no view without the tables that views need."""
+        return unavailable(request) if schema.is_incomplete() else None
+
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         return unavailable(request) if is_away(error) else None
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether this error says that a database does not answer."""
-    return isinstance(error, (OperationalError, InterfaceError))
+    """Whether this error says that a database does not answer, or lacks our migrations."""
+    return is_in_trouble(error) or (lacks_schema(error) and schema.is_incomplete(look=True))
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """The 503, made without a database."""
     retry_after = str(RETRY_AFTER)
+    is_incomplete = schema.is_incomplete()
     if is_of_api(request):
-        body = fault_body(503, DATABASE_AWAY)
+        body = fault_body(503, schema.INCOMPLETE if is_incomplete else DATABASE_AWAY)
         return JsonResponse(body, status=503, headers={"Retry-After": retry_after})
-    cause = _(
-        "This page needs a database of the portal that does not answer just now; it is looked for "
-        "all the time. Nothing was changed, unless the audit says so once it is back."
+    cause = (
+        schema.INCOMPLETE
+        if is_incomplete
+        else _(
+            "This page needs a database of the portal that does not answer just now; it is looked "
+            "for all the time. Nothing was changed, unless the audit says so once it is back."
+        )
     )
     page = errors.error_page(request, 503, _("A database does not answer"), cause)
     page["Retry-After"] = retry_after

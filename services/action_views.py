@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from audit.journal import actor_of
 from audit.models import Channel, Entry
@@ -26,6 +26,7 @@ from cells.registry import Cell
 from portal.console.changelist import MAX_SELECTED
 from portal.console.selection import TooManySelected, selected_keys
 from portal.console.site import Console
+from portal.console.stored_texts import translated
 from services.actions import ACTIONS, Refused, ServiceAction
 from services.facts import Facts, FactsByKey, facts_by_key
 from services.locate import ref_to
@@ -123,7 +124,7 @@ def _action(request: HttpRequest, params: QueryDict) -> ServiceAction:
     """The action that a form names.  Raises ``BadRequest``, or ``PermissionDenied``."""
     name = params.get("action", "")
     if name != Undo.name and name not in ACTIONS:
-        raise BadRequest("no such action")
+        raise BadRequest(gettext_noop("no such action"))
     permission = Undo.permission if name == Undo.name else ACTIONS[name].permission
     if not request.user.has_perm(permission):
         raise PermissionDenied
@@ -254,7 +255,9 @@ def _carry_out(
             continue
         if action.asks_host and not preview.is_typed_right:
             untyped = _("the host name was not typed as it is")
-            result.message = preview.blockers[0].message if preview.blockers else untyped
+            result.message = (
+                translated(preview.blockers[0].message) if preview.blockers else untyped
+            )
             continue
         if size > 1:
             actor = replace(actor, bulk_position=actor.bulk_position + 1, bulk_size=size)
@@ -263,9 +266,9 @@ def _carry_out(
                 ref_to(cell, service), actor, _reason(request), replace=_replace(request)
             )
         except Refused as refusal:
-            result.message = refusal.message
+            result.message = translated(refusal.message)
         else:
-            result.outcome, result.message = "done", applied.remark
+            result.outcome, result.message = "done", translated(applied.remark)
             result.next_steps = [asdict(step) for step in action.after(preview.facts)]
     missing = _("not found in the cells that answer")
     return results + [Result(key, key, "", "", "failed", missing) for key in not_found]

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from audit.journal import Actor
 from services import execution
@@ -190,7 +190,7 @@ class Disable(ServiceAction):
     ) -> Applied:
         def check(service: Service) -> None:
             if self.keeps(service, reason, replace=replace):
-                raise Conflict("It is disabled already; its reason was kept.")
+                raise Conflict(gettext_noop("It is disabled already; its reason was kept."))
 
         return execution.update(ref, self.change(reason), actor, self.name, [self], check=check)
 
@@ -250,10 +250,13 @@ class ForceUp(ServiceAction):
         if facts.evacuations:
             blockers.append(
                 Invalid(
-                    f"Unable to force up host {facts.service.host} as `done` evacuation migration "
-                    "records remain associated with the host. Ensure the compute service has been "
-                    "restarted, allowing these records to move to `completed` before retrying this "
-                    "request.",
+                    gettext_noop(
+                        "Unable to force up host %(host)s as `done` evacuation migration records "
+                        "remain associated with the host. Ensure the compute service has been "
+                        "restarted, allowing these records to move to `completed` before retrying "
+                        "this request."
+                    )
+                    % {"host": facts.service.host},
                     ngettext(
                         "%(n)d evacuation is done that the host has not noticed",
                         "%(n)d evacuations are done that the host has not noticed",
@@ -303,16 +306,20 @@ class Delete(ServiceAction):
         if facts.servers:
             blockers.append(
                 Conflict(
-                    "Unable to delete compute service that is hosting instances. "
-                    "Migrate or delete the instances first.",
+                    gettext_noop(
+                        "Unable to delete compute service that is hosting instances. Migrate or "
+                        "delete the instances first."
+                    ),
                     on_host(facts),
                 )
             )
         if facts.migrations:
             blockers.append(
                 Conflict(
-                    "Unable to delete compute service that has in-progress migrations. "
-                    "Complete the migrations or delete the instances first.",
+                    gettext_noop(
+                        "Unable to delete compute service that has in-progress migrations. "
+                        "Complete the migrations or delete the instances first."
+                    ),
                     in_progress(facts),
                 )
             )

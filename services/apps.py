@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class ServicesConfig(AppConfig):
     name = "services"
-    verbose_name = "Compute services"
+    verbose_name = _("Compute services")
 
     def ready(self) -> None:
         self.register_actions()

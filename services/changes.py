@@ -5,6 +5,7 @@ a ``Change`` makes sense and can be stored.
 """
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ from django.db import (
 )
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from audit import journal
 from audit.journal import Actor, Attempt
 from audit.models import Entry, Outcome
 from audit.outbox import Message
 from cells.aggregates import aggregates_of_hosts
-from cells.databases import cause_of
+from cells.databases import blamed, blaming, cause_of
 from cells.deadlines import within
 from cells.executors import executor_for
 from cells.locate import Found
@@ -42,6 +44,9 @@ from services.models import NOVA_COMPUTE, Service
 
 #: The kind of these actions, to the journal.
 KIND = "service"
+
+#: How Nova's API database is called where it fails.
+API_DATABASE = gettext_noop("the API database")
 
 #: What databases can store as a reason.
 REASON = re.compile("[^\0\ud800-\udfff]{1,255}")
@@ -62,15 +67,22 @@ class Change:
     def check(self) -> None:
         """Raise ``Invalid`` when it contradicts itself, asks for nothing or cannot be stored."""
         if self.status == "enabled" and self.reason:
-            raise Invalid("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+            raise Invalid(
+                gettext_noop("Specifying 'disabled_reason' with status 'enabled' is invalid.")
+            )
         if self.status is None and self.forced_down is None:
             raise Invalid(
-                "No updates were requested. Fields 'status' or 'forced_down' should be specified."
+                gettext_noop(
+                    "No updates were requested. Fields 'status' or 'forced_down' should be "
+                    "specified."
+                )
             )
         if self.reason is not None and not REASON.fullmatch(self.reason):
             raise Invalid(
-                "Invalid input for field/attribute disabled_reason: it must have 1 to 255 "
-                "characters, none of them NUL or half of a surrogate pair."
+                gettext_noop(
+                    "Invalid input for field/attribute disabled_reason: it must have 1 to 255 "
+                    "characters, none of them NUL or half of a surrogate pair."
+                )
             )
 
     def columns(self) -> dict[str, Any]:
@@ -111,10 +123,12 @@ def recorded(entry: Entry) -> Iterator[Attempt]:
         with journal.recorded(entry, KIND) as attempt:
             yield attempt
     except DataError as error:
-        raise Invalid(f"The database of the cell cannot store it: {cause_of(error)}") from error
+        words = gettext_noop("The database of the cell cannot store it: %(cause)s")
+        raise Invalid(words % {"cause": cause_of(error)}) from error
     except DatabaseError as error:
-        where = f"cell {entry.cell_name}" if entry.cell_name else "the API database"
-        raise Unavailable(f"{where} failed: {cause_of(error)}") from error
+        words = gettext_noop("%(where)s failed: %(cause)s")
+        where = blamed(error) or API_DATABASE
+        raise Unavailable(words % {"where": where, "cause": cause_of(error)}) from error
 
 
 def describe(entry: Entry, found: Found[Service]) -> None:
@@ -152,12 +166,19 @@ def locked(
 
 @contextmanager
 def _failures_of(cell: Cell) -> Iterator[None]:
-    """Let everyone know if the cell turns out to be away."""
+    """Let everyone know if the cell turns out to be away.
+
+    If it has answered others meanwhile, it is not: the action had no time left, or waited for its
+    turn on the row.
+    """
+    breaker, started = executor_for(cell).breaker, time.time()
     try:
-        yield
+        with blaming(gettext_noop("cell %(name)s") % {"name": cell.name}):
+            yield
     except OperationalError as error:
-        if connections[cell.alias].connection is None:  # it was lost
-            executor_for(cell).breaker.failed(cause_of(error))
+        is_lost = connections[cell.alias].connection is None
+        if is_lost and (breaker.answered_at or 0) < started:
+            breaker.failed(cause_of(error))
         raise
 
 
@@ -191,7 +212,8 @@ def soft_delete(
         attempt.entry.before = (attempt.entry.before or {}) | _places_of(service)
     begin(attempt, found, actor, "delete", host_removal.messages(in_placement))
     if is_compute and service.host:
-        forget_host(service.host)
+        with blaming(API_DATABASE):
+            forget_host(service.host)
     Service.objects.using(alias).filter(id=service.id).update(**deleted)
     if is_compute:
         nodes = service.compute_nodes.all()
@@ -221,7 +243,8 @@ def subject_of(cell: Cell, service: Service) -> str:
 def _places_of(service: Service) -> dict[str, Any]:
     """The aggregates that a host is taken out of, so that it can be put back."""
     host = service.host or ""
-    return {"aggregates": list(aggregates_of_hosts([host]).get(host, ()))}
+    with blaming(API_DATABASE):
+        return {"aggregates": list(aggregates_of_hosts([host]).get(host, ()))}
 
 
 def forget_host(host: str) -> None:

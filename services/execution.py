@@ -4,12 +4,13 @@ The rules themselves are in ``services.actions``.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from django.db import router, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from audit import journal
 from audit.journal import Actor
@@ -36,9 +37,10 @@ class Rules(Protocol):
 
 def not_compute(binary: str | None) -> Invalid:
     """Only a nova-compute can be changed."""
-    return Invalid(
-        f"Updating a {binary} service is not supported. Only nova-compute services can be updated."
+    words = gettext_noop(
+        "Updating a %(binary)s service is not supported. Only nova-compute services can be updated."
     )
+    return Invalid(words % {"binary": binary})
 
 
 def update(
@@ -111,12 +113,13 @@ def delete(ref: ServiceRef, actor: Actor, name: str, action: Rules) -> Applied:
 
 
 def apply_rules(
-    actions: Iterable[Rules],
+    actions: Sequence[Rules],
     found: Found[Service],
     in_placement: HostInPlacement | None = None,
 ) -> None:
     """Raise the first thing that forbids one of the actions to the service, which is locked."""
+    names = {name for action in actions for name in action.decided_by}
+    [facts] = count_facts(found.cell, [found.row], names, timezone.now())
     for action in actions:
-        [facts] = count_facts(found.cell, [found.row], action.decided_by, timezone.now())
         for blocker in action.blockers(replace(facts, in_placement=in_placement)):
             raise blocker

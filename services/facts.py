@@ -1,7 +1,7 @@
 """What is on the hosts of services: the numbers that decide what may be done to a service.
 
-They are counted in the same way for the services of a cell that the console asks about, a query
-or two per number however many they are, and for the one service that an action has locked.
+They are counted in the same way for the services of a cell that the console asks about, however
+many they are, and for the one service that an action has locked: in one query.
 """
 
 import datetime
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet, Value
 from django.utils import timezone
 
 from cells.aggregates import aggregates_of_hosts
@@ -90,7 +90,7 @@ def count_facts(
 ) -> list[Facts]:
     """The services of ``cell`` with these numbers; all are 0 where there is no nova-compute."""
     ids = [service.id for service in services if service.binary == NOVA_COMPUTE]
-    counted = {name: COUNTS[name](cell.alias, ids) if ids else {} for name in names}
+    counted = _count(cell.alias, ids, list(names)) if ids else {name: {} for name in names}
     return [
         Facts(
             Found(cell, service),
@@ -168,44 +168,61 @@ def _with_nodes(cell: Cell, counted: list[Facts]) -> list[Facts]:
 
 # --- counting ---------------------------------------------------------------------------------
 
+#: Rows of the name of a number, the id of a service, what is counted, and how many it stands for.
+#: What several querysets find is counted once.
+Counts = list["QuerySet[Any, tuple[str, int, int, int]]"]
 
-def _count_rows(relation: str) -> Callable[[str, Collection[int]], dict[int, int]]:
-    """Counts the live rows of a relation, by the id of the service."""
 
-    def count(alias: str, ids: Collection[int]) -> dict[int, int]:
+def _count(
+    alias: str, ids: Collection[int], names: Collection[str]
+) -> dict[str, Mapping[int, int]]:
+    """Each of these numbers by the id of the service, all in one query."""
+    counted: dict[str, Counter[int]] = {name: Counter() for name in names}
+    querysets = [queryset for name in names for queryset in COUNTS[name](name, alias, ids)]
+    if querysets:
+        for name, service_id, _counted, n in querysets[0].union(*querysets[1:]):
+            counted[name][service_id] += n
+    return dict(counted)
+
+
+def _rows_of(relation: str) -> Callable[[str, str, Collection[int]], Counts]:
+    """The live rows of a relation to the service, which are counted by the database."""
+
+    def rows_of(name: str, alias: str, ids: Collection[int]) -> Counts:
         rows = Service.objects.using(alias).filter(id__in=ids, **{f"{relation}__deleted": 0})
-        return dict(rows.order_by().values("id").annotate(n=Count(relation)).values_list("id", "n"))
+        counted: Any = rows.order_by().values(name=Value(name), service=F("id"), row=Value(0))
+        return [counted.annotate(n=Count(relation)).values_list("name", "service", "row", "n")]
 
-    return count
+    return rows_of
 
 
-def _count_migrations(alias: str, ids: Collection[int]) -> dict[int, int]:
+def _migrations(name: str, alias: str, ids: Collection[int]) -> Counts:
     in_progress = related_model("migrations_from").objects.db_manager(alias).in_progress()
     # A migration within a host is from it and to it, and is counted once.
-    found: set[tuple[int, int]] = set()
-    for side in ("source", "dest"):
-        service = f"{side}_service"
-        rows = in_progress.filter(
+    return [
+        in_progress.filter(
             **{
                 f"{service}__id__in": ids,
                 f"{service}__compute_nodes__deleted": 0,
-                f"{service}__compute_nodes__hypervisor_hostname": F(f"{side}_node"),
+                f"{service}__compute_nodes__hypervisor_hostname": F(node),
             }
         )
-        found.update(rows.values_list(f"{service}__id", "id"))
-    return Counter(service_id for service_id, _ in found)
+        .order_by()
+        .values_list(Value(name), f"{service}__id", "id", Value(1))
+        for service, node in (("source_service", "source_node"), ("dest_service", "dest_node"))
+    ]
 
 
-def _count_evacuations(alias: str, ids: Collection[int]) -> dict[int, int]:
+def _evacuations(name: str, alias: str, ids: Collection[int]) -> Counts:
     done = related_model("migrations_from").objects.db_manager(alias).evacuations_to_complete()
-    rows = done.filter(source_service__id__in=ids).values_list("source_service__id", flat=True)
-    return Counter(rows)
+    rows = done.filter(source_service__id__in=ids).order_by()
+    return [rows.values_list(Value(name), "source_service__id", "id", Value(1))]
 
 
 #: How each number is counted in the database of a cell, for services with some ids.
-COUNTS: dict[str, Callable[[str, Collection[int]], Mapping[int, int]]] = {
-    "servers": _count_rows("instances"),
-    "nodes": _count_rows("compute_nodes"),
-    "migrations": _count_migrations,
-    "evacuations": _count_evacuations,
+COUNTS: dict[str, Callable[[str, str, Collection[int]], Counts]] = {
+    "servers": _rows_of("instances"),
+    "nodes": _rows_of("compute_nodes"),
+    "migrations": _migrations,
+    "evacuations": _evacuations,
 }

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.conf import settings
 from django.db.models import Value
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 from oslo_utils.uuidutils import is_uuid_like
 
 from audit import outbox
@@ -81,12 +81,16 @@ class HostInPlacement:
         if isinstance(self.failure, PlacementUnavailable) and not self.aggregates:
             return []  # Nova deletes the service and leaves the providers
         if self.failure is not None:
-            return [Unavailable(f"Nothing was changed, as placement is needed: {self.failure}")]
+            words = gettext_noop("Nothing was changed, as placement is needed: %(cause)s")
+            return [Unavailable(words % {"cause": self.failure})]
         return [
             Conflict(
-                f"Unable to delete compute service: compute node {node.name} has no resource "
-                f"provider {node.uuid} in placement. Start its nova-compute, which creates it, "
-                "or create it with openstack resource provider create.",
+                gettext_noop(
+                    "Unable to delete compute service: compute node %(name)s has no resource "
+                    "provider %(uuid)s in placement. Start its nova-compute, which creates it, or "
+                    "create it with openstack resource provider create."
+                )
+                % {"name": node.name, "uuid": node.uuid},
                 _("hypervisor %(name)s has no resource provider in placement")
                 % {"name": node.name},
             )
@@ -185,7 +189,8 @@ def in_placement(found: Found[Service]) -> HostInPlacement | None:
         return None
     looked_up = look_up({found.cell: [service]})
     if not looked_up:
-        raise Unavailable(f"cell {found.cell.name} does not answer")
+        words = gettext_noop("cell %(name)s does not answer")
+        raise Unavailable(words % {"name": found.cell.name})
     return looked_up[found.cell, service.id]
 
 
@@ -281,7 +286,8 @@ def remove_now(host: HostInPlacement | None, attempt: Attempt) -> str:
         left = remove(host.payload(), within=settings.PLACEMENT_DEADLINE)
     except CloudError as error:
         logger.warning("resource providers are removed later: %s", error)
-        return f"{error}; the host's resource providers are removed once it answers"
+        words = gettext_noop("%(cause)s; the host's resource providers are removed once it answers")
+        return words % {"cause": error}
     attempt.delivered(TRANSPORT)
     return "; ".join(left)
 

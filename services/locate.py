@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_noop
+
 from cells.locate import Ambiguous, Found, MayBeMissing, NotFound, by_id, by_uuid
 from cells.models import HostMapping
 from cells.registry import Cell, cell_with_id, forget_cells
@@ -31,8 +33,9 @@ class ServiceRef:
     def missing(self) -> Missing:
         """The refusal that says that there is no such service, in Nova's words."""
         if self.binary:
-            return Missing(f"Could not find binary {self.binary} on host {self.host}.")
-        return Missing(f"Service {self} could not be found.")
+            words = gettext_noop("Could not find binary %(binary)s on host %(host)s.")
+            return Missing(words % {"binary": self.binary, "host": self.host})
+        return Missing(gettext_noop("Service %(name)s could not be found.") % {"name": self})
 
 
 def ref_to(cell: Cell, service: Service) -> ServiceRef:
@@ -52,16 +55,19 @@ def find(ref: ServiceRef) -> Found[Service]:
     except NotFound:
         raise ref.missing() from None
     except Ambiguous:
-        raise Invalid(f"Service id {ref} refers to multiple services.") from None
+        words = gettext_noop("Service id %(id)s refers to multiple services.")
+        raise Invalid(words % {"id": ref}) from None
     except MayBeMissing as error:
-        raise Unavailable(f"It may be in a cell that does not answer: {error}") from None
+        words = gettext_noop("It may be in a cell that does not answer: %(cause)s")
+        raise Unavailable(words % {"cause": error}) from None
 
 
 def _by_host(ref: ServiceRef) -> Found[Service]:
     """The service of that host in the cell that the host is mapped to."""
     mapping = HostMapping.objects.filter(host__same_text=ref.host).first()
     if mapping is None:
-        raise Missing(f"Host '{ref.host}' is not mapped to any cell")
+        words = gettext_noop("Host '%(host)s' is not mapped to any cell")
+        raise Missing(words % {"host": ref.host})
     cell = cell_with_id(mapping.cell_id)
     if cell is None:  # a cell that was mapped after the mappings were last read
         forget_cells()

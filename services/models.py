@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, CharField, Q, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from cells.fields import UTCDateTimeField
 from cells.models import CellModel
@@ -160,6 +162,8 @@ class Service(CellModel):
     version = models.IntegerField(null=True, default=0)
 
     class Meta(CellModel.Meta):
+        verbose_name = _("service")
+        verbose_name_plural = _("services")
         db_table = "services"
         ordering = ("id",)
         constraints = (
@@ -173,7 +177,7 @@ class Service(CellModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.binary} on {self.host}"
+        return gettext("%(binary)s on %(host)s") % {"binary": self.binary, "host": self.host}
 
     def is_up(self, now: datetime.datetime | None = None) -> bool:
         """Whether the service is up at ``now`` (at present, unless given)."""

@@ -46,7 +46,7 @@ def _hit(
         why, is_exact = _("host"), term.is_text(host)
     return Hit(
         kind=KIND,
-        name=f"{binary} on {host}",
+        name=_("%(binary)s on %(host)s") % {"binary": binary, "host": host},
         cell=cell,
         url=reverse("admin:services_service_change", args=[key_from(cell, uuid, row_id)]),
         why=why,

@@ -8,6 +8,8 @@ service's row is what counts: a nova-compute that was not told reads it with its
 
 import logging
 
+from django.utils.translation import gettext_noop
+
 from audit.journal import Actor
 from cells.locate import Found
 from cloud import clients
@@ -39,7 +41,8 @@ def sync_trait(found: Found[Service], actor: Actor) -> str:
             )
     except CloudError as error:
         logger.warning("COMPUTE_STATUS_DISABLED is synced later: %s", error)
-        return f"{error}; nova-compute syncs its trait in placement later"
+        words = gettext_noop("%(cause)s; nova-compute syncs its trait in placement later")
+        return words % {"cause": error}
     return ""
 
 

@@ -17,7 +17,7 @@ from django.core.exceptions import BadRequest
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from audit import undoing
 from audit.journal import Actor
@@ -78,11 +78,11 @@ def undo_of(user: User | AnonymousUser | Any, params: QueryDict) -> "Undo":
     else:
         number = params.get("entry", "")
         if not re.fullmatch("[0-9]{1,18}", number, re.ASCII):
-            raise BadRequest("no such entry")
+            raise BadRequest(gettext_noop("no such entry"))
         chosen, fields = entries.filter(pk=int(number)), {"entry": number}
     undo = Undo(chosen, fields)
     if not undo.keys:
-        raise BadRequest("there is nothing to take back")
+        raise BadRequest(gettext_noop("there is nothing to take back"))
     return undo
 
 
@@ -181,7 +181,8 @@ class Undo(ServiceAction):
 
         def check(service: Service) -> None:
             if kept := self.keeps(service, reason, replace=replace):
-                raise Conflict(f"Nothing was restored: {kept}.")
+                words = gettext_noop("Nothing was restored: %(why)s.")
+                raise Conflict(words % {"why": kept})
 
         return execution.update(
             ref, self._change(entry), actor, self.name, [self], check=check, undoes=entry.pk

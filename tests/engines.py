@@ -9,10 +9,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import psutil
 import psycopg2
 import pymysql
 from django.apps import apps
@@ -158,6 +160,19 @@ autovacuum_naptime = 10s
 
     def drop(self) -> None:
         self.server.cleanup()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop all processes of the server meanwhile: nobody is refused, and nobody answered."""
+        postmaster = psutil.Process(self.server.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def proxied(self, name: str) -> tuple[str, str]:
         port = self.server.get_postmaster_info().port

@@ -197,7 +197,8 @@ def main() -> int:
                     client.stopped.set()
                 for client in clients:
                     client.join()
-            until = time.monotonic() + 60  # what was interrupted is settled within that time
+            # What was interrupted is settled once it is over for certain: after 60 CELL_DEADLINEs.
+            until = time.monotonic() + 150
             while (result := outcome(settings))[2] and time.monotonic() < until:
                 time.sleep(1)
         wrong = judge(clients, *result[:2])

@@ -68,11 +68,17 @@ class SilentServer:
 class Proxy:
     """A port in front of a real database, which can be made to hang and to answer again.
 
-    ``target`` is ``host:port``, or the path of a Unix socket.
+    ``target`` is ``host:port``, or the path of a Unix socket.  ``round_trips`` counts how often
+    clients have said something to a server that had said all it had to; it is exact as long as
+    they wait for the answers.
     """
 
     def __init__(self, target: str) -> None:
         self._target = target
+        self.round_trips = 0
+        self._lock = threading.Lock()
+        self.delay = 0.0  # seconds before each answer is passed on
+        self._cuts_answers = False
         self._running = threading.Event()
         self._running.set()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -86,7 +92,12 @@ class Proxy:
 
     def go_on(self) -> None:
         """Pass on what has been waiting, and all else."""
+        self._cuts_answers = False
         self._running.set()
+
+    def cut_answers(self) -> None:
+        """Pass on the first bytes of each answer, and break its connection."""
+        self._cuts_answers = True
 
     def cut(self) -> None:
         """Break all connections there are."""
@@ -102,8 +113,10 @@ class Proxy:
                 near = self._listening.accept()[0]
                 far = self._connect()
                 self._sockets += [near, far]
+                speaker = [far]
                 for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+                    arguments = (source, sink, speaker, source is near)
+                    threading.Thread(target=self._pass, args=arguments, daemon=True).start()
 
     def _connect(self) -> socket.socket:
         if self._target.startswith("/"):
@@ -113,10 +126,24 @@ class Proxy:
         host, _, port = self._target.partition(":")
         return socket.create_connection((host, int(port)))
 
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        speaker: list[socket.socket],
+        is_client: bool,
+    ) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                with self._lock:
+                    self.round_trips += is_client and speaker[0] is not source
+                    speaker[0] = source
+                if not is_client:
+                    time.sleep(self.delay)
                 self._running.wait()
+                if self._cuts_answers and not is_client:
+                    sink.sendall(data[:7])
+                    break
                 sink.sendall(data)
         for one in (source, sink):
             one.close()

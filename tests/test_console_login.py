@@ -292,6 +292,11 @@ def test_a_revoked_token_ends_the_session_in_time(portal: Portal) -> None:
     portal.time_passes()
     answer = client.get(SERVICES, follow=True)
     assert "Your login with Keystone has ended." in answer.content.decode()
+    entry = Entry.objects.filter(action="log out").get()
+    assert (entry.username, entry.subject) == ("admin@Default", "user admin@Default")
+    assert entry.message == "the token of the session is not valid any more"
+    assert entry.keystone_user_id
+    assert entry.keystone_project
     portal.keystone.intercept = lambda call: None
     assert client.get(SERVICES).status_code == 302, "it does not come back"
 

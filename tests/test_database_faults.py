@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connections, transaction
+from django.db import IntegrityError, OperationalError, connections, transaction
 from django.test import Client
 from pytest_django import Settings
 
@@ -95,6 +95,44 @@ def test_a_transaction_on_a_database_that_hangs_ends(
             found = Service.objects.using(alias).select_for_update().get()
             assert not found.disabled
         connections[alias].close()
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_transaction_begins_with_whatever_is_first(
+    cloud: Cloud, service: Service, debug: bool
+) -> None:
+    alias = cloud.cell("cell2").alias
+    rows = Service.objects.using(alias)
+
+    def many() -> None:
+        with connections[alias].cursor() as cursor:
+            cursor.executemany("UPDATE services SET version = %s", [[1], [2]])
+
+    def nested() -> None:
+        with transaction.atomic(using=alias):
+            rows.update(version=3)
+
+    connections[alias].force_debug_cursor = debug
+    try:
+        for first in (rows.get, lambda: list(rows.iterator(chunk_size=1)), many, nested):
+            with transaction.atomic(using=alias):
+                first()
+                rows.update(disabled=True)
+                transaction.set_rollback(True, using=alias)
+            assert not rows.get().disabled
+            with transaction.atomic(using=alias):
+                first()
+                rows.update(disabled=True)
+            assert rows.get().disabled
+            rows.update(disabled=False)
+        with transaction.atomic(using=alias):
+            pass
+        with pytest.raises(IntegrityError), transaction.atomic(using=alias):
+            rows.create(id=service.id)
+        assert rows.get().host == "cmp"
+    finally:
+        connections[alias].force_debug_cursor = False
 
 
 @pytest.mark.server

@@ -42,6 +42,30 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+# --- the log --------------------------------------------------------------------------------------
+
+
+def test_a_database_that_comes_and_goes_is_logged_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is in the end is logged in the end."""
+    caplog.set_level(logging.INFO, "cells.breakers")
+    breaker = CircuitBreaker("cell c")
+    for _ in range(5):
+        breaker.failed("refused")
+        breaker.failed("refused")
+        breaker.succeeded()
+    breaker.failed("refused")
+    monkeypatch.setattr(breakers, "LOG_EVERY", 0)  # a minute later
+    breaker.failed("timed out")
+    breaker.failed("timed out")
+    assert [one.getMessage() for one in caplog.records] == [
+        "cell c does not answer: refused",
+        "cell c answers again",
+        "cell c does not answer: timed out",
+    ]
+
+
 # --- threads --------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import close_old_connections, connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_save
 from django.test import Client
 from pytest_django import Settings
@@ -21,6 +22,7 @@ from audit.outbox import Message
 from cells.executors import executor_for
 from cells.models import CellMapping
 from cells.registry import all_cells, forget_cells
+from portal import schema
 from services.changes import KIND, state_of, subject_of
 from services.models import Service
 from tests.clients import ApiClient
@@ -90,6 +92,86 @@ def test_an_action_that_another_process_has_recorded_as_done_is_recorded_once() 
         journal.end(Intent.objects.get(), Outcome.DONE, "interrupted")
     assert Entry.objects.get().message == "interrupted"
     assert OutboxMessage.objects.count() == 1
+
+
+@contextmanager
+def table_missing(table: str) -> Iterator[None]:
+    """The portal's own database lacks a table meanwhile."""
+
+    def rename(before: str, after: str) -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {before} RENAME TO {after}")
+
+    rename(table, "set_aside")
+    try:
+        yield
+    finally:
+        rename("set_aside", table)
+
+
+@pytest.mark.parametrize("action", ["update", "delete"])
+def test_an_action_that_is_done_and_cannot_be_put_on_record_is_done(
+    cloud: Cloud, api: ApiClient, service: Service, action: str
+) -> None:
+    url = f"/os-services/{service.uuid}"
+    with table_missing("audit_entry"):
+        if action == "update":
+            answer = api.put(url, {"status": "disabled"}, "2.53")
+        else:
+            answer = api.delete(url, "2.53")
+    assert answer.status == {"update": 200, "delete": 204}[action]
+    assert (
+        "it will be put on record when the portal's own database answers"
+        in (answer.headers["Warning"])
+    )
+    assert journal.settle_interrupted(AT_ONCE) == 1
+    assert Entry.objects.get().outcome == Outcome.DONE
+
+
+def test_an_action_that_cannot_be_written_down_is_not_done_and_blames_no_cell(
+    cloud: Cloud, api: ApiClient, service: Service
+) -> None:
+    with table_missing("audit_intent"):
+        for answer in (
+            api.put(f"/os-services/{service.uuid}", {"status": "disabled"}, "2.53"),
+            api.delete(f"/os-services/{service.uuid}", "2.53"),
+        ):
+            assert answer.status == 503
+            message = answer.body["serviceUnavailable"]["message"]
+            assert message.startswith("the portal's own database failed: ")
+    assert not count_disabled(cloud)
+    assert count(cloud.cell("cell2").alias) == 1
+
+
+@pytest.fixture
+def forgotten_schema() -> Iterator[None]:
+    schema.forget()
+    yield
+    schema.forget()
+
+
+@pytest.mark.any_engine
+@pytest.mark.usefixtures("forgotten_schema")
+def test_without_migrations_nothing_is_served_until_they_are_there(
+    cloud: Cloud, api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Client()
+    migrations = MigrationRecorder(connections["default"]).migration_qs
+    newest = migrations.filter(app="audit").latest("id")
+    with table_missing("portal_apitoken"):
+        assert api.get("/os-services", "2.53").status == 500  # by a defect, for all that is known
+        newest.delete()
+        schema.forget()
+        answer = api.get("/os-services", "2.53")
+        assert answer.status == 503
+        assert answer.body["serviceUnavailable"]["message"] == schema.INCOMPLETE
+    for path in ("/admin/login/", "/healthz"):
+        page: Any = browser.get(path)
+        assert (page.status_code, page.headers["Retry-After"]) == (503, "10")
+        assert "run manage.py migrate" in page.content.decode()
+    newest.save(force_insert=True)
+    monkeypatch.setattr(schema, "LOOK_AGAIN_AFTER", 0)
+    assert api.get("/os-services", "2.53").status == 200
 
 
 # --- values that Python cannot represent ------------------------------------------------------

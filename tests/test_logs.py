@@ -73,6 +73,25 @@ def test_the_same_is_not_said_all_the_time() -> None:
     assert LineFormatter("%(message)s%(repeated)s").format(later).endswith("times before)")
 
 
+def test_different_errors_are_both_logged() -> None:
+    def failed(raise_one: Callable[[], None]) -> logging.LogRecord:
+        failure = record("%s %s failed", "GET", "/v2.1/os-services")
+        try:
+            raise_one()
+        except ZeroDivisionError as error:
+            failure.exc_info = (type(error), error, error.__traceback__)
+        return failure
+
+    def one() -> None:
+        raise ZeroDivisionError
+
+    def other() -> None:
+        raise ZeroDivisionError
+
+    repeats = RepeatFilter()
+    assert [repeats.filter(failed(raise_one)) for raise_one in (one, other, one)] == [1, 1, 0]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -132,7 +132,8 @@ def test_what_failed_is_said_first_with_what_to_do_and_tried_again(
     for name, value in (("reason", "fans"), ("ticket", "OPS-3"), ("at_once", "3")):
         assert re.search(f'name="{name}" value="{value}"', preview), name
     # Enter presses a form's first button, which must not be the one that begins.
-    buttons = re.findall(r'<button type="submit" name="(\w+)"', preview)
+    form_of_page = preview[preview.index('class="confirm maintenance"') :]
+    buttons = re.findall(r'<button type="submit" name="(\w+)"', form_of_page)
     assert buttons[0] == "check"
 
 

@@ -320,6 +320,7 @@ def test_merged_list_equals_that_of_a_single_database(
     with pytest.MonkeyPatch.context() as patch:
         if not keys_first:  # every page by counting first, as for long lists
             patch.setattr("portal.console.changelist.MAX_FIRST_KEYS", 0)
+        patch.setattr("cells.merge.FEWEST_KEYS", 1)  # so that cells are asked for more
         for query, order in views:
             o = ".".join(f"-{name}" if descending else name for name, descending in order)
             expected = [one_database.places[n.id] for n in one_database.rows(query, order)]

@@ -153,7 +153,7 @@ def test_what_a_scrape_asks_of_each_cell_does_not_grow_with_its_hosts(
         with count_queries() as queries:
             scrape()
         counts.append(queries.per_cell())
-    assert counts[0] == counts[1] == dict.fromkeys(counts[0], 3)
+    assert counts[0] == counts[1] == dict.fromkeys(counts[0], 2)
 
 
 def test_a_hung_cell_is_not_waited_for(

@@ -4,7 +4,10 @@ import logging
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
+from cells import breakers
+from cells.backends import guards
 from cells.executors import close_executors, executor_for
 from cells.notices import NoticeBoard
 from cells.scatter_gather import ask_cells
@@ -39,6 +42,21 @@ def test_processes_tell_one_another_which_cells_do_not_answer(
         assert not [one for one in caplog.records if one.levelno >= logging.INFO]  # one has said it
     finally:
         board.stop()
+
+
+def test_they_tell_one_another_of_other_databases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told probes, too: the one that told may be gone."""
+    monkeypatch.setattr(breakers, "FIRST_PROBE_AFTER", 0.1)
+    guard = guards.Guard("api")
+    (tmp_path / "api").write_text("refused")
+    monkeypatch.setattr(breakers, "on_change", NoticeBoard(tmp_path).post)
+    NoticeBoard(tmp_path).look()
+    with pytest.raises(OperationalError, match="refused"):
+        guard.refuse_if_away()
+    wait_until(lambda: not guard.breaker.is_open())
+    assert not (tmp_path / "api").exists()
 
 
 @pytest.mark.any_engine

@@ -90,9 +90,9 @@ def test_allocations_of_servers_elsewhere(
     allocate(placement, other_cell.uuid, nodes["b"])
     gone = allocate(placement, None, nodes["d"])
     assert set(found(check_fleet())["allocation-elsewhere"]) == {
-        f"{moved.uuid} on a",
-        f"{other_cell.uuid} on b",
-        f"{gone} on d",
+        f"{moved.uuid} on host a",
+        f"{other_cell.uuid} on host b",
+        f"{gone} on host d",
     }
 
 
@@ -121,7 +121,7 @@ def test_servers_that_may_be_in_two_places(
         status="confirmed",
     )  # fmt: skip
     allocate(placement, finished.uuid, nodes["a"])
-    assert found(check_fleet()) == {"allocation-elsewhere": [f"{finished.uuid} on a"]}
+    assert found(check_fleet()) == {"allocation-elsewhere": [f"{finished.uuid} on host a"]}
 
 
 def test_a_cell_that_is_away_hides_what_it_may_have(
@@ -136,7 +136,7 @@ def test_a_cell_that_is_away_hides_what_it_may_have(
     allocate(placement, known.uuid, node)
     assert found(check_fleet()) == {
         "node-without-provider": ["bare"],
-        "allocation-elsewhere": [f"{known.uuid} on a"],
+        "allocation-elsewhere": [f"{known.uuid} on host a"],
     }
 
 

@@ -112,8 +112,8 @@ def test_each_problem_is_found(cloud: Cloud) -> None:
     assert subjects(problems["down-with-servers"]) == {"crashed"}
     assert subjects(problems["down-long"]) == {"nova-compute on ghost"}
     assert subjects(problems["outdated"]) == {"nova-compute on forgotten-too"}
-    assert subjects(problems["migration-stuck"]) == {"live-migration of i-1"}
-    assert subjects(problems["migration-failed"]) == {"live-migration of i-2"}
+    assert subjects(problems["migration-stuck"]) == {"live-migration of server i-1"}
+    assert subjects(problems["migration-failed"]) == {"live-migration of server i-2"}
     assert problems["ambiguous-services"].count >= 2
     assert problems["ambiguous-hypervisors"].count >= 1
     # Those with placement have theirs in tests/test_placement_problems.py; silent cells, below.

@@ -68,6 +68,16 @@ def test_a_server_refuses(cloud: Cloud, tmp_path: Path, unsafe: dict[str, str], 
 
 
 @pytest.mark.any_engine
+def test_a_server_refuses_a_database_without_migrations(cloud: Cloud, tmp_path: Path) -> None:
+    environment = {"NOVA_API_DATABASE_URL": cloud.api_url, "VAR_DIR": str(tmp_path)}
+    with started(environment, tmp_path / "log") as server:
+        assert server.process.wait(60) == 3
+    log = (tmp_path / "log").read_text()
+    assert "The portal's own database lacks migrations: run manage.py migrate." in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.any_engine
 def test_no_nova_is_attached_beside_a_demo_fleet(cloud: Cloud, tmp_path: Path) -> None:
     demo = {"VAR_DIR": str(tmp_path), "SECRET_KEY": KEY}
     assert manage("demo", "--cells=1", "--hosts-per-cell=1", **demo).returncode == 0

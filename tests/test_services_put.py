@@ -360,5 +360,5 @@ def test_number_of_queries(api: ApiClient, service: Service, count_queries: Any)
     assert asked(queries) == {"cell2": 3}
     with count_queries() as queries:
         assert api.delete(url, "2.53").status == 204
-    # Found, locked; servers, migrations from and to; service and nodes deleted.
-    assert asked(queries) == {"cell2": 7}
+    # Found, locked; what is on the host; service and nodes deleted.
+    assert asked(queries) == {"cell2": 5}

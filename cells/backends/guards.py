@@ -27,7 +27,7 @@ class Guard:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self.breaker = CircuitBreaker(f"database {alias}")
+        self.breaker = CircuitBreaker(f"database {alias}", key=alias)
         self._answered = float("-inf")  # of time.monotonic()
         self._lock = threading.Lock()
         self._is_probed = False
@@ -40,6 +40,7 @@ class Guard:
     def refuse_if_away(self) -> None:
         """Raise ``OperationalError`` while the database does not answer."""
         if self.breaker.is_open():
+            self._keep_probing()  # another process may have found it out
             raise OperationalError(self.breaker.last_error)
 
     def succeeded(self) -> None:
@@ -47,15 +48,18 @@ class Guard:
         self._answered = time.monotonic()
         self.breaker.succeeded()
 
-    def failed(self, cause: str, since: float, *, connected: bool) -> None:
-        """It did not answer what was asked ``since`` then, of ``time.monotonic()``.
+    def failed(self, cause: str, *, connected: bool) -> None:
+        """It did not answer.
 
-        It may have answered others meanwhile: then this statement was slow, or there are too many
+        It may have answered others just now: then the statement was slow, or there are too many
         connections, and the database is there.  If there were no others, a probe tells.
         """
-        if not _serving or self._answered > since - 1:
+        if not _serving or self._answered > time.monotonic() - 1:
             return
         self.breaker.failed(cause, probe_at_once=connected)
+        self._keep_probing()
+
+    def _keep_probing(self) -> None:
         with self._lock:
             if not self._is_probed:
                 self._is_probed = True
@@ -111,10 +115,11 @@ def guard_of(alias: str) -> Guard | None:
     """The guard of a database; cells have none."""
     if is_cell_alias(alias):
         return None
-    with _lock:
-        if alias not in _guards:
-            _guards[alias] = Guard(alias)
-        return _guards[alias]
+    if (guard := _guards.get(alias)) is None:
+        with _lock:
+            if (guard := _guards.get(alias)) is None:
+                guard = _guards[alias] = Guard(alias)
+    return guard
 
 
 def forget_guards() -> None:

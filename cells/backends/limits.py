@@ -1,6 +1,9 @@
 """What each backend adds to Django's: no statement takes longer than its deadline.
 
 See ``cells.deadlines`` for who says how long, and for the watchdog that ends what takes longer.
+
+And a transaction begins with its first statement, in one round trip: the driver stays in
+autocommit, so that nothing has to be turned off before it and on again after it.
 """
 
 import math
@@ -13,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
-from cells.backends.guards import guard_of, is_serving
+from cells.backends.guards import Guard, guard_of, is_serving
 from cells.databases import cause_of
 from cells.deadlines import FOREVER, Line, expires_at
 
@@ -25,6 +28,8 @@ USUAL = 5
 #: nothing happens: long after an action is over, and before it is taken for interrupted.
 LOCK_WAIT = 2
 IDLE_TRANSACTION = 60
+#: What comes before the first statement of a transaction.
+BEGIN = "BEGIN; "
 
 if TYPE_CHECKING:
 
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
 
         def _close(self) -> None: ...
         def _cursor(self, name: str | None = None) -> Any: ...
+        def create_cursor(self, name: str | None = None) -> Any: ...
         def _commit(self) -> None: ...
         def _rollback(self) -> None: ...
         def _set_autocommit(self, autocommit: bool) -> None: ...
@@ -44,15 +50,30 @@ else:
 
 
 class LimitedCursor(CursorWrapper):
-    """Django's cursor; what it executes is limited."""
+    """Django's cursor; what it executes is limited, and begins the transaction that is due."""
 
     db: Any
 
     def _execute(self, sql: Any, params: Any, *args: Any) -> Any:
-        return self.db.limited(super()._execute, sql, params, *args)  # type: ignore[misc]
+        execute: Callable[..., Any] = super()._execute  # type: ignore[misc]
+        if not self.db.is_to_begin:
+            return self.db.limited(execute, sql, params, *args)
+        self.db.is_to_begin = False
+        return self.db.limited(self._begin_and, execute, sql, params, *args)
+
+    def _begin_and(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        result = execute(f"{BEGIN}{sql}", *args)
+        with self.db.wrap_database_errors:
+            self.db.skip_begin(self.cursor)
+        return result
 
     def _executemany(self, sql: Any, param_list: Any, *args: Any) -> Any:
+        self.db.begin()
         return self.db.limited(super()._executemany, sql, param_list, *args)  # type: ignore[misc]
+
+
+class LimitedDebugCursor(CursorDebugWrapper, LimitedCursor):
+    """The same, noting its statements for ``DEBUG``."""
 
 
 class Limits(_Base):
@@ -62,11 +83,17 @@ class Limits(_Base):
     line: Line | None = None
     #: Set for the connection that finds out whether the database answers again.
     is_probe = False
+    #: Whether the next statement begins a transaction.
+    is_to_begin = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.guard = guard_of(self.alias)
         self._connected_to: tuple[Any, ...] = ()
+
+    @property
+    def guard(self) -> Guard | None:
+        """The breaker of the database, if it is no cell's."""
+        return guard_of(self.alias)
 
     def descriptor_of(self, connection: Any) -> int:
         """The file descriptor of the driver's socket."""
@@ -96,7 +123,8 @@ class Limits(_Base):
         """Connect, unless the database is known to be away; nothing half connected stays."""
         if self.guard is not None and not self.is_probe:
             self.guard.refuse_if_away()
-        started, self._connected_to = time.monotonic(), self._where()
+        self._connected_to = self._where()
+        self.is_to_begin = False
         try:
             super().connect()
         except Exception as error:
@@ -104,7 +132,7 @@ class Limits(_Base):
                 self.close()
             self.connection = None
             if self.guard is not None and isinstance(error, (Error, self.Database.Error)):
-                self.guard.failed(cause_of(error), started, connected=False)
+                self.guard.failed(cause_of(error), connected=False)
             raise
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -148,6 +176,9 @@ class Limits(_Base):
     def make_cursor(self, cursor: Any) -> CursorWrapper:
         return LimitedCursor(cursor, self)
 
+    def make_debug_cursor(self, cursor: Any) -> CursorDebugWrapper:
+        return LimitedDebugCursor(cursor, self)
+
     def limited(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call ``function``, which asks the server something, for as long as it may take.
 
@@ -189,7 +220,7 @@ class Limits(_Base):
         """The error of a statement that the watchdog has ended."""
         cause = f"no answer within {time.monotonic() - started:.1f} s"
         if self.guard is not None:
-            self.guard.failed(cause, started, connected=True)
+            self.guard.failed(cause, connected=True)
         if not self.in_atomic_block:
             with suppress(Error):
                 self.close()
@@ -198,13 +229,37 @@ class Limits(_Base):
     def _cursor(self, name: str | None = None) -> Any:
         if self.guard is not None and not self.is_probe:
             self.guard.refuse_if_away()
+        if name is not None:  # the driver declares it by a statement of its own
+            self.begin()
         return self._translated(super()._cursor, name)
 
+    # --- transactions ---------------------------------------------------------------------
+
+    def _start_transaction_under_autocommit(self) -> None:
+        self.is_to_begin = True
+
+    def begin(self) -> None:
+        """Begin the transaction that is due, if one is, on its own."""
+        if self.is_to_begin:
+            self.is_to_begin = False
+            with self.wrap_database_errors, self.create_cursor() as cursor:
+                self.limited(cursor.execute, BEGIN.strip("; "))
+
+    def skip_begin(self, cursor: Any) -> None:
+        """Go on from the driver's answer to ``BEGIN`` to that of the statement sent with it."""
+
     def _commit(self) -> None:
-        self.limited(super()._commit)
+        self._end(super()._commit)
 
     def _rollback(self) -> None:
-        self.limited(super()._rollback)
+        self._end(super()._rollback)
+
+    def _end(self, end: Callable[[], None]) -> None:
+        """End the transaction; one in which nothing was done has not begun."""
+        if self.is_to_begin:
+            self.is_to_begin = False
+        else:
+            self.limited(end)
 
     def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
         """Django's, which would connect at the end of a transaction whose connection was lost.

@@ -6,16 +6,16 @@ from typing import Any
 
 from django.core.exceptions import BadRequest as BadInput
 from django.core.exceptions import SuspiciousOperation
-from django.db import DatabaseError
 from django.http import Http404, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.request import Request
 from webob import Request as WebObRequest
 from webob.exc import HTTPServiceUnavailable
 
-from cells.databases import cause_of
+from cells.databases import cause_of, is_in_trouble, lacks_schema
 from cells.locate import MayBeMissing
 from cloud import clients
+from portal import schema
 from portal.api.responses import NovaResponse
 
 logger = logging.getLogger(__name__)
@@ -207,12 +207,13 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         return NovaResponse(
             fault_body(error.status_code, str(error.detail)), status=error.status_code
         )
-    if isinstance(error, DatabaseError):
+    lacks_migrations = lacks_schema(error) and schema.is_incomplete(look=True)
+    if is_in_trouble(error) or lacks_migrations:
         # A cell that fails is missing from an answer; this is the API's database or the portal's.
         logger.error("a database that every request needs failed: %s", cause_of(error))
-        return NovaResponse(
-            fault_body(503, DATABASE_AWAY), status=503, headers={"Retry-After": str(RETRY_AFTER)}
-        )
+        message = schema.INCOMPLETE if lacks_migrations else DATABASE_AWAY
+        headers = {"Retry-After": str(RETRY_AFTER)}
+        return NovaResponse(fault_body(503, message), status=503, headers=headers)
     request = context["request"]
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return NovaResponse(

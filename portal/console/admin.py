@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, ImproperlyConfigured, PermissionDenied
 from django.db.models.constants import LOOKUP_SEP
@@ -13,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.text import smart_split
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop, override
 
 from cells.locate import MayBeMissing, NotFound, by_key, key_of
 from cells.merge import in_parts
@@ -98,7 +99,7 @@ class BoundedQueryMixin(admin.ModelAdmin):  # type: ignore[type-arg]
             try:
                 datetime.date(*(int(text[:5]) for text in texts))
             except ValueError as error:
-                raise BadRequest("no such date") from error
+                raise BadRequest(gettext_noop("no such date")) from error
         return super().get_changelist_instance(request)
 
 
@@ -234,7 +235,9 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
                 yield [f"# {incomplete_note(changelist.missing)}"]
 
         header = [name for column in columns for name in column.options.export]
-        response = csv_response(str(self.opts.verbose_name_plural), header, rows())
+        with override(settings.LANGUAGE_CODE):  # as what is in the file
+            name = str(self.opts.verbose_name_plural)
+        response = csv_response(name, header, rows())
         for name, value in warning_header(missing_cells_warnings(changelist.missing)).items():
             response[name] = value
         return response

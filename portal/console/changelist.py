@@ -17,7 +17,7 @@ from django.utils.text import capfirst
 
 from cells.executors import CellUnavailable
 from cells.locate import key_of
-from cells.merge import MAX_FIRST_KEYS, Keys, MergedRows, Place, whole_rows
+from cells.merge import MAX_FIRST_KEYS, Keys, MergedRows, Place, keys_at_first, whole_rows
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
 from portal.console.columns import Column, detach, load
@@ -163,8 +163,9 @@ class AcrossCellsChangeList(ChangeList):
         once the counts are known.
         """
         stop = max(1, self.page_num) * self.list_per_page
-        limit = stop if stop <= MAX_FIRST_KEYS else None
-        answers = ask_cells(all_cells(), partial(self._ask, limit=limit))
+        cells = all_cells()
+        limit = keys_at_first(stop, len(cells)) if stop <= MAX_FIRST_KEYS else None
+        answers = ask_cells(cells, partial(self._ask, limit=limit))
         self.missing = answers.missing
         self.counts = Counts(
             self.filter_specs,
@@ -183,7 +184,9 @@ class AcrossCellsChangeList(ChangeList):
             self._add_missing(missing)
         else:
             keys = {cell: keys for cell, (_counts, keys) in answers.by_cell.items()}
-            places = self.merged.merge(keys)[start:stop]
+            places, missing = self.merged.end_of_list(keys, limit, stop)
+            places = places[start:]
+            self._add_missing(missing)
         self.result_list = self.rows_at(places, self.columns)
 
     def _ask(self, cell: Cell, limit: int | None) -> tuple[CellCounts, list[Keys]]:

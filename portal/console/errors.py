@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.csrf import csrf_failure as plain_csrf_failure
 
-from portal.console.site import console
+from portal.console.site import console, is_of_console
+from portal.console.stored_texts import translated
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -56,25 +57,21 @@ def _of_user(request: HttpRequest) -> dict[str, Any]:
     return {name: value for name, value in context.items() if name != "title"}
 
 
-def _is_of_console(request: HttpRequest) -> bool:
-    return request.path.startswith(reverse("admin:index"))
-
-
 # --- handlers, as Django's URLconf names them -----------------------------------------------------
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A request that makes no sense; only our own words say why."""
-    if not _is_of_console(request):
+    if not is_of_console(request):
         return defaults.bad_request(request, exception)
     cause = _("The console cannot make sense of this address or form.")
-    if isinstance(exception, BadRequest) and (said := str(exception)):
+    if isinstance(exception, BadRequest) and (said := translated(exception)):
         cause = f"{cause} {said[0].upper()}{said[1:]}."
     return error_page(request, 400, _("Bad request"), cause)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_of_console(request):
+    if not is_of_console(request):
         return defaults.permission_denied(request, exception)
     cause = _("You do not have the permission for this. An administrator can give it to you.")
     return error_page(request, 403, _("Not permitted"), cause)
@@ -82,7 +79,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form that was not sent by a page of this session."""
-    if not _is_of_console(request):
+    if not is_of_console(request):
         return plain_csrf_failure(request, reason)
     cause = _(
         "The form is not of your present session: you have logged in again since it was shown, or "
@@ -93,14 +90,14 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_of_console(request):
+    if not is_of_console(request):
         return defaults.page_not_found(request, exception)
     cause = _("There is no such page: the address is wrong, or what it showed is gone.")
     return error_page(request, 404, _("Page not found"), cause)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if not _is_of_console(request):
+    if not is_of_console(request):
         return defaults.server_error(request)
     cause = _(
         "Something went wrong within the portal. Whether anything was changed is in the audit. The "

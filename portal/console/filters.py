@@ -36,6 +36,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from cells.executors import CellUnavailable
 from cells.fields import flag
@@ -91,7 +92,8 @@ class ListFilter(StockListFilter):
         self.now = timezone.now()
         self.values = tuple(dict.fromkeys(params.get(self.parameter_name, ())))
         if len(self.values) > MAX_VALUES:
-            raise BadRequest(f"more than {MAX_VALUES} values of {self.parameter_name}")
+            words = gettext_noop("more than %(n)d values of %(name)s")
+            raise BadRequest(words % {"n": MAX_VALUES, "name": self.parameter_name})
 
     @property
     def is_active(self) -> bool:
@@ -193,6 +195,8 @@ class Counts:
 
     def matching_others(self, list_filter: ListFilter) -> list[Group]:
         """The groups that match the selected values of all other filters."""
+        if set(self._active) <= {list_filter}:
+            return self.groups
         if list_filter not in self._by_others:
             self._by_others[list_filter] = [
                 group for group in self.groups if self._matches(group, exclude=list_filter)
@@ -227,6 +231,8 @@ class CellFilter(ListFilter):
 
     title = _("Cell")
     parameter_name = "cell"
+    #: How many rows match the other filters, by the name and the uuid of their cell.
+    _rows: Counter[str] | None = None
 
     def condition_of(self, value: str, cell: Cell) -> Q | None:
         return Q() if value in (cell.name, cell.uuid) else None
@@ -243,8 +249,14 @@ class CellFilter(ListFilter):
 
     def count(self, value: str, counts: "Counts") -> int | None:
         missing = [unavailable.cell for unavailable in counts.missing]
-        is_missing = any(value in (cell.name, cell.uuid) for cell in missing)
-        return None if is_missing else super().count(value, counts)
+        if any(value in (cell.name, cell.uuid) for cell in missing):
+            return None
+        if self._rows is None:  # there are many groups, and many cells
+            self._rows = Counter()
+            for group in counts.matching_others(self):
+                for name in {group["cell"].name, group["cell"].uuid}:
+                    self._rows[name] += int(group["n"])
+        return self._rows[value]
 
     def is_shown(self, count: int | None) -> bool:
         return True
@@ -405,7 +417,7 @@ def filterset_filters(
         if name not in exclude:
             field = model._meta.get_field(declared.field_name)
             attributes = {
-                "title": capfirst(field.verbose_name),
+                "title": declared.label or capfirst(field.verbose_name),
                 "parameter_name": name,
                 "field_name": declared.field_name,
             }

@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
+from django.views.i18n import set_language
 
 from cells.registry import Cell, age_of_mappings
 from portal.console.login_form import LoginForm
@@ -62,6 +63,11 @@ class Panel:
 #: The buttons that the user of a request is offered, and the part of a row's page, if there is one.
 ListActions = Callable[[HttpRequest], Sequence[ListAction]]
 PanelOf = Callable[[HttpRequest, Cell, Any], Panel | None]
+
+
+def is_of_console(request: HttpRequest) -> bool:
+    """Whether the request is to the console; its pages are in the reader's language."""
+    return request.path.startswith(reverse("admin:index"))
 
 
 class Console(admin.AdminSite):
@@ -146,12 +152,14 @@ class Console(admin.AdminSite):
         return super().each_context(request) | {
             "console_pages": pages,
             "mappings_age": age_of_mappings(),
+            "language_url": reverse("admin:set_language") if is_of_console(request) else "",
         }
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         urls: list[URLPattern | URLResolver] = []
         if self._index_view is not None:
             urls.append(path("", self.admin_view(self._index_view), name="index"))
+        urls.append(path("language/", set_language, name="set_language"))
         urls.append(path("search/", self.admin_view(self.search_view), name="search"))
         urls += [path("", include(urlconf)) for urlconf in self._urlconfs]
         return urls + super().get_urls()

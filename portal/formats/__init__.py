@@ -1,0 +1,1 @@
+"""How each language writes dates and numbers: a module ``formats`` for each, as Django wants it."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.backends.mysql import base
-from pymysql.constants import FIELD_TYPE
+from pymysql.constants import CLIENT, FIELD_TYPE
 
 from cells.backends.limits import IDLE_TRANSACTION, LOCK_WAIT, USUAL, Limits
 from cells.odd_times import or_none
@@ -23,6 +23,7 @@ class DatabaseWrapper(Limits, base.DatabaseWrapper):
             "conv": {**params["conv"], **times},
             "connect_timeout": min(seconds, params.get("connect_timeout", seconds)),
             "read_timeout": seconds,  # of the handshake
+            "client_flag": params["client_flag"] | CLIENT.MULTI_STATEMENTS,  # for BEGIN
         }
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -37,6 +38,9 @@ class DatabaseWrapper(Limits, base.DatabaseWrapper):
 
     def is_closed(self) -> bool:
         return not self.connection.open
+
+    def skip_begin(self, cursor: Any) -> None:
+        cursor.nextset()
 
     def init_connection_state(self) -> None:
         """The server also limits what a connection may do: it goes on when its client is gone.

@@ -5,12 +5,45 @@ from typing import Any
 
 from django.conf import settings
 from django.db.backends.postgresql import base
-from psycopg2.extensions import PYDATE, PYDATETIME, PYDATETIMETZ, cursor, new_type, register_type
+from psycopg2.extensions import (
+    PYDATE,
+    PYDATETIME,
+    PYDATETIMETZ,
+    TRANSACTION_STATUS_IDLE,
+    connection,
+    cursor,
+    new_type,
+    register_type,
+)
 
-from cells.backends.limits import IDLE_TRANSACTION, LOCK_WAIT, USUAL, Limits, whole_seconds
+from cells.backends.limits import (
+    BEGIN,
+    IDLE_TRANSACTION,
+    LOCK_WAIT,
+    USUAL,
+    Limits,
+    whole_seconds,
+)
 from cells.odd_times import or_none
 
 DATE, TIMESTAMP, TIMESTAMPTZ = 1082, 1114, 1184
+
+
+class Connection(connection):
+    """A connection that ends transactions in autocommit, too, where the driver does nothing."""
+
+    def commit(self) -> None:
+        self._end("COMMIT", super().commit)
+
+    def rollback(self) -> None:
+        self._end("ROLLBACK", super().rollback)
+
+    def _end(self, statement: str, end: Callable[[], None]) -> None:
+        if not self.autocommit:
+            end()
+        elif self.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            with self.cursor() as own:
+                own.execute(statement)
 
 
 class Cursor(cursor):
@@ -30,7 +63,7 @@ class Cursor(cursor):
         return self._fetch(super().fetchall)
 
     def _fetch(self, fetch: Callable[[], Any]) -> Any:
-        position, query = self.rownumber, self.query or b""
+        position, query = self.rownumber, (self.query or b"").removeprefix(BEGIN.encode())
         try:
             return fetch()
         except ValueError:
@@ -48,7 +81,12 @@ class DatabaseWrapper(Limits, base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         params = super().get_connection_params()
         seconds = whole_seconds(self.seconds_to_connect(), params.get("connect_timeout", 60))
-        return {**params, "cursor_factory": Cursor, "connect_timeout": seconds}
+        return {
+            **params,
+            "connection_factory": Connection,
+            "cursor_factory": Cursor,
+            "connect_timeout": seconds,
+        }
 
     def descriptor_of(self, connection: Any) -> int:
         descriptor: int = connection.fileno()

@@ -15,6 +15,7 @@ from cells.executors import CellUnavailable
 from cells.locate import key_of
 from cells.registry import Cell
 from portal.console import html
+from portal.console.stored_texts import translated
 
 register = template.Library()
 
@@ -27,6 +28,7 @@ register.simple_tag(html.milliseconds)
 register.simple_tag(html.moment)
 register.simple_tag(html.shape)
 register.simple_tag(html.size)
+register.filter(translated)
 
 #: What differs between the causes of cells that are silent for one reason: quoted names, addresses
 #: and numbers.
@@ -45,7 +47,7 @@ def by_cause(missing: Iterable[CellUnavailable]) -> list[tuple[str, list[Cell]]]
     return sorted(
         (
             (
-                general if len({one.cause for one in group}) > 1 else group[0].cause,
+                translated(general if len({one.cause for one in group}) > 1 else group[0].cause),
                 [one.cell for one in group],
             )
             for general, group in groups.items()
