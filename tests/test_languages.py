@@ -87,8 +87,8 @@ def test_a_catalogue_is_compiled(catalogue: Path) -> None:
 
 #: What a person reads of a page besides its text.
 ATTRIBUTES = {
-    "alt", "aria-label", "data-expired", "data-fresh", "data-label", "data-stale", "placeholder",
-    "title",
+    "alt", "aria-label", "data-expired", "data-fresh", "data-label", "data-paused", "data-stale",
+    "placeholder", "title",
 }  # fmt: skip
 #: Elements whose text is not prose: what programs read and write, times, and what is not shown.
 SILENT = {"code", "kbd", "pre", "samp", "script", "style", "time"}
@@ -321,6 +321,9 @@ def test_what_is_stored_is_english_and_shown_in_german(cloud: Cloud, german: Cli
     blocker = re.search(r'<li class="blocker">(.*?)</li>', page)
     assert blocker
     assert "1 Server ist darauf. Der Compute-Service kann nicht gelöscht werden" in blocker[1]
+    file = german.get("/admin/services/service/export.csv")
+    assert 'filename="services-' in file["Content-Disposition"]
+    assert b"".join(file).startswith(b"host,binary,cell")
     shared = CachedValue(lambda: gettext("Overview"), ttl=60)
     with translation.override("de"):
         entry = draft(Actor("ann", Channel.CONSOLE), "disable")

@@ -98,6 +98,9 @@ def test_the_demo_is_served_from_an_empty_folder(serving: tuple[str, Path]) -> N
     ):
         with urllib.request.urlopen(base + path, timeout=60) as answer:  # noqa: S310
             assert answer.status == 200, path
+    login = urllib.request.Request(f"{base}/admin/login/", headers={"Accept-Language": "de"})  # noqa: S310
+    with urllib.request.urlopen(login, timeout=60) as answer:  # noqa: S310
+        assert "Anmelden" in answer.read().decode()
     with urllib.request.urlopen(f"{base}/docs/openapi.json", timeout=60) as answer:  # noqa: S310
         described = json.loads(answer.read())
     assert described["info"]["version"].startswith(portal.__version__)
