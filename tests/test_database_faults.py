@@ -297,6 +297,7 @@ def test_a_transaction_that_is_refused_is_no_answer(cloud: Cloud) -> None:
     with pytest.raises(OperationalError, match="hangs"), transaction.atomic():
         User.objects.exists()
     assert guard.breaker.is_open()
+    guards.forget_guards()
 
 
 @pytest.mark.server
