@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -257,9 +258,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
     parser.add_argument("what", nargs="*", choices=[*COSTS, []], default=list(COSTS))
     parser.add_argument("--engine", choices=SERVERS, default="postgresql")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the backfill")
     options = parser.parse_args()
+    costs = COSTS | {"backfill": partial(backfill, rows=options.rows)}
     for name in options.what:
-        COSTS[name](options.engine)
+        costs[name](options.engine)
 
 
 if __name__ == "__main__":

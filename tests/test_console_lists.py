@@ -253,7 +253,7 @@ def test_preview_takes_few_queries(cloud: Cloud, console: Client, count_queries:
             chosen.append(service.uuid)
     with count_queries() as queries:
         console.post(f"{SERVICES}act/", {"action": "delete", "key": chosen})
-    assert queries.per_cell() == {"cell0": 1, "cell1": 5, "cell2": 5, "cell3": 1}
+    assert queries.per_cell() == {"cell0": 1, "cell1": 2, "cell2": 2, "cell3": 1}
 
 
 def test_results_link_back_only_to_the_console(cloud: Cloud, console: Client) -> None:

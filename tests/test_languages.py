@@ -87,8 +87,8 @@ def test_a_catalogue_is_compiled(catalogue: Path) -> None:
 
 #: What a person reads of a page besides its text.
 ATTRIBUTES = {
-    "alt", "aria-label", "data-expired", "data-fresh", "data-label", "data-stale", "placeholder",
-    "title",
+    "alt", "aria-label", "data-expired", "data-fresh", "data-label", "data-paused", "data-stale",
+    "placeholder", "title",
 }  # fmt: skip
 #: Elements whose text is not prose: what programs read and write, times, and what is not shown.
 SILENT = {"code", "kbd", "pre", "samp", "script", "style", "time"}
