@@ -308,6 +308,18 @@ def test_databases_that_refuse(cloud: Cloud, api: ApiClient, console: Client) ->
 
 
 @pytest.mark.server
+def test_a_transaction_that_is_refused_is_no_answer(cloud: Cloud) -> None:
+    assert not User.objects.exists()  # connects
+    guard = guards.guard_of("default")
+    assert guard is not None
+    guard.breaker.failed("hangs")
+    with pytest.raises(OperationalError, match="hangs"), transaction.atomic():
+        User.objects.exists()
+    assert guard.breaker.is_open()
+    guards.forget_guards()
+
+
+@pytest.mark.server
 @pytest.mark.usefixtures("short_deadline")
 def test_a_slow_statement_is_no_outage(cloud: Cloud, console: Client) -> None:
     """Nobody else has been answered meanwhile, so only a probe can tell."""

@@ -55,10 +55,13 @@ class LimitedCursor(CursorWrapper):
 
     def _execute(self, sql: Any, params: Any, *args: Any) -> Any:
         execute: Callable[..., Any] = super()._execute  # type: ignore[misc]
-        if not self.db.is_to_begin:
-            return self.db.limited(execute, sql, params, *args)
-        with self.db.beginning():
-            return self.db.limited(self._begin_and, execute, sql, params, *args)
+        if self.db.is_to_begin:
+            with self.db.beginning():
+                result = self.db.limited(self._begin_and, execute, sql, params, *args)
+        else:
+            result = self.db.limited(execute, sql, params, *args)
+        self.db.answered()
+        return result
 
     def _begin_and(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
         result = execute(f"{BEGIN}{sql}", *args)
@@ -204,9 +207,12 @@ class Limits(_Base):
                 raise _lost(error) from error
             raise
         line.stop()
+        return result
+
+    def answered(self) -> None:
+        """The server has answered a statement; what else drivers do may be their own affair."""
         if self.guard is not None:
             self.guard.succeeded()
-        return result
 
     def _translated(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call it; a connection that is closed already is an ``OperationalError``, too.
