@@ -80,7 +80,7 @@ def test_a_maintenance_from_the_list_to_the_end(
     assert "planned" in text_of(admin_client.get(requested["Location"]))
     carry_on(maintenance)
     page = text_of(admin_client.get(requested["Location"]))
-    assert "1 of 2 servers are still on the host" in page
+    assert "Still on the host: 1 of 2 servers" in page
     assert "This is a simulation." in page
     assert maintenance.servers.get(fate="moved").request_id in page
     assert "new fans (OPS-3)" in text_of(admin_client.get(f"{LIST}?state=failed&q=host1"))
