@@ -173,6 +173,15 @@ def _template_values(main_url: str) -> dict[str, Any]:
     return values
 
 
+#: A password, in what stands before the ``@`` that follows it.
+_PASSWORD = re.compile(r"((?:://|,)[^:/,\s]*):.*", re.DOTALL)
+
+
 def without_password(text: str) -> str:
-    """``text`` (an error message or a URL) with ``***`` for the password in every URL."""
-    return re.sub(r"(://[^:/@\s]*):[^@]*@", r"\1:***@", text)
+    """``text`` (an error message or a URL) with ``***`` for the password in every URL.
+
+    Every host of a transport URL may have one (``rabbit://a:b@host1,c:d@host2/``).
+    """
+    *before_hosts, end = text.split("@")
+    hidden = (_PASSWORD.sub(r"\1:***", part, count=1) for part in before_hosts)
+    return "@".join([*hidden, end])

@@ -126,7 +126,7 @@ def problems(request: HttpRequest) -> HttpResponse:
             for result in report.results
             if result.count
         ],
-        "absent": [result.problem for result in report.results if not result.count],
+        "absent": report.not_found,
         "missing": list({one.cell: one for one in (*report.missing, *present)}.values()),
     }
     return TemplateResponse(request, "admin/problems.html", context)

@@ -15,6 +15,7 @@ from cells.scatter_gather import ask_cells, first_of
 from hypervisors.findings import Finding
 from hypervisors.models import ComputeNode
 from hypervisors.placement_facts import Facts, facts_now, latest_facts
+from hypervisors.placement_problems import PLACEMENT_PROBLEMS
 from hypervisors.problems import FLEET_PROBLEMS, NODE_PROBLEMS, PROBLEMS
 from hypervisors.snapshot import Snapshot, take_snapshot
 from services.models import Service
@@ -69,6 +70,16 @@ class Report:
         if self.missing or "bad" in found:
             return "bad"
         return "warning" if "warning" in found or self.placement.failed else "good"
+
+    @property
+    def not_found(self) -> list[Problem]:
+        """What was looked for in vain; what placement alone could tell, only if it told all."""
+        was_told = self.placement.was_asked and not self.placement.failed
+        return [
+            result.problem
+            for result in self.results
+            if not result.count and (was_told or result.problem not in PLACEMENT_PROBLEMS)
+        ]
 
 
 def check_fleet(

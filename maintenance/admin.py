@@ -1,5 +1,6 @@
 """Maintenances in the console: all of them, and the page of each; its part of a host's page."""
 
+import datetime
 from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from audit.journal import Refused, actor_of
 from audit.models import Channel
 from cells.locate import key_of
 from cells.registry import Cell
-from maintenance import control
+from maintenance import control, engine, leases
 from maintenance.control import RETURNABLE
 from maintenance.models import LEFT, Fate, Maintenance, PlanName, Server, State
 from maintenance.moves import counts
@@ -51,6 +52,8 @@ FATE_BADGES = dict.fromkeys(Fate, "warning") | {
     Fate.FAILED: "bad",
 }
 
+#: A worker that is silent for so long may have died: it renews its lease before each request.
+SILENT_AFTER = datetime.timedelta(seconds=10)
 
 #: What to do in each state, in each plan.
 ADVICE: dict[tuple[str, str], Any] = {
@@ -274,6 +277,7 @@ def context_of(request: HttpRequest, maintenance: Maintenance) -> dict[str, Any]
     return {
         "maintenance": maintenance,
         "badge": state_badge(maintenance),
+        "silence": silence(maintenance),
         "advice": advice(maintenance),
         "counts": Counter(server.fate_label for server in servers).items(),
         "servers": [
@@ -299,6 +303,19 @@ def _badge_of(server: Server) -> str:
     if server.fate == Fate.MOVED and server.cause:
         return "warning"
     return FATE_BADGES[Fate(server.fate)]
+
+
+def silence(maintenance: Maintenance) -> str:
+    """That its worker may have died; empty as long as there is no sign of that."""
+    silent = leases.silent_for(maintenance)
+    if silent is None or silent < SILENT_AFTER:
+        return ""
+    words = _(
+        "Nothing was heard of its worker for %(silent)d s. If it has died, another goes on "
+        "%(after)d s after it was last heard of."
+    )
+    after = leases.DURATION + engine.LOST_AFTER
+    return words % {"silent": silent.total_seconds(), "after": after.total_seconds()}
 
 
 def advice(maintenance: Maintenance) -> Any:

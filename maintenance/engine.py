@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import DatabaseError
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django_tasks import task
 
 from cells.databases import cause_of
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: A step that is overdue for so long has been lost with its worker.
 LOST_AFTER = datetime.timedelta(seconds=15)
+#: What is said of it until a worker goes on.
+NO_WORKER = gettext_noop("no worker goes on with it: manage.py db_worker must run")
 #: Seconds until a step that failed is tried again.
 RETRY = 5.0
 
@@ -107,8 +110,9 @@ def requeue_lost() -> int:
     lost = list(overdue.values_list("pk", flat=True))
     for pk in lost:
         logger.warning("maintenance %d has lost its worker, and goes on", pk)
-        Maintenance.objects.filter(pk=pk).update(due_at=now)  # the next time counts from now
-        enqueue(pk, now)
+        # The next time counts from now.
+        if overdue.filter(pk=pk).update(due_at=now, message=NO_WORKER):
+            enqueue(pk, now)
     return len(lost)
 
 

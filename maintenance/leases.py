@@ -21,6 +21,13 @@ from maintenance.models import ENDED, Maintenance
 DURATION = datetime.timedelta(seconds=30)
 
 
+def silent_for(maintenance: Maintenance) -> datetime.timedelta | None:
+    """How long nothing was heard of the worker that holds the lease; ``None`` if none does."""
+    if maintenance.lease_until is None:
+        return None
+    return timezone.now() - (maintenance.lease_until - DURATION)
+
+
 class LeaseLost(Exception):
     """Another worker carries the maintenance on; this one must not touch it any more."""
 

@@ -220,8 +220,8 @@ def _look_and_follow(lease: Lease, cell: Cell, mover: Mover, *, new: bool) -> No
 
 def _staying(staying: int, servers: int) -> str:
     words = ngettext(
-        "%(staying)d of %(n)d server is still on the host",
-        "%(staying)d of %(n)d servers are still on the host",
+        "still on the host: %(staying)d of %(n)d server",
+        "still on the host: %(staying)d of %(n)d servers",
         servers,
     )
     return words % {"staying": staying, "n": servers}

@@ -28,6 +28,9 @@ IS_REPOSITORY = (PACKAGE_DIR.parent / "manage.py").exists()
 BASE_DIR = PACKAGE_DIR.parent if IS_REPOSITORY else Path.cwd()
 TEMPLATES_DIR = (PACKAGE_DIR.parent if IS_REPOSITORY else PACKAGE_DIR) / "templates"
 
+#: Beyond, waiting for so long, or a moment so many days ago, is more than Python can express.
+MAX_SECONDS, MAX_COUNT = 86_400, 500_000
+
 TRUE_STRINGS = environ.Env.BOOLEAN_TRUE_STRINGS
 FALSE_STRINGS = ("false", "off", "n", "no", "0")
 environ.Env.read_env(BASE_DIR / ".env")
@@ -67,15 +70,17 @@ def flag(name: str, *, default: bool) -> bool:
 
 def seconds(name: str, default: float) -> float:
     value = setting(name, float, default)
-    if not 0 < value < float("inf"):
-        sys.exit(f"{SOURCES.source_of(name)}: must be a number of seconds above 0, not {value:g}")
+    if not 0 < value <= MAX_SECONDS:
+        allowed = f"a number of seconds above 0, and a day ({MAX_SECONDS}) at most"
+        sys.exit(f"{SOURCES.source_of(name)}: must be {allowed}, not {value:g}")
     return value
 
 
-def count(name: str, default: int) -> int:
+def count(name: str, default: int, most: int = MAX_COUNT) -> int:
     value = setting(name, int, default)
-    if value < 1:
-        sys.exit(f"{SOURCES.source_of(name)}: must be a whole number above 0, not {value}")
+    if not 1 <= value <= most:
+        allowed = f"a whole number above 0, and {most} at most"
+        sys.exit(f"{SOURCES.source_of(name)}: must be {allowed}, not {value}")
     return value
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from oslo_utils.strutils import mask_password
 
 from cells.database_urls import without_password
+from cells.escaping import printable
 
 #: The logger of the access lines: one for each request, however alike they are.
 ACCESS = "portal.access"
@@ -44,29 +45,22 @@ FIELDS = (
     "client",
 )
 _CREDENTIALS = re.compile(
-    r"((?:X-(?:Auth|Service|Subject)-Token|(?:Proxy-)?Authorization|Cookie|X-CSRFToken)"
-    r"[\"']?\s*[:=]\s*[\"']?(?:(?:Basic|Bearer)\s+)?)[^\s\"',;]+",
+    r"((?:X-(?:Auth|Service|Subject)-Token|(?:Proxy-)?Authorization|X-CSRFToken)"
+    r"[\"']?\s*[:=]\s*[\"']?(?:(?:Basic|Bearer)\s+)?)[^\s\"',;]+"
+    r"|(Cookie[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+",
     re.IGNORECASE,
 )
-
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
-    0x0A: "\\n",
-    0x0D: "\\r",
-    0x09: "\\t",
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
-}
 
 
 def one_line(text: str) -> str:
     """``text`` with control characters escaped, cut to ``MAX_LINE``."""
-    text = text[: MAX_LINE + 1].translate(_CONTROLS)
+    text = printable(text[: MAX_LINE + 1])
     return text if len(text) <= MAX_LINE else f"{text[: MAX_LINE - 4]} ..."
 
 
 def without_secrets(text: str) -> str:
     """``text`` with ``***`` for passwords and tokens: of URLs, of headers, of ``password=...``."""
-    text = _CREDENTIALS.sub(r"\1***", text)
+    text = _CREDENTIALS.sub(r"\1\2***", text)
     return mask_password(without_password(text) if "://" in text else text)
 
 

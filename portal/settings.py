@@ -71,7 +71,7 @@ NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
 MIGRATION_STUCK_HOURS = count("MIGRATION_STUCK_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
-API_MAX_LIMIT = count("API_MAX_LIMIT", 1000)
+API_MAX_LIMIT = count("API_MAX_LIMIT", 1000, most=2**31 - 1)
 #: How long tokens are in force that are issued without an end.
 TOKEN_LIFETIME_DAYS = count("TOKEN_LIFETIME_DAYS", 365)
 #: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one

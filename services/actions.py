@@ -170,7 +170,7 @@ class Disable(ServiceAction):
         else:
             effects = [_("the scheduler will place no more servers on the host")]
         if facts.servers:
-            effects.append(_("%(servers)s, and keep running") % {"servers": on_host(facts)})
+            effects.append(_("%(servers)s; none is moved or stopped") % {"servers": on_host(facts)})
         return effects
 
     def change(self, reason: str) -> Change:

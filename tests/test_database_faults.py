@@ -4,11 +4,12 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
 from django.test import Client
 from pytest_django import Settings
 
@@ -133,6 +134,24 @@ def test_a_transaction_begins_with_whatever_is_first(
         assert rows.get().host == "cmp"
     finally:
         connections[alias].force_debug_cursor = False
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("first", "parameters"), [("SELEC 1", []), ("SELECT %s, %s", [1]), ("SELECT 1", [])]
+)
+def test_a_first_statement_that_fails_ends_no_transaction(
+    cloud: Cloud, service: Service, first: str, parameters: list[int]
+) -> None:
+    """Whatever is done after a malformed one is still rolled back."""
+    alias = cloud.cell("cell2").alias
+    rows = Service.objects.using(alias)
+    with transaction.atomic(using=alias):
+        with suppress(DatabaseError, IndexError), connections[alias].cursor() as cursor:
+            cursor.execute(first, parameters)
+        rows.update(disabled=True)
+        transaction.set_rollback(True, using=alias)
+    assert not rows.get().disabled
 
 
 @pytest.mark.server
@@ -286,6 +305,18 @@ def test_databases_that_refuse(cloud: Cloud, api: ApiClient, console: Client) ->
         finally:
             cloud.point_own(alias, original[alias])
     assert console.get("/healthz").status_code == 200
+
+
+@pytest.mark.server
+def test_a_transaction_that_is_refused_is_no_answer(cloud: Cloud) -> None:
+    assert not User.objects.exists()  # connects
+    guard = guards.guard_of("default")
+    assert guard is not None
+    guard.breaker.failed("hangs")
+    with pytest.raises(OperationalError, match="hangs"), transaction.atomic():
+        User.objects.exists()
+    assert guard.breaker.is_open()
+    guards.forget_guards()
 
 
 @pytest.mark.server

@@ -88,6 +88,11 @@ def test_passwords_are_hidden(password: str) -> None:
     assert shown.endswith('mysql://nova:***@db/nova"')
 
 
+def test_passwords_of_all_hosts_are_hidden() -> None:
+    shown = without_password("amqp: rabbit://a:b@host1:5672,c:d@host2:5672//nova is away: x@y:z")
+    assert shown == "amqp: rabbit://a:***@host1:5672,c:***@host2:5672//nova is away: x@y:z"
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [

@@ -338,7 +338,7 @@ def test_stored_texts_are_found_in_the_catalogue() -> None:
     texts = {
         "waiting for its turn": "wartet, bis der Host an der Reihe ist",
         "cell c1: no answer within 2.0 s": "Zelle c1: keine Antwort innerhalb von 2.0 s",
-        "1 of 7 servers are still on the host": "1 von 7 Servern sind noch auf dem Host",
+        "still on the host: 1 of 7 servers": "noch auf dem Host: 1 von 7 Servern",
         "waiting for 3 other migrations from or to the host": (
             "wartet auf 3 andere Migrationen von oder zu dem Host"
         ),

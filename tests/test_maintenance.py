@@ -535,7 +535,11 @@ def test_of_two_workers_one_makes_the_step(cloud: Cloud, cell: Cell) -> None:
     assert engine.requeue_lost() == 0
     Maintenance.objects.update(lease_until=now, due_at=now - datetime.timedelta(minutes=1))
     assert engine.requeue_lost() == 1
+    maintenance.refresh_from_db()
+    assert maintenance.message == engine.NO_WORKER
     assert engine.advance.call(maintenance.pk) == State.EMPTY
+    maintenance.refresh_from_db()
+    assert not maintenance.message
 
 
 def test_a_cell_that_does_not_answer_is_waited_for(cloud: Cloud, cell: Cell) -> None:

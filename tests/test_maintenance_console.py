@@ -50,6 +50,15 @@ def text_of(page: Any) -> str:
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", page.content.decode())).split())
 
 
+def test_a_worker_that_has_died_is_missed(cloud: Cloud, cell: Cell, admin_client: Client) -> None:
+    (maintenance,) = start("empty", "host1")
+    page = f"{LIST}{maintenance.pk}/change/"
+    assert "Nothing was heard" not in text_of(admin_client.get(page))
+    soon = timezone.now() + datetime.timedelta(seconds=5)
+    Maintenance.objects.update(lease_holder="dead", lease_until=soon)
+    assert "Nothing was heard of its worker for 25 s." in text_of(admin_client.get(page))
+
+
 def test_a_maintenance_from_the_list_to_the_end(
     cloud: Cloud, cell: Cell, admin_client: Client
 ) -> None:
@@ -71,7 +80,7 @@ def test_a_maintenance_from_the_list_to_the_end(
     assert "planned" in text_of(admin_client.get(requested["Location"]))
     carry_on(maintenance)
     page = text_of(admin_client.get(requested["Location"]))
-    assert "1 of 2 servers are still on the host" in page
+    assert "Still on the host: 1 of 2 servers" in page
     assert "This is a simulation." in page
     assert maintenance.servers.get(fate="moved").request_id in page
     assert "new fans (OPS-3)" in text_of(admin_client.get(f"{LIST}?state=failed&q=host1"))

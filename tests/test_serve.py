@@ -214,6 +214,8 @@ def test_attached_to_a_database_that_is_away(tmp_path: Path) -> None:
         ("CELL_DEADLINE", "-1", "CELL_DEADLINE: must be a number of seconds above 0"),
         ("CELL_DEADLINE", "5min", "CELL_DEADLINE: '5min' cannot be read"),
         ("SERVICE_DOWN_TIME", "inf", "SERVICE_DOWN_TIME: must be a number of seconds above 0"),
+        ("LOGIN_COOLOFF", "1e300", "LOGIN_COOLOFF: must be a number of seconds above 0, and a day"),
+        ("DOWN_TOO_LONG_DAYS", "9" * 9, "DOWN_TOO_LONG_DAYS: must be a whole number above 0, and"),
         ("WEB_CONCURRENCY", "many", "WEB_CONCURRENCY: 'many' cannot be read"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR"),
         ("NOVA_API_DATABASE_URL", "oracle://u:hidden@h/db", "NOVA_API_DATABASE_URL: oracle"),

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.db import models
 from django.test import Client
 
@@ -163,6 +165,33 @@ def test_formulas_are_text_in_csv(cloud: Cloud) -> None:
         fields = [field for row in rows for field in row]
         assert f"'{FORMULA}" in fields, path
         assert not [field for field in fields if field.startswith(("=", "+", "@"))], path
+
+
+def test_texts_are_text_in_what_commands_print(cloud: Cloud) -> None:
+    """No formula in CSV, no markup, and nothing that a terminal acts upon."""
+    text = "=[/b]\x1b[2J\n"
+    fill(cloud, text)
+    shown = 0
+    for command in (
+        ["cells"],
+        ["check_fleet", "--all"],
+        ["export_audit"],
+        ["maintenance", "status"],
+    ):
+        for form in ("csv", "table"):
+            if (command, form) == (["export_audit"], "table"):
+                continue
+            out = io.StringIO()
+            with suppress(SystemExit):
+                call_command(*command, "--format", form, stdout=out)
+            if form == "csv":
+                fields = [field for row in csv.reader(io.StringIO(out.getvalue())) for field in row]
+                assert not [field for field in fields if field.startswith("=")], command
+                shown += f"'{text}" in fields
+            else:
+                assert "\x1b" not in out.getvalue(), command
+                shown += "=[/b]" in out.getvalue()
+    assert shown >= 4
 
 
 def test_line_breaks_forge_no_header_and_no_log_line(

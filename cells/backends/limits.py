@@ -9,8 +9,8 @@ autocommit, so that nothing has to be turned off before it and on again after it
 import math
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
         def _close(self) -> None: ...
         def _cursor(self, name: str | None = None) -> Any: ...
-        def create_cursor(self, name: str | None = None) -> Any: ...
         def _commit(self) -> None: ...
         def _rollback(self) -> None: ...
         def _set_autocommit(self, autocommit: bool) -> None: ...
@@ -56,10 +55,13 @@ class LimitedCursor(CursorWrapper):
 
     def _execute(self, sql: Any, params: Any, *args: Any) -> Any:
         execute: Callable[..., Any] = super()._execute  # type: ignore[misc]
-        if not self.db.is_to_begin:
-            return self.db.limited(execute, sql, params, *args)
-        self.db.is_to_begin = False
-        return self.db.limited(self._begin_and, execute, sql, params, *args)
+        if self.db.is_to_begin:
+            with self.db.beginning():
+                result = self.db.limited(self._begin_and, execute, sql, params, *args)
+        else:
+            result = self.db.limited(execute, sql, params, *args)
+        self.db.answered()
+        return result
 
     def _begin_and(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
         result = execute(f"{BEGIN}{sql}", *args)
@@ -101,6 +103,10 @@ class Limits(_Base):
 
     def is_closed(self) -> bool:
         """Whether the driver knows that the connection has ended."""
+        raise NotImplementedError
+
+    def is_idle(self) -> bool:
+        """Whether the connection is open, and there is no transaction on it."""
         raise NotImplementedError
 
     def usual_limit(self) -> float:
@@ -201,9 +207,12 @@ class Limits(_Base):
                 raise _lost(error) from error
             raise
         line.stop()
+        return result
+
+    def answered(self) -> None:
+        """The server has answered a statement; what else drivers do may be their own affair."""
         if self.guard is not None:
             self.guard.succeeded()
-        return result
 
     def _translated(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call it; a connection that is closed already is an ``OperationalError``, too.
@@ -241,9 +250,21 @@ class Limits(_Base):
     def begin(self) -> None:
         """Begin the transaction that is due, if one is, on its own."""
         if self.is_to_begin:
-            self.is_to_begin = False
-            with self.wrap_database_errors, self.create_cursor() as cursor:
-                self.limited(cursor.execute, BEGIN.strip("; "))
+            with self.beginning(), self.cursor() as cursor:
+                cursor.execute(BEGIN.strip("; "))
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Begin the transaction within; one that did not come to it is still due.
+
+        Otherwise, whoever goes on after an error would change rows outside of any transaction.
+        """
+        self.is_to_begin = False
+        try:
+            yield
+        except Exception:
+            self.is_to_begin = self.connection is not None and self.is_idle()
+            raise
 
     def skip_begin(self, cursor: Any) -> None:
         """Go on from the driver's answer to ``BEGIN`` to that of the statement sent with it."""

@@ -28,6 +28,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from cells.escaping import csv_value, printable
 from cells.names import did_you_mean
 
 Texts: TypeAlias = Sequence[str]
@@ -123,13 +124,14 @@ def write_json(out: OutputWrapper, document: Any) -> None:
 
 def write_csv(out: OutputWrapper, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([names, *rows])
+    writer.writerows([names, *(map(csv_value, row) for row in rows)])
 
 
 def write_table(
     out: OutputWrapper, columns: Sequence[Column], rows: Sequence[Sequence[str]]
 ) -> None:
     """Aligned columns; on a terminal with colors, and as many as it has room for."""
+    rows = [[printable(text) for text in row] for row in rows]
     if out.isatty():
         _write_for_terminal(columns, rows)
         return

@@ -8,6 +8,7 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from django.utils.text import slugify
 
+from cells.escaping import csv_value
 from cells.executors import CellUnavailable
 
 #: Rows read from the databases at a time while a file is streamed.
@@ -35,16 +36,7 @@ def _lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str
     writer = csv.writer(_Line())
     yield writer.writerow(header)
     for row in rows:
-        yield writer.writerow([_safe(value) for value in row])
-
-
-def _safe(value: Any) -> Any:
-    """``value``, escaped so that a spreadsheet does not interpret it as a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
+        yield writer.writerow(map(csv_value, row))
 
 
 def incomplete_note(missing: Sequence[CellUnavailable]) -> str:

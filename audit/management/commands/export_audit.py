@@ -12,6 +12,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from audit.journal import as_dict
 from audit.models import Entry
+from cells.escaping import csv_value
 from cells.management.base import Documented, add_format
 
 #: Entries read in one query.
@@ -65,7 +66,8 @@ class Command(Documented):
         def write(entry: dict[str, Any]) -> None:
             values = (entry[name] for name in names)
             writer.writerow(
-                json.dumps(value) if isinstance(value, dict | list) else value for value in values
+                json.dumps(value) if isinstance(value, dict | list) else csv_value(value)
+                for value in values
             )
 
         return write

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.backends.mysql import base
-from pymysql.constants import CLIENT, FIELD_TYPE
+from pymysql.constants import CLIENT, FIELD_TYPE, SERVER_STATUS
 
 from cells.backends.limits import IDLE_TRANSACTION, LOCK_WAIT, USUAL, Limits
 from cells.odd_times import or_none
@@ -38,6 +38,10 @@ class DatabaseWrapper(Limits, base.DatabaseWrapper):
 
     def is_closed(self) -> bool:
         return not self.connection.open
+
+    def is_idle(self) -> bool:
+        in_transaction = self.connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS
+        return self.connection.open and not in_transaction
 
     def skip_begin(self, cursor: Any) -> None:
         cursor.nextset()

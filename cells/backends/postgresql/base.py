@@ -95,6 +95,9 @@ class DatabaseWrapper(Limits, base.DatabaseWrapper):
     def is_closed(self) -> bool:
         return bool(self.connection.closed)
 
+    def is_idle(self) -> bool:
+        return bool(self.connection.info.transaction_status == TRANSACTION_STATUS_IDLE)
+
     def init_connection_state(self) -> None:
         """The server also limits what a connection may do: it goes on when its client is gone."""
         super().init_connection_state()

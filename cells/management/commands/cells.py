@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from cells.databases import cause_of
+from cells.escaping import printable
 from cells.management.base import (
     Column,
     Documented,
@@ -93,7 +94,7 @@ class Command(Documented):
         write_table(self.stdout, COLUMNS, [texts_of(probe) for probe in probes])
         for probe in probes:
             if notes := "; ".join(filter(None, (probe.problem, probe.advice))):
-                self.stdout.write(f"{probe.cell.name}: {notes}")
+                self.stdout.write(printable(f"{probe.cell.name}: {notes}"))
 
 
 def texts_of(probe: CellProbe) -> list[str]:

@@ -8,8 +8,10 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cells.databases import cause_of
+from cells.escaping import printable
 from cells.management.base import Documented, add_format, write_csv, write_json
 from cells.registry import cells_named
 from hypervisors.report import Report, Result, check_fleet
@@ -69,13 +71,14 @@ class Command(Documented):
                     str(result.problem.title),
                     result.problem.severity,
                     str(result.count),
-                    where(result, every=every),
+                    Text(where(result, every=every)),  # names are no markup
                     str(result.problem.fix),
                 )
         if table.row_count:
             console.print(table)
         for absent in report.missing:
-            console.print(f"cell {absent.cell.name} does not answer: {absent.cause}", markup=False)
+            text = printable(f"cell {absent.cell.name} does not answer: {absent.cause}")
+            console.print(text, markup=False)
         if report.placement.remark:
             console.print(report.placement.remark, markup=False)
         if not report.count and not report.missing:
@@ -92,7 +95,7 @@ def where(result: Result, *, every: bool) -> str:
         for finding in shown
     ]
     lines = [
-        f"{line}: {finding.remark}" if finding.remark else line
+        printable(f"{line}: {finding.remark}" if finding.remark else line)
         for line, finding in zip(lines, shown, strict=True)
     ]
     if len(shown) < result.count and lines:

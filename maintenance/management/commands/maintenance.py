@@ -16,10 +16,12 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from audit.journal import Actor, Refused
 from audit.models import Channel
 from cells.databases import cause_of
+from cells.escaping import printable
 from cells.locate import key_of
 from cells.management.base import Documented, add_format, write_csv
 from maintenance import control, engine, record
@@ -202,7 +204,7 @@ class Command(Documented):
             lines += [f"will: {text}" for text in one.effects] if not one.blockers else []
             lines += plan.commands(one)
             for line in lines:
-                self.stdout.write(f"  {line}")
+                self.stdout.write(printable(f"  {line}"))
 
     def show(self, maintenances: Sequence[Maintenance], form: str) -> None:
         for maintenance in maintenances:
@@ -226,7 +228,7 @@ class Command(Documented):
         console = Console(file=cast(TextIO, self.stdout), width=width)
         table = Table("host", "cell", "plan", "state", "servers", "reason", "by", "remark")
         for one in maintenances:
-            table.add_row(
+            texts = (
                 one.host,
                 one.cell_name,
                 one.get_plan_display(),
@@ -236,6 +238,7 @@ class Command(Documented):
                 one.username,
                 one.message,
             )
+            table.add_row(*(Text(printable(text)) for text in texts))  # they are no markup
         console.print(table)
 
     def show_one(self, maintenance: Maintenance) -> None:
@@ -257,7 +260,7 @@ class Command(Documented):
             line = "  ".join(words)
             lines.append(f"  - {line}" + (f": {server.cause}" if server.cause else ""))
         for line in lines:
-            self.stdout.write(line)
+            self.stdout.write(printable(line))
 
 
 def actor() -> Actor:
