@@ -5,6 +5,7 @@ for the resources that the portal serves, with the old names that still stand in
 """
 
 import logging
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -147,6 +148,8 @@ class Policy:
         #: What the rules in force have allowed: a decision costs more than a query does.
         self._decided: Hints[Any, frozenset[str]] = Hints(MAX_DECISIONS)
         self._rules_decided_by: object = None
+        #: Whether some rules (``http:``) are decided elsewhere, each time anew.
+        self._asks_servers = False
         self._enforcer = policy.Enforcer(
             config.oslo_config(),
             policy_file=policy_file or None,
@@ -208,9 +211,12 @@ class Policy:
             own = {"project_id": identity.project_id, "user_id": identity.user_id}
             # Not known yet while the rule that decides it is checked (nova/context.py).
             values["is_admin"] = None
-            values["is_admin"] = self._decide("context_is_admin", own, values)
-            allowed = frozenset(rule for rule in rules if self._decide(rule, dict(target), values))
-            self._decided.note([question], allowed)
+            is_admin = self._decide("context_is_admin", own, values)
+            values["is_admin"] = bool(is_admin)
+            decisions = {rule: self._decide(rule, dict(target), values) for rule in rules}
+            allowed = frozenset(rule for rule, decision in decisions.items() if decision)
+            if not self._asks_servers and None not in (is_admin, *decisions.values()):
+                self._decided.note([question], allowed)
             return allowed
 
     def _forget_decisions_of_other_rules(self) -> None:
@@ -223,13 +229,20 @@ class Policy:
         if self._enforcer.rules is not self._rules_decided_by:
             self._decided.clear()
             self._rules_decided_by = self._enforcer.rules
+            self._asks_servers = re.search(r"\bhttps?:", str(self._enforcer.rules)) is not None
 
-    def _decide(self, rule: str, target: Mapping[str, Any], values: dict[str, Any]) -> bool:
+    def _decide(self, rule: str, target: Mapping[str, Any], values: dict[str, Any]) -> bool | None:
+        """Whether the rule allows it; ``None``, which allows nothing, if it cannot be decided.
+
+        Such a rule refers to itself, or asks a server (``http:``) that does not answer.
+        """
         try:
             return bool(self._enforcer.authorize(rule, target, values))
-        except _MALFORMED as error:
-            self._log_malformed(error)
-            return bool(self._enforcer.authorize(rule, target, values))
+        except policy.PolicyNotRegistered:
+            raise
+        except Exception as error:
+            logger.error("%s: %s is refused, as it fails: %s", self._file, rule, one_line(error))
+            return None
 
     def _log_malformed(self, error: Exception) -> None:
         """The file has changed and is malformed; oslo.policy has kept the rules before it."""

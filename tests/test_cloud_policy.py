@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oslo_policy._external import HttpCheck
 from oslo_policy.policy import PolicyNotRegistered
 
 from cloud.config import load
@@ -130,6 +131,28 @@ def test_an_invalid_rule_denies_everyone(files: Files) -> None:
     policy = files.read()
     assert not policy.authorize(LIST, ADMIN)
     assert policy.authorize("os_compute_api:os-services:update", ADMIN)
+
+
+@pytest.mark.parametrize("check", [f"rule:{LIST}", "http://127.0.0.1:1/decide"])
+def test_a_rule_that_cannot_be_decided_denies_everyone(
+    files: Files, caplog: pytest.LogCaptureFixture, check: str
+) -> None:
+    files.write({LIST: check})
+    policy = files.read()
+    assert not policy.authorize(LIST, ADMIN)
+    assert LIST in caplog.text
+    assert policy.allowed(ADMIN) == frozenset(RULES) - {LIST}
+
+
+def test_a_rule_that_a_server_decides_is_asked_each_time(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([True, False])
+    monkeypatch.setattr(HttpCheck, "__call__", lambda *args, **options: next(answers))
+    files.write({LIST: "http://127.0.0.1:1/decide"})
+    policy = files.read()
+    assert policy.authorize(LIST, ADMIN)
+    assert not policy.authorize(LIST, ADMIN)
 
 
 def test_a_file_that_becomes_malformed_keeps_the_previous_rules(
