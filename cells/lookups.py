@@ -1,9 +1,13 @@
 """Comparisons of text that mean the same in every database, for any ``CharField``."""
 
+import json
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models.lookups import Exact, Lookup
+
+from cells.statements import Parameter
 
 
 def _beyond_utf8mb3(text: str) -> bool:
@@ -52,11 +56,21 @@ class Like(Lookup):
         return rf"LOWER({left}) LIKE %s ESCAPE '\'", (*params, pattern)
 
 
+#: For texts that are given when a statement is executed: what a driver makes one parameter of.
+_AMONG_GIVEN: dict[str, tuple[str, Callable[[Collection[str]], Any]]] = {
+    "postgresql": ("%s = ANY(%%s)", list),
+    # No list is empty, and nothing is equal to null: which is not true, but not false either.
+    "mysql": ("COALESCE(%s IN %%s, FALSE)", lambda texts: (None, *texts)),
+    "sqlite": ("%s IN (SELECT value FROM json_each(%%s))", lambda texts: json.dumps([*texts])),
+}
+
+
 class Among(Lookup):
     """``host__among=frozenset(...)``: one of many texts.
 
     As ``in``, but without preparing each of them, which takes several microseconds.  It has to
-    be a frozenset, since Django looks for expressions in lists.
+    be a frozenset, since Django looks for expressions in lists; or a ``Parameter`` whose value is
+    any collection of texts.
     """
 
     lookup_name = "among"
@@ -64,7 +78,10 @@ class Among(Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, params = self.process_lhs(compiler, connection)
-        values: frozenset[str] = self.rhs
+        values: frozenset[str] | Parameter = self.rhs
+        if isinstance(values, Parameter):
+            sql, as_given = _AMONG_GIVEN[connection.vendor]
+            return sql % left, (*params, values.then(as_given))
         if not values:
             raise EmptyResultSet
         if connection.vendor == "postgresql":

@@ -15,22 +15,19 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from django.core.exceptions import EmptyResultSet
-from django.db import connections
 from django.db.models import F, Func, Model, QuerySet, TextField
 from django.db.models.expressions import Combinable, OrderBy
-from django.db.models.sql.compiler import SQLCompiler
 
 from cells.executors import CellUnavailable
 from cells.registry import Cell
 from cells.scatter_gather import Answers, ask_cells
+from cells.statements import Parameter, Statement
 
 M = TypeVar("M", bound=Model)
 
 #: The sort keys of a row, and then its id.
 Keys = tuple[Any, ...]
 Place = tuple[Cell, int]
-Row = tuple[Any, ...]
 
 #: Up to so many sort keys may be asked of each cell before it is known how many rows there are.
 MAX_FIRST_KEYS = 2_000
@@ -87,45 +84,11 @@ class SortKey:
         return self.by(cell)
 
 
-class CompiledQuery:
-    """A ``values_list()`` query for many cells that is turned into SQL only once.
-
-    Building the SQL for a list takes Django a few milliseconds, as long as a cell takes to answer
-    it, and would give the same text for each cell.  ``queryset`` names no database.
-    """
-
-    def __init__(self, queryset: "QuerySet[Any, Any]") -> None:
-        self.queryset = queryset
-        self._lock = threading.Lock()
-        self._by_vendor: dict[str, tuple[str, Any, SQLCompiler, dict[int, Any]]] = {}
-
-    def rows_in(self, cell: Cell) -> list[Row]:
-        """The rows in ``cell``.  To be called in the cell's executor."""
-        connection = connections[cell.alias]
-        with self._lock:
-            found = self._by_vendor.get(connection.vendor)
-            if found is None:
-                compiler = self.queryset.query.clone().get_compiler(using=cell.alias)
-                try:
-                    sql, params = compiler.as_sql()
-                except EmptyResultSet:
-                    return []
-                selected = [expression for expression, _sql, _alias in compiler.select or ()]
-                converters = compiler.get_converters(selected)
-                found = self._by_vendor[connection.vendor] = (sql, params, compiler, converters)
-        sql, params, compiler, converters = found
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            rows: list[Row] = cursor.fetchall()
-        if converters:
-            return [tuple(row) for row in compiler.apply_converters(rows, converters)]
-        return rows
-
-
 class MergedRows(Generic[M]):
     """The rows of ``queryset_in(cell)`` of all cells as one list, in the order of ``keys``.
 
-    The querysets name no database.  Cells for which it returns the same object share its SQL.
+    The querysets name no database.  Cells for which it returns the same object share its SQL, with
+    the cell as the value of a ``Parameter("cell")``.
     """
 
     def __init__(
@@ -134,7 +97,7 @@ class MergedRows(Generic[M]):
         self.queryset_in = queryset_in
         self.keys = tuple(keys)
         self._lock = threading.Lock()
-        self._queries: dict[tuple[Any, ...], tuple[QuerySet[M, Any], CompiledQuery]] = {}
+        self._statements: dict[tuple[Any, ...], tuple[QuerySet[M, Any], Statement]] = {}
 
     def keys_in(
         self, cell: Cell, limit: int | None = None, *, backwards: bool = False
@@ -144,23 +107,23 @@ class MergedRows(Generic[M]):
         With ``backwards`` those of the last ``limit`` rows.  To be called in the cell's executor.
         """
         by = [key.in_cell(cell) for key in self.keys]
-        found = self._query(cell, by, limit, backwards).rows_in(cell)
+        found = self._statement(cell, by, limit, backwards).rows(cell.alias, cell=cell)
         for position, value in enumerate(by):
             if isinstance(value, str):
                 found = [(*keys[:position], value, *keys[position:]) for keys in found]
         return found[::-1] if backwards else found
 
-    def _query(
+    def _statement(
         self, cell: Cell, by: Sequence[Combinable | str], limit: int | None, backwards: bool
-    ) -> CompiledQuery:
+    ) -> Statement:
         rows = self.queryset_in(cell)
         shared_by = cell if any(key.varies for key in self.keys) else None  # None: by all cells
         with self._lock:
             at = (id(rows), shared_by, limit, backwards)
-            if at not in self._queries:
+            if at not in self._statements:
                 query = self._ordered(rows, by, limit, backwards)
-                self._queries[at] = (rows, CompiledQuery(query))  # with rows, so that the id holds
-            return self._queries[at][1]
+                self._statements[at] = (rows, Statement(query))  # with rows, so that the id holds
+            return self._statements[at][1]
 
     def _ordered(
         self,
@@ -281,10 +244,16 @@ def whole_rows(places: Sequence[Place], queryset: "QuerySet[M, Any]") -> WholeRo
     ids: dict[Cell, list[int]] = {}
     for cell, row_id in places:
         ids.setdefault(cell, []).append(row_id)
-    answers = ask_cells(
-        ids,
-        lambda cell: {row.pk: row for row in queryset.using(cell.alias).filter(id__in=ids[cell])},
-    )
+    # One statement for all cells: those with fewer rows repeat an id.
+    names = [f"id{number}" for number in range(max(map(len, ids.values()), default=0))]
+    statement = Statement(queryset.filter(id__in=[Parameter(name) for name in names]))
+
+    def rows_in(cell: Cell) -> dict[int, M]:
+        padding = ids[cell][-1:] * (len(names) - len(ids[cell]))
+        values = dict(zip(names, ids[cell] + padding, strict=True))
+        return {row.pk: row for row in statement.rows(cell.alias, **values)}
+
+    answers = ask_cells(ids, rows_in)
     rows = [
         (cell, answers.by_cell[cell][row_id])
         for cell, row_id in places

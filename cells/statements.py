@@ -5,28 +5,46 @@ more than the queries do.  All cells of a database vendor are asked the same sta
 """
 
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Expression, QuerySet
-from django.db.models.query import FlatValuesListIterable, ValuesListIterable
+from django.db.models import Expression, Model, QuerySet
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesListIterable,
+    get_related_populators,
+)
 
 
 class Parameter(Expression):
-    """Stands for a value of a ``Statement`` that is given when it is executed."""
+    """Stands for a value of a ``Statement`` that is given when it is executed.
 
-    def __init__(self, name: str) -> None:
+    With ``read``, the database is given what that function makes of the value.
+    """
+
+    def __init__(self, name: str, read: Callable[[Any], Any] | None = None) -> None:
         super().__init__()
         self.name = name
+        self.read = read
+
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """What the database is given, of the values by name."""
+        value = values[self.name]
+        return value if self.read is None else self.read(value)
+
+    def then(self, read: Callable[[Any], Any]) -> "Parameter":
+        """The same, with ``read`` for what the database would be given."""
+        return Parameter(self.name, lambda value: read(self.value({self.name: value})))
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         return "%s", (self,)
 
 
 class Statement:
-    """What a ``values_list()`` queryset, which names no database, selects.
+    """What a queryset, which names no database, selects: instances, or a ``values_list()``.
 
     The queryset may compare with a ``Parameter``: such a statement can be kept, and executed with
     other values each time.
@@ -34,15 +52,16 @@ class Statement:
 
     def __init__(self, queryset: "QuerySet[Any, Any]") -> None:
         self._queryset = queryset
-        self._flat = queryset._iterable_class is FlatValuesListIterable
+        self._iterable = queryset._iterable_class
         self._compiled: dict[str, _Compiled] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def can_be_made_of(cls, queryset: "QuerySet[Any, Any]") -> bool:
-        """Whether the queryset selects tuples or single values, not instances."""
-        made_of = (ValuesListIterable, FlatValuesListIterable)
-        return queryset._iterable_class in made_of
+        """Whether it gives its rows as a queryset of this kind does."""
+        made_of = (ModelIterable, ValuesListIterable, FlatValuesListIterable)
+        has_more = cast(Any, queryset)._prefetch_related_lookups
+        return queryset._iterable_class in made_of and not has_more
 
     def rows(self, alias: str, **values: Any) -> list[Any]:
         """The rows in the database ``alias``, as the queryset would give them.
@@ -55,7 +74,9 @@ class Statement:
                 if (compiled := self._compiled.get(vendor)) is None:
                     compiled = self._compiled[vendor] = _Compiled(self._queryset, alias)
         rows = compiled.rows(alias, values)
-        return [row for (row,) in rows] if self._flat else rows
+        if self._iterable is ModelIterable:
+            return compiled.instances(alias, rows)
+        return [row for (row,) in rows] if self._iterable is FlatValuesListIterable else rows
 
 
 class _Compiled:
@@ -75,7 +96,7 @@ class _Compiled:
         if not self._sql:
             return []
         params = [
-            values[param.name] if isinstance(param, Parameter) else param for param in self._params
+            param.value(values) if isinstance(param, Parameter) else param for param in self._params
         ]
         with connections[alias].cursor() as cursor:
             cursor.execute(self._sql, params)
@@ -84,3 +105,22 @@ class _Compiled:
             return list(rows)
         converted: Iterator[Any] = self._compiler.apply_converters(rows, self._converters)
         return list(map(tuple, converted))
+
+    def instances(self, alias: str, rows: list[tuple[Any, ...]]) -> list[Model]:
+        """An instance for each of these rows, as Django's ``ModelIterable`` makes them."""
+        if not rows:
+            return []
+        selected, of_model = self._compiler.select, self._compiler.klass_info
+        fields = of_model["select_fields"]
+        start, stop = fields[0], fields[-1] + 1
+        names = [column.target.attname for column, *_ in selected[start:stop]]
+        populators = cast(Any, get_related_populators)(of_model, selected, alias)
+        instances = []
+        for row in rows:
+            instance = of_model["model"].from_db(alias, names, row[start:stop])
+            for populator in populators:
+                populator.populate(row, instance)
+            for name, position in self._compiler.annotation_col_map.items():
+                setattr(instance, name, row[position])
+            instances.append(instance)
+        return instances

@@ -1,13 +1,15 @@
 """Filters of the console's list of hypervisors."""
 
-from collections.abc import Mapping
-from itertools import chain
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db.models import Q
 from django.db.models.lookups import GreaterThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
+from cells.registry import Cell
+from cells.statements import Parameter
 from hypervisors.capacity import DISK, LEVELS, MEMORY, VCPUS, Resource
 from hypervisors.problems import HOST_PROBLEMS, NODE_PROBLEMS
 from portal.console.filters import ChoicesFilter, SummedFilter
@@ -67,7 +69,8 @@ class NodeProblemFilter(ServiceProblemFilter):
         }
         conditions |= super().get_conditions()
         for problem in HOST_PROBLEMS:
-            hosts = frozenset(chain.from_iterable(problem.hosts.get().values()))
+            by_cell: defaultdict[Cell, Iterable[str]] = defaultdict(tuple, problem.hosts.get())
+            hosts = Parameter("cell", by_cell.__getitem__)
             conditions[problem.name] = (problem.label, Q(host__among=hosts))
         return conditions
 

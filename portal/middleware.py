@@ -56,12 +56,17 @@ class RequestIdMiddleware:
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """Compress pages, but no answers of the API: Nova does not, and its clients are near."""
+    """Compress pages, but no answers of the API: Nova does not, and its clients are near.
+
+    Some of them, such as the versions at ``/``, are outside of it, but none of those is text.
+    """
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        if is_of_api(request) or response.status_code == HTTPStatus.PARTIAL_CONTENT:
+        is_text = response.headers.get("Content-Type", "").startswith("text/")
+        is_part = response.status_code == HTTPStatus.PARTIAL_CONTENT
+        if is_of_api(request) or is_part or not is_text:
             return response
         return super().process_response(request, response)
 

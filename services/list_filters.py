@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from cells.aggregates import aggregates_in, host_aggregates
 from cells.availability_zones import host_zones, zones_in
 from cells.registry import Cell
+from cells.statements import Parameter
 from portal.console.filters import ChoicesFilter, ConditionsFilter, Counts, ListFilter
 from services.models import (
     COMPUTE_TOPIC,
@@ -72,30 +73,23 @@ class ForcedDownFilter(ChoicesFilter):
 class ValuesOfHosts:
     """The value, or the values, of each host that has any; ``default`` is that of all others."""
 
-    of_hosts: Mapping[str, str | tuple[str, ...]]
+    of_hosts: Mapping[str, tuple[str, ...]]
     default: str
 
-    def hosts_with(self, value: str) -> frozenset[str]:
-        return frozenset(
-            host
-            for host, values in self.of_hosts.items()
-            if (values == value if isinstance(values, str) else value in values)
-        )
+    def hosts_with(self, value: str) -> list[str]:
+        """The hosts that have the value; for the default, also see ``hosts_without``."""
+        return [host for host, values in self.of_hosts.items() if value in values]
 
-    def condition(self, value: str) -> Q | None:
-        """The rows whose host has the value; ``None`` if none has."""
-        hosts = self.hosts_with(value)
-        if value == self.default:
-            return Q(host=None) | ~Q(host__among=frozenset(self.of_hosts) - hosts)
-        return Q(host__among=hosts) if hosts else None
+    def hosts_without(self, value: str) -> list[str]:
+        """The hosts that have only other values."""
+        return [host for host, values in self.of_hosts.items() if value not in values]
 
     def count(self, hosts: Iterable[str | None]) -> Counter[str]:
         """How many of ``hosts`` have each value."""
         counts: Counter[str] = Counter()
         # Nothing is called in Python for each host: a page counts those of all cells.
         for found, number in Counter(map(self.of_hosts.get, hosts)).items():  # type: ignore[arg-type]
-            values = self.default if found is None else found
-            for value in (values,) if isinstance(values, str) else values:
+            for value in (self.default,) if found is None else found:
                 counts[value] += number
         return counts
 
@@ -108,16 +102,24 @@ class HostsFilter(ListFilter):
     """
 
     grouped = False
-    varies_by_cell = True
     #: The most choices to offer; the others have to be typed.
     max_choices: ClassVar[int | None] = None
+
+    @property
+    def default(self) -> str:
+        """The value of hosts of which nothing is known."""
+        raise NotImplementedError
 
     def hosts_in(self, cell: Cell) -> ValuesOfHosts:
         """What is known of the cell's hosts."""
         raise NotImplementedError
 
-    def condition_of(self, value: str, cell: Cell) -> Q | None:
-        return self.hosts_in(cell).condition(value)
+    def condition_of(self, value: str, cell: Cell) -> Q:
+        if value == self.default:
+            others = Parameter("cell", lambda cell: self.hosts_in(cell).hosts_without(value))
+            return Q(host=None) | ~Q(host__among=others)
+        hosts = Parameter("cell", lambda cell: self.hosts_in(cell).hosts_with(value))
+        return Q(host__among=hosts)
 
     def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
         return rows.values_list("host")
@@ -142,16 +144,16 @@ class HostsFilter(ListFilter):
 class ServiceHostsFilter(HostsFilter):
     """The same of services, of which only compute services have what their host has."""
 
-    def others_in(self, cell: Cell) -> str:
+    @property
+    def others(self) -> str:
         """The value of services that are not compute services."""
         raise NotImplementedError
 
-    def condition_of(self, value: str, cell: Cell) -> Q | None:
-        compute, of_hosts = Q(topic=COMPUTE_TOPIC), super().condition_of(value, cell)
-        conditions = [] if of_hosts is None else [compute & of_hosts]
-        if value == self.others_in(cell):
-            conditions.append(~compute | Q(topic=None))
-        return Q(*conditions, _connector=Q.OR) if conditions else None
+    def condition_of(self, value: str, cell: Cell) -> Q:
+        condition = Q(topic=COMPUTE_TOPIC) & super().condition_of(value, cell)
+        if value == self.others:
+            condition |= ~Q(topic=COMPUTE_TOPIC) | Q(topic=None)
+        return condition
 
     def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
         return rows.values_list("topic", "host")
@@ -161,7 +163,7 @@ class ServiceHostsFilter(HostsFilter):
         hosts = [host for topic, host in rows if topic == COMPUTE_TOPIC]
         counts = self.hosts_in(cell).count(hosts)
         if others := len(rows) - len(hosts):
-            counts[self.others_in(cell)] += others
+            counts[self.others] += others
         return counts
 
 
@@ -175,18 +177,21 @@ class HostZoneFilter(HostsFilter):
         super().__init__(*args)
         host_zones.refresh()
 
+    @property
+    def default(self) -> str:
+        return Zones({}).default
+
     def hosts_in(self, cell: Cell) -> ValuesOfHosts:
-        zones = Zones(zones_in(cell))
-        return ValuesOfHosts(
-            {host: (zone,) for host, zone in zones.of_hosts.items()}, zones.default
-        )
+        zones = {host: (zone,) for host, zone in zones_in(cell).items()}
+        return ValuesOfHosts(zones, self.default)
 
 
 class ServiceZoneFilter(HostZoneFilter, ServiceHostsFilter):
     """The availability zone of services."""
 
-    def others_in(self, cell: Cell) -> str:
-        return Zones(zones_in(cell)).internal
+    @property
+    def others(self) -> str:
+        return Zones({}).internal
 
 
 class HostAggregateFilter(HostsFilter):
@@ -200,14 +205,19 @@ class HostAggregateFilter(HostsFilter):
         super().__init__(*args)
         host_aggregates.refresh()
 
+    @property
+    def default(self) -> str:
+        return ""
+
     def hosts_in(self, cell: Cell) -> ValuesOfHosts:
-        return ValuesOfHosts(aggregates_in(cell), "")
+        return ValuesOfHosts(aggregates_in(cell), self.default)
 
 
 class ServiceAggregateFilter(HostAggregateFilter, ServiceHostsFilter):
     """The aggregates of the hosts of compute services."""
 
-    def others_in(self, cell: Cell) -> str:
+    @property
+    def others(self) -> str:
         return ""
 
 

@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from cells.aggregates import host_aggregates
 from cells.availability_zones import host_zones
+from hypervisors.cloud_problems import DOWN_WITH_SERVERS
 from services.list_filters import HostAggregateFilter
 from tests.clouds import Cloud
 from tests.test_console_lists import NODES, SERVICES, page
@@ -90,6 +91,23 @@ def test_each_choice_counts_what_it_would_show(cloud: Cloud, console: Client) ->
             value = "" if label == "none" else label
             assert len(hosts(console, NODES, **fixed, aggregate=value)) == int(count), label
     assert choices(console, f"{NODES}?status=disabled", "Forced down") == {"yes": "1", "no": "1"}
+
+
+def test_a_host_of_that_name_in_another_cell_does_not_have_its_problem(
+    cloud: Cloud, console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DOWN_WITH_SERVERS.hosts, "ttl", 0)
+    cloud.host("cell1", "twin", service={"forced_down": True})
+    cloud.add_instance("cell1", "twin")
+    cloud.add_service("cell2", "twin")
+    cloud.add_node("cell2", "twin")
+    cloud.add_instance("cell2", "twin")
+    html = page(console, f"{NODES}?problem={DOWN_WITH_SERVERS.name}&columns=name,cell")
+    (cell,) = re.findall(r'<td class="column-cell"[^>]*>([^<]*)</td>', html)
+    assert cell.strip() == "cell1"
+    counts = choices(console, NODES, "Problem")
+    assert counts[str(DOWN_WITH_SERVERS.label)] == "1"
+    assert counts["no problem"] == "1"
 
 
 def test_a_choice_adds_and_removes_its_value(cloud: Cloud, console: Client) -> None:

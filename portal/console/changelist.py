@@ -169,6 +169,8 @@ class AcrossCellsChangeList(ChangeList):
         self.missing = answers.missing
         self.counts = Counts(
             self.filter_specs,
+            self.rows.names,
+            tuple(self.rows.sums),
             {cell: counts for cell, (counts, _keys) in answers.by_cell.items()},
             self.missing,
         )

@@ -7,11 +7,12 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
-from cells.merge import CompiledQuery, Row
 from cells.registry import Cell
-from portal.console.filters import CellCounts, Group, ListFilter
+from cells.statements import Statement
+from portal.console.filters import CellCounts, Groups, ListFilter
 
 Rows = QuerySet[Any, Any]
+Row = tuple[Any, ...]
 
 
 class FilteredRows:
@@ -27,19 +28,24 @@ class FilteredRows:
         self.names = tuple(annotations)
         self.filters = tuple(filters)
         self.sums: dict[str, Any] = {}
+        #: Those that count the rows of a query of their own.
+        self._counting: list[ListFilter] = []
         for list_filter in filters:
+            sums = list_filter.sums()
             if not list_filter.is_active:
-                self.sums |= list_filter.sums()
+                self.sums |= sums
+            if not list_filter.grouped and (list_filter.is_active or not sums):
+                self._counting.append(list_filter)
         self.annotated: Rows = queryset.annotate(**annotations)
         self._lock = threading.Lock()
         self._shared: dict[tuple[ListFilter, ...], Rows] = {}
-        self._queries: dict[tuple[int, str], tuple[Rows, CompiledQuery]] = {}
+        self._statements: dict[tuple[int, str], tuple[Rows, Statement]] = {}
 
     def in_cell(self, cell: Cell, exclude: ListFilter | None = None) -> Rows:
         """The cell's rows that match all filters except ``exclude``, not yet bound to the cell.
 
-        Cells for which the filters have the same conditions get the same queryset, so that its SQL
-        is compiled once.
+        Cells in which rows can match get the same queryset, so that its SQL is compiled once; the
+        cell is its parameter.
         """
         active = tuple(
             list_filter
@@ -55,8 +61,6 @@ class FilteredRows:
             if condition is None:
                 return self.annotated.none()
             conditions.append(condition)
-        if any(list_filter.varies_by_cell for list_filter in filters):
-            return self.annotated.filter(*conditions)
         with self._lock:
             if filters not in self._shared:
                 self._shared[filters] = self.annotated.filter(*conditions)
@@ -66,16 +70,15 @@ class FilteredRows:
         """Count the cell's rows for all filters."""
         fetched: dict[tuple[int, str], list[Row]] = {}  # filters may count the same rows
         by_value: dict[ListFilter, Counter[str]] = {}
-        for list_filter in self.filters:
-            if not list_filter.grouped and (list_filter.is_active or not list_filter.sums()):
-                rows, query = self.in_cell(cell, list_filter), list_filter.values_query
-                key = (id(rows), query.__qualname__)
-                if key not in fetched:
-                    fetched[key] = self._fetch(cell, rows, query)
-                by_value[list_filter] = list_filter.count_values(cell, fetched[key])
+        for list_filter in self._counting:
+            rows, query = self.in_cell(cell, list_filter), list_filter.values_query
+            key = (id(rows), query.__qualname__)
+            if key not in fetched:
+                fetched[key] = self._fetch(cell, rows, query)
+            by_value[list_filter] = list_filter.count_values(cell, fetched[key])
         return CellCounts(self._groups_in(cell), by_value)
 
-    def _groups_in(self, cell: Cell) -> list[Group]:
+    def _groups_in(self, cell: Cell) -> Groups:
         """The cell's rows counted by group, before the filters that select by group."""
         ungrouped = tuple(
             list_filter
@@ -83,8 +86,8 @@ class FilteredRows:
             if not list_filter.grouped and list_filter.is_active
         )
         rows = self._fetch(cell, self._matching(ungrouped, cell), self._count_groups)
-        names = (*self.names, "n", *self.sums)
-        return [dict(zip(names, values, strict=True), cell=cell) for values in rows]
+        number = len(self.names)
+        return {row[:number]: row[number:] for row in rows}
 
     def _count_groups(self, rows: Rows) -> Rows:
         counted: Rows = rows.values_list(*self.names).annotate(n=Count("id"), **self.sums)
@@ -94,8 +97,8 @@ class FilteredRows:
         """The result of ``query(rows)`` in the cell."""
         with self._lock:
             key = (id(rows), query.__qualname__)
-            if key not in self._queries:
+            if key not in self._statements:
                 # Keep the queryset, so that its id is not reused.
-                self._queries[key] = (rows, CompiledQuery(query(rows)))
-            compiled = self._queries[key][1]
-        return compiled.rows_in(cell)
+                self._statements[key] = (rows, Statement(query(rows)))
+            statement = self._statements[key][1]
+        return statement.rows(cell.alias, cell=cell)

@@ -8,7 +8,8 @@ provides three consistent views of a row:
     Expressions that describe a row, the same in every cell.  Each cell groups its rows by the
     annotations of all filters and counts the groups: a single query for all filters.
 ``condition_of(value, cell)``
-    The rows of a cell that match a value, as a ``Q``; it may use the annotations.
+    The rows of a cell that match a value, as a ``Q``; it may use the annotations.  It is the same
+    in all cells in which a row can match: what differs is a ``Parameter("cell", ...)``.
 ``matches(value, group)``
     Whether the rows of such a group match a value.
 
@@ -26,6 +27,7 @@ other databases; methods that take a cell are called in the cell's executor.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin.filters import ListFilter as StockListFilter
@@ -50,8 +52,10 @@ if TYPE_CHECKING:
 #: The maximum number of values of a filter; each may cost a condition in every cell.
 MAX_VALUES = 200
 
-#: The annotations shared by some rows, with their ``cell`` and their number ``n``.
+#: The annotations shared by some rows, with their number ``n``.
 Group = Mapping[str, Any]
+#: The same in one cell: the numbers of its rows (``n``, and any sums) by the values they share.
+Groups = Mapping[tuple[Any, ...], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,6 @@ class ListFilter(StockListFilter):
     grouped: ClassVar[bool] = True
     #: How many choices are not offered and have to be typed, once ``lookups`` has been called.
     more = 0
-    #: Whether a value's condition differs from cell to cell, other than being ``None`` for some.
-    varies_by_cell: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -136,6 +138,10 @@ class ListFilter(StockListFilter):
         """Whether the rows of this group match ``value``."""
         return True
 
+    def matches_cell(self, cell: Cell) -> bool:
+        """Whether any row of the cell can match the selected values."""
+        return True
+
     def lookups(self, counts: "Counts") -> "Iterable[tuple[str, StrOrPromise]]":
         """The values to choose from with their labels, in display order."""
         raise NotImplementedError
@@ -173,35 +179,53 @@ class ListFilter(StockListFilter):
 class CellCounts:
     """The counts of a single cell: by group, and by value for filters that are not grouped."""
 
-    groups: Sequence[Group]
+    groups: Groups
     by_value: Mapping[ListFilter, Counter[str]]
 
 
 class Counts:
-    """The counts of all cells, from which filters count their choices."""
+    """The counts of all cells, from which filters count their choices.
+
+    ``names`` are those of the values that groups share, ``sums`` those of their sums.
+    """
 
     def __init__(
         self,
         filters: Sequence[ListFilter],
+        names: Sequence[str],
+        sums: Sequence[str],
         by_cell: Mapping[Cell, CellCounts],
         missing: Sequence[CellUnavailable],
     ) -> None:
         self.by_cell = by_cell
         self.missing = missing
-        self.groups = [group for counts in by_cell.values() for group in counts.groups]
+        self._numbers = ("n", *sums)
         self._active = [list_filter for list_filter in filters if list_filter.is_active]
-        self._by_others: dict[ListFilter, list[Group]] = {}
+        #: There are many cells, and they have mostly the same groups.
+        self.groups: dict[tuple[Any, ...], Group] = {
+            values: dict(zip(names, values, strict=True))
+            for counts in by_cell.values()
+            for values in counts.groups
+        }
+        self._by_others: dict[ListFilter | None, list[Group]] = {}
         self._by_value: dict[ListFilter, Counter[str]] = {}
 
     def matching_others(self, list_filter: ListFilter) -> list[Group]:
-        """The groups that match the selected values of all other filters."""
-        if set(self._active) <= {list_filter}:
-            return self.groups
-        if list_filter not in self._by_others:
-            self._by_others[list_filter] = [
-                group for group in self.groups if self._matches(group, exclude=list_filter)
+        """The groups, over all cells, that match the selected values of all other filters."""
+        exclude = list_filter if list_filter.is_active else None
+        if exclude not in self._by_others:
+            totals = {values: [0] * len(self._numbers) for values in self._matching(exclude)}
+            for cell, counts in self.by_cell.items():
+                if self._has(cell, exclude):
+                    for values, numbers in counts.groups.items():
+                        if values in totals:
+                            totals[values] = list(map(add, totals[values], map(int, numbers)))
+            self._by_others[exclude] = [
+                {**self.groups[values], **dict(zip(self._numbers, numbers, strict=True))}
+                for values, numbers in totals.items()
+                if numbers[0]
             ]
-        return self._by_others[list_filter]
+        return self._by_others[exclude]
 
     def by_value(self, list_filter: ListFilter) -> Counter[str]:
         """The counts by value, over all cells, of a filter that is not grouped."""
@@ -211,19 +235,32 @@ class Counts:
                 total.update(counts.by_value[list_filter])
         return self._by_value[list_filter]
 
-    def rows_by_cell(self) -> dict[Cell, int]:
-        """The number of rows that match all filters in each responding cell."""
+    def rows_by_cell(self, exclude: ListFilter | None = None) -> dict[Cell, int]:
+        """The number of rows that match all filters but ``exclude`` in each responding cell."""
+        matching = self._matching(exclude)
         return {
-            cell: sum(group["n"] for group in counts.groups if self._matches(group))
+            cell: sum(numbers[0] for values, numbers in counts.groups.items() if values in matching)
+            if self._has(cell, exclude)
+            else 0
             for cell, counts in self.by_cell.items()
         }
 
-    def _matches(self, group: Group, exclude: ListFilter | None = None) -> bool:
+    def _has(self, cell: Cell, exclude: ListFilter | None) -> bool:
         return all(
-            list_filter is exclude
-            or any(list_filter.matches(value, group) for value in list_filter.values)
-            for list_filter in self._active
+            list_filter is exclude or list_filter.matches_cell(cell) for list_filter in self._active
         )
+
+    def _matching(self, exclude: ListFilter | None) -> set[tuple[Any, ...]]:
+        """The values of the groups that match all filters but ``exclude``."""
+        return {
+            values
+            for values, group in self.groups.items()
+            if all(
+                list_filter is exclude
+                or any(list_filter.matches(value, group) for value in list_filter.values)
+                for list_filter in self._active
+            )
+        }
 
 
 class CellFilter(ListFilter):
@@ -237,9 +274,8 @@ class CellFilter(ListFilter):
     def condition_of(self, value: str, cell: Cell) -> Q | None:
         return Q() if value in (cell.name, cell.uuid) else None
 
-    def matches(self, value: str, group: Group) -> bool:
-        cell = group["cell"]
-        return value in (cell.name, cell.uuid)
+    def matches_cell(self, cell: Cell) -> bool:
+        return cell.name in self.values or cell.uuid in self.values
 
     def lookups(self, counts: "Counts") -> Iterator[tuple[str, str]]:
         cells = all_cells()
@@ -251,11 +287,11 @@ class CellFilter(ListFilter):
         missing = [unavailable.cell for unavailable in counts.missing]
         if any(value in (cell.name, cell.uuid) for cell in missing):
             return None
-        if self._rows is None:  # there are many groups, and many cells
+        if self._rows is None:
             self._rows = Counter()
-            for group in counts.matching_others(self):
-                for name in {group["cell"].name, group["cell"].uuid}:
-                    self._rows[name] += int(group["n"])
+            for cell, number in counts.rows_by_cell(exclude=self).items():
+                for name in {cell.name, cell.uuid}:
+                    self._rows[name] += number
         return self._rows[value]
 
     def is_shown(self, count: int | None) -> bool:
@@ -295,7 +331,7 @@ class ChoicesFilter(ListFilter):
     def lookups(self, counts: "Counts") -> "Iterable[tuple[str, StrOrPromise]]":
         if self.labels is not None:
             return self.labels.items()
-        found = {group[self.annotation] or "" for group in counts.groups}
+        found = {group[self.annotation] or "" for group in counts.groups.values()}
         return [(value, value or _("none")) for value in sorted(found)]
 
 
