@@ -158,8 +158,10 @@ class RequestFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         known = record.__dict__
         known.setdefault("cell", current_cell())
-        request = current_request()
-        if request is None:
+        # Django's own line about an answer comes when the request is over, and has it.
+        request = current_request() or known.get("request")
+        if not isinstance(request, HttpRequest):
+            known.pop("project", None)  # OpenStack's libraries write the name of their own there
             return True
         record.request_id = getattr(request, "request_id", "")
         record.global_request_id = getattr(request, "global_request_id", "")
