@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
-#: In seconds, as many as there may be: the fleet's heartbeats are those of when it was made.
+#: In seconds, the most that is allowed: a fleet's heartbeats are not renewed while it is measured.
 DOWN_TIME = 86400
 #: The portal under test, unless said otherwise: what nova-api is started with, too.
 WORKERS, THREADS = 2, 4

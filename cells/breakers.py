@@ -43,8 +43,8 @@ class CircuitBreaker:
         self.key = key
         if key:
             known[key] = self
-        self._gauge = gauge or Gauge("open", "", registry=None)
-        self._gauge.set(0)
+        self._gauge = gauge
+        self._show(is_open=False)
         self.last_error = ""
         self.failed_at: float | None = None
         self.answered_at: float | None = None
@@ -68,7 +68,7 @@ class CircuitBreaker:
             was_open, self.failed_at, self.last_error = self.is_open(), None, ""
             self._back_at = time.monotonic()
             was_logged, self._is_logged = self._is_logged, False
-        self._gauge.set(0)
+        self._show(is_open=False)
         if was_logged:
             logger.info("%s answers again", self.name)
         if was_open:
@@ -92,7 +92,7 @@ class CircuitBreaker:
             is_to_log = not self._is_logged and now - self._logged_at >= LOG_EVERY
             if is_to_log:
                 self._is_logged, self._logged_at = True, now
-        self._gauge.set(1)
+        self._show(is_open=True)
         if is_to_log:
             logger.warning("%s does not answer: %s", self.name, cause)
         if not was_open:
@@ -110,8 +110,12 @@ class CircuitBreaker:
                 self._schedule(time.monotonic())
             else:
                 self._back_at = time.monotonic()
-        self._gauge.set(1 if cause else 0)
+        self._show(is_open=bool(cause))
         logger.debug("another process says of %s: %s", self.name, cause or "it answers")
+
+    def _show(self, *, is_open: bool) -> None:
+        if self._gauge is not None:
+            self._gauge.set(is_open)
 
     def _tell(self) -> None:
         if self.key and on_change is not None:

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -96,7 +98,9 @@ class BoundedExecutor:
         except ServiceUnavailable as error:
             self._note(str(error))
             raise
-        self._failed_at = None
+        if self._failed_at is not None:
+            logger.info("%s: answers again", self.name)
+            self._failed_at = None
         return result
 
     def failed(self, cause: str) -> ServiceUnavailable:
@@ -120,7 +124,7 @@ class BoundedExecutor:
         """Run ``function`` on a thread of the service as soon as one is free; nothing is noted."""
         future: Future[T] = Future()
         with self._lock:
-            self._jobs.put((future, function))
+            self._jobs.put((future, partial(copy_context().run, function)))
             self._spare -= 1
             if self._spare < 0 and self._threads < self._max_workers:
                 self._threads += 1

@@ -40,7 +40,7 @@ from portal.console.filters import CellFilter
 from portal.console.html import ago, badge, bar
 from portal.console.selection import selected_keys
 from portal.roles import permits
-from services.action_views import act
+from services.action_views import FORM_FIELDS, act
 from services.actions import ServiceAction, actions_for
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
 from services.disablings import disablings_of
@@ -288,7 +288,7 @@ class HypervisorAdmin(AcrossCellsAdmin):
         return actions_for(request.user)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.act_view)
+        view = self._console.form_view(self.act_view, *FORM_FIELDS)
         return [path("act/", view, name="hypervisors_computenode_act"), *super().get_urls()]
 
     def act_view(self, request: HttpRequest) -> HttpResponse:

@@ -6,7 +6,11 @@ from maintenance import views
 from portal.console.site import console
 
 urlpatterns = [
-    path("maintenance/start/", console.admin_view(views.start), name="maintenance_start"),
+    path(
+        "maintenance/start/",
+        console.form_view(views.start, *views.FORM_FIELDS),
+        name="maintenance_start",
+    ),
     path(
         "maintenance/calendar/",
         console.admin_view(views.month_calendar),

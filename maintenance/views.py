@@ -79,7 +79,7 @@ def start(request: HttpRequest) -> HttpResponse:
         request.POST if is_filled_in else None,
         plan=plan.name,
         hosts=len(services.facts),
-        initial=_former_options(params.get("again", "")),
+        initial=_former_options(params.get("again", "")) | request.GET.dict(),
     )
     is_valid = form.is_valid()
     checked = preflights(plan, services.facts.values(), form.options())
@@ -132,6 +132,10 @@ def _services(plan: Plan, keys: Sequence[str], of: str) -> FactsByKey:
 def _row(request: HttpRequest, plan: Plan, preflight: Preflight) -> Row:
     typed = request.POST.get(f"host:{preflight.key}", "").strip()
     return Row(preflight, typed, plan.commands(preflight))
+
+
+#: What of the form is found again by who has to log in before it can be sent.
+FORM_FIELDS = ("action", "of", "key", "all_matching", "query", "back", *StartForm.base_fields)
 
 
 def _former_options(pk: str) -> dict[str, Any]:

@@ -56,12 +56,17 @@ class RequestIdMiddleware:
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """Compress pages, but no answers of the API: Nova does not, and its clients are near."""
+    """Compress pages, but no answers of the API: Nova does not, and its clients are near.
+
+    Some of them, such as the versions at ``/``, are outside of it, but none of those is text.
+    """
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        if is_of_api(request) or response.status_code == HTTPStatus.PARTIAL_CONTENT:
+        is_text = response.headers.get("Content-Type", "").startswith("text/")
+        is_part = response.status_code == HTTPStatus.PARTIAL_CONTENT
+        if is_of_api(request) or is_part or not is_text:
             return response
         return super().process_response(request, response)
 
@@ -153,8 +158,10 @@ class RequestFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         known = record.__dict__
         known.setdefault("cell", current_cell())
-        request = current_request()
-        if request is None:
+        # Django's own line about an answer comes when the request is over, and has it.
+        request = current_request() or known.get("request")
+        if not isinstance(request, HttpRequest):
+            known.pop("project", None)  # OpenStack's libraries write the name of their own there
             return True
         record.request_id = getattr(request, "request_id", "")
         record.global_request_id = getattr(request, "global_request_id", "")

@@ -40,6 +40,18 @@ RESULTS = "service_action_results"
 #: How many actions' results are kept, so that each tab of the browser can show its own.
 KEPT_RESULTS = 5
 MAX_REASON_LENGTH = 255
+#: What of the form is found again by who has to log in before it can be sent.
+FORM_FIELDS = (
+    "action",
+    "key",
+    "all_matching",
+    "query",
+    "reason",
+    "replace",
+    "request",
+    "entry",
+    "back",
+)
 #: Up to how many services a preview shows at once; more are shown on demand.
 MAX_OPEN_ROWS = 10
 
@@ -94,7 +106,7 @@ def act(
     ``keys_of`` says which services are meant, unless they are those that the request names; it may
     raise ``TooManySelected``.
     """
-    params = request.POST if request.method == "POST" else request.GET
+    params = _sent(request)
     action = _action(request, params)
     back = _back_url(request, params.get("back", ""))
     try:
@@ -147,13 +159,18 @@ def _preview(request: HttpRequest, action: ServiceAction, key: str, facts: Facts
     )
 
 
+def _sent(request: HttpRequest) -> QueryDict:
+    """The form, which is in the address where it is only to be shown."""
+    return request.POST if request.method == "POST" else request.GET
+
+
 def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").strip()
+    return _sent(request).get("reason", "").strip()
 
 
 def _replace(request: HttpRequest) -> bool:
     """Whether what others have set may be replaced."""
-    return "replace" in request.POST
+    return "replace" in _sent(request)
 
 
 def _errors(request: HttpRequest, action: ServiceAction, previews: Sequence[Preview]) -> list[str]:
@@ -200,7 +217,7 @@ def _confirm(
         "missing": services.missing,
         "back": back,
         "errors": errors,
-        "reason": request.POST.get("reason", ""),
+        "reason": _sent(request).get("reason", ""),
         "list_url": reverse("admin:services_service_changelist"),
     }
     return TemplateResponse(request, "admin/services/service/confirm.html", context)

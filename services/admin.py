@@ -25,7 +25,7 @@ from portal.console.admin import AcrossCellsAdmin
 from portal.console.columns import column
 from portal.console.filters import CellFilter, ListFilter, filterset_filters
 from portal.console.html import ago, badge
-from services.action_views import act, show_results
+from services.action_views import FORM_FIELDS, act, show_results
 from services.actions import ServiceAction, actions_for
 from services.backfill_views import URL_NAME, backfill
 from services.badges import STATE_FIELDS, STATUS_FIELDS, state_badge, status_badge
@@ -198,8 +198,9 @@ class ServiceAdmin(AcrossCellsAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view, site = self.admin_site.admin_view, self.admin_site
+        form = self._console.form_view(partial(act, site=site), *FORM_FIELDS)
         return [
-            path("act/", view(partial(act, site=site)), name="services_service_act"),
+            path("act/", form, name="services_service_act"),
             path("backfill/", view(partial(backfill, model_admin=self)), name=URL_NAME),
             path(
                 "results/",

@@ -11,6 +11,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import ngettext
 from django_tasks import task
 
 from audit import journal
@@ -97,7 +100,7 @@ def fill_batches(intent_id: int) -> int:
     left = look(cell)
     if error := work.error or left.error:
         given = Backfill(intent).done + work.done
-        journal.end(intent, Outcome.FAILED, f"{given} services were given a uuid; then: {error}")
+        journal.end(intent, Outcome.FAILED, f"{_given(given)}; {error}")
     elif left.found:
         _note(intent, left.found)
         fill_batches.enqueue(intent_id)
@@ -116,10 +119,19 @@ def _note(intent: Intent, left: int) -> None:
     Intent.objects.filter(pk=intent.pk).update(entry=intent.entry)
 
 
+def _given(services: int) -> str:
+    """How many got one, in English: it is stored."""
+    with translation.override(settings.LANGUAGE_CODE):
+        words = ngettext(
+            "%(n)d service was given a uuid", "%(n)d services were given a uuid", services
+        )
+        return words % {"n": services}
+
+
 def _end(intent: Intent) -> None:
     given = intent.entry["before"]["without_uuid"]
     intent.entry = {**intent.entry, "after": {"without_uuid": 0}}
-    journal.end(intent, Outcome.DONE, f"{given} services were given a uuid")
+    journal.end(intent, Outcome.DONE, _given(given))
 
 
 def settle(entry: Entry) -> tuple[Outcome, str] | None:

@@ -40,13 +40,10 @@ def hosts(client: Client, path: str, **filters: str | list[str]) -> set[str]:
 
 
 def choices(client: Client, url: str, title: str) -> dict[str, str]:
-    """The choices of the filter with that title, with their counts."""
+    """The choices of the filter with that title, with their counts; none if it is not shown."""
     html = re.sub(r"\s+", " ", page(client, url))
-    section = re.search(rf"<h3>{title}</h3>(.*?)</section>", html)
-    if section is None:  # a filter without choices is not shown
-        return {}
-    choice = r'class="choice">(.*?)</span> <span class="count">([^<]*)</span>'
-    found = re.findall(choice, section[1])
+    section = "".join(re.findall(rf"<h3>{title}</h3>(.*?)</section>", html))
+    found = re.findall(r'class="choice">(.*?)</span> <span class="count">([^<]*)</span>', section)
     return {re.sub(r"<span.*?</span> ", "", name).strip(): count for name, count in found}
 
 

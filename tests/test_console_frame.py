@@ -33,6 +33,16 @@ def console(cloud: Cloud) -> Client:
     return client
 
 
+def test_pages_are_compressed_and_answers_of_the_api_are_not(console: Client) -> None:
+    page = console.get(NODES, headers={"accept-encoding": "gzip"})
+    assert page["Content-Encoding"] == "gzip"
+    for path in ("/", "/v2.1", "/v2.1/os-services"):
+        answer = console.get(path, headers={"accept-encoding": "gzip", "accept": "*/*"})
+        assert answer.headers["Content-Type"] == "application/json"
+        assert "Content-Encoding" not in answer.headers
+        assert "Accept-Encoding" not in answer.headers.get("Vary", "")
+
+
 def test_each_column_declares_what_it_reads(cloud: Cloud, console: Client) -> None:
     cloud.host("cell1", "a", service={"disabled": True, "disabled_reason": "fan"})
     cloud.host("cell1", "b", service={"forced_down": True, "uuid": None})

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.contrib.auth.models import User
@@ -153,3 +154,22 @@ def test_what_to_do_after_force_down_is_told(cloud: Cloud, console: Client) -> N
     assert Service.objects.using(cloud.cell("cell1").alias).get(id=service.id).forced_down
     form = {"action": "disable", "key": empty.uuid or "", "confirm": "1"}
     assert "server evacuate" not in page(console, console.post(f"{SERVICES}act/", form)["Location"])
+
+
+def test_a_form_is_found_again_after_logging_in(cloud: Cloud, console: Client) -> None:
+    (service, _node), (other, _) = cloud.host("cell1", "a"), cloud.host("cell2", "b")
+    form = {"key": [service.uuid, other.uuid], "reason": "new fans", "confirm": "1", "back": NODES}
+    console.logout()
+    for path, action in ((f"{SERVICES}act/", "disable"), ("/admin/maintenance/start/", "empty")):
+        response = console.post(path, {"action": action, **form})
+        assert response.status_code == 302
+        asked, _, address = unquote(response["Location"]).partition("?next=")
+        assert asked == "/admin/login/"
+        console.force_login(User.objects.get(username="ann"))
+        html = page(console, address)
+        assert 'value="new fans"' in html
+        assert set(keys(html)) == {service.uuid, other.uuid}
+        console.logout()
+    assert not Service.objects.using(cloud.cell("cell1").alias).get(uuid=service.uuid).disabled
+    many = console.post(f"{SERVICES}act/", {**form, "action": "disable", "key": ["x" * 36] * 99})
+    assert len(many["Location"]) < 4000

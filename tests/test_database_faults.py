@@ -2,19 +2,23 @@
 
 import logging
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, OperationalError, connections, transaction
+from django.db.utils import ConnectionHandler
 from django.test import Client
 from pytest_django import Settings
 
 from cells import breakers
 from cells.backends import guards
+from cells.database_urls import database_settings
 from cells.deadlines import Line, each_within, within
 from services.models import Service
 from tests.clients import ApiClient
@@ -337,3 +341,17 @@ def test_a_slow_statement_is_no_outage(cloud: Cloud, console: Client) -> None:
     assert guard is not None
     wait_until(lambda: not guard.breaker.is_open())
     assert console.get("/admin/").status_code == 200
+
+
+def test_a_file_that_is_gone_is_not_taken_for_an_empty_database(tmp_path: Path) -> None:
+    file = tmp_path / "api.sqlite3"
+    url = f"sqlite:///{file}"
+    handler = ConnectionHandler({"default": {}, "api": database_settings(url, connect_timeout=1)})
+    database: Any = handler["api"]
+    guards.serve()
+    with pytest.raises(sqlite3.OperationalError, match="its database file is gone"):
+        database.get_new_connection(database.get_connection_params())
+    assert not file.exists()
+    guards.forget_guards()  # as in a command, which may create it
+    database.get_new_connection(database.get_connection_params()).close()
+    assert file.exists()

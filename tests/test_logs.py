@@ -4,13 +4,16 @@ import io
 import json
 import logging
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 
 from cells.registry import Cell
+from cloud.deadlines import BoundedExecutor, ServiceUnavailable
 from portal.logs import (
     ACCESS,
     MAX_LINE,
@@ -22,7 +25,7 @@ from portal.logs import (
     RepeatFilter,
     without_secrets,
 )
-from portal.middleware import RequestFilter
+from portal.middleware import RequestFilter, RequestIdMiddleware
 from tests.clients import ApiClient
 from tests.clouds import Cloud
 from tests.commands import manage
@@ -193,6 +196,33 @@ def test_a_line_is_read_as_nova_s_are(
         line,
     )
     assert re.fullmatch(rf"{start} WARNING cells \[-\] cell cell1 is away", other)
+
+
+@pytest.mark.any_engine
+@pytest.mark.usefixtures("dead_cell")
+def test_djangos_line_about_an_answer_names_the_request(
+    api: ApiClient, log: Callable[[], list[str]]
+) -> None:
+    answer = api.delete(f"/os-services/{uuid.uuid4()}", "2.53")
+    assert answer.status == 503
+    [line] = [line for line in map(json.loads, log()) if line["logger"] == "django.request"]
+    assert line["request_id"] == answer.headers["x-openstack-request-id"]
+
+
+def test_a_line_of_a_service_s_thread_names_the_request(
+    rf: RequestFactory, log: Callable[[], list[str]]
+) -> None:
+    executor = BoundedExecutor("keystone", ServiceUnavailable, deadline=5, retry_after=1)
+
+    def call(request: HttpRequest) -> HttpResponse:
+        executor.call(lambda: logging.getLogger("library").warning("hm", extra={"project": "its"}))
+        return HttpResponse(request.request_id)  # type: ignore[attr-defined]
+
+    answer = RequestIdMiddleware(call)(rf.get("/v2.1/"))
+    logging.getLogger("library").warning("later", extra={"project": "its"})
+    [line, later] = map(json.loads, log())
+    assert line["request_id"] == answer.content.decode()
+    assert not {"request_id", "project"} & later.keys()
 
 
 @pytest.mark.any_engine

@@ -324,3 +324,4 @@ def test_two_workers_count_together(two_workers: tuple[str, str]) -> None:
         assert value(samples, "nova_portal_requests_total", **route) == 40
         assert value(samples, "nova_cell_breaker_open", cell="cell1") == 0
         assert value(samples, "nova_cell_queries_total", cell="cell1", outcome="answered") >= 40
+        assert {name.partition("_")[0] for name in samples} == {"nova", "openstack"}

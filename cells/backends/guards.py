@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from cells.breakers import CircuitBreaker
 from cells.databases import cause_of, is_cell_alias
 from cells.deadlines import within
+from cells.metrics import DATABASE_BREAKER_OPEN
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ class Guard:
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self.breaker = CircuitBreaker(f"database {alias}", key=alias)
+        gauge = DATABASE_BREAKER_OPEN.labels(alias)
+        self.breaker = CircuitBreaker(f"database {alias}", gauge, key=alias)
         self._answered = float("-inf")  # of time.monotonic()
         self._lock = threading.Lock()
         self._is_probed = False

@@ -38,16 +38,14 @@ def selected_keys(
     """
     params = request.POST if request.method == "POST" else request.GET
     keys = list(dict.fromkeys(params.getlist("key")))
-    if "all_matching" not in request.POST:
+    if "all_matching" not in params:
         if len(keys) > limit:
             raise TooManySelected(len(keys), limit)
         return keys
     model_admin = cast(AcrossCellsAdmin, site.get_model_admin(cast(Any, model)))
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
-    changelist = model_admin.get_changelist_instance(
-        list_request(request, request.POST.get("query", ""))
-    )
+    changelist = model_admin.get_changelist_instance(list_request(request, params.get("query", "")))
     if changelist.result_count > limit:
         raise TooManySelected(changelist.result_count, limit)
     rows = changelist.rows_at(changelist.all_places(), [])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +22,10 @@ from portal.roles import may_enter
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
+
+
+#: Servers refuse lines of more than 4 KiB, in which it is quoted once more.
+LONGEST_QUERY = 2000
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,28 @@ class Console(admin.AdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
+
+    def form_view(self, view: Callable[..., HttpResponse], *fields: str) -> Callable[..., Any]:
+        """``view`` wrapped in ``admin_view``, of a form that a session may end before it is sent.
+
+        Who sends it then finds it again after logging in: a GET with these ``fields``, as far as
+        they fit into an address.
+        """
+        wrapped = self.admin_view(view)
+
+        def form(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.method != "POST" or self.has_permission(request):
+                return wrapped(request, *args, **kwargs)
+            sent = request.GET.copy()
+            for field in fields:
+                if field in request.POST:
+                    sent.setlist(field, request.POST.getlist(field))
+            if len(sent.urlencode()) > LONGEST_QUERY:
+                sent.setlist("key", [])
+            again = f"{request.path}?{sent.urlencode()}"
+            return redirect_to_login(again, reverse("admin:login", current_app=self.name))
+
+        return form
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         pages = [

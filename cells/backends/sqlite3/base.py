@@ -1,10 +1,16 @@
-"""Django's SQLite backend, reading times that Python cannot represent as null."""
+"""Django's SQLite backend, reading times that Python cannot represent as null.
+
+A process that serves creates no files: it would take an empty one for a database that is gone.
+"""
 
 import sqlite3
+from pathlib import Path
+from typing import Any
 
 from django.db.backends.sqlite3 import base
 from django.utils.dateparse import parse_date, parse_datetime
 
+from cells.backends.guards import is_serving
 from cells.odd_times import or_none
 
 # SQLite's converters are those of the process, as Django's are, which these replace.
@@ -13,4 +19,11 @@ for kind, parse in (("date", parse_date), ("datetime", parse_datetime)):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    pass
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        if (
+            is_serving()
+            and not self.is_in_memory_db()
+            and not Path(conn_params["database"]).exists()
+        ):
+            raise sqlite3.OperationalError("its database file is gone")
+        return super().get_new_connection(conn_params)
