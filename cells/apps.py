@@ -3,11 +3,11 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
-from django.db.models import CharField
+from django.db.models import CharField, IntegerField
 from django.utils.translation import gettext_lazy as _
 
 from cells.databases import close_old_connections, note_opened
-from cells.lookups import Among, Like, SameText
+from cells.lookups import Among, AmongParameters, Like, SameText
 
 
 class CellsConfig(AppConfig):
@@ -18,6 +18,7 @@ class CellsConfig(AppConfig):
         """Register the lookups; close old connections, however many cells."""
         for lookup in (Among, Like, SameText):
             CharField.register_lookup(lookup)
+        IntegerField.register_lookup(AmongParameters)
         connection_created.connect(note_opened, dispatch_uid="cells.note_opened")
         for signal in (request_started, request_finished):
             signal.disconnect(django.db.close_old_connections)

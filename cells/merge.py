@@ -21,7 +21,7 @@ from django.db.models.expressions import Combinable, OrderBy
 from cells.executors import CellUnavailable
 from cells.registry import Cell
 from cells.scatter_gather import Answers, ask_cells
-from cells.statements import Parameter, Statement
+from cells.statements import Statement
 
 M = TypeVar("M", bound=Model)
 
@@ -246,7 +246,7 @@ def whole_rows(places: Sequence[Place], queryset: "QuerySet[M, Any]") -> WholeRo
         ids.setdefault(cell, []).append(row_id)
     # One statement for all cells: those with fewer rows repeat an id.
     names = [f"id{number}" for number in range(max(map(len, ids.values()), default=0))]
-    statement = Statement(queryset.filter(id__in=[Parameter(name) for name in names]))
+    statement = Statement(queryset.filter(id__among_parameters=frozenset(names)))
 
     def rows_in(cell: Cell) -> dict[int, M]:
         padding = ids[cell][-1:] * (len(names) - len(ids[cell]))
