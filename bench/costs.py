@@ -1,6 +1,7 @@
-"""What else the portal costs: far cells, memory, backfill, start, idling, a cell that hangs.
+"""What else the portal costs: far cells, memory, backfill, start, idling, a hung cell, scrapes.
 
-``python -m bench.costs [far] [memory] [backfill] [start] [idle] [hung] [put]`` (all of them).
+``python -m bench.costs [NAME ...]``: some of ``far``, ``memory``, ``backfill``, ``start``,
+``idle``, ``hung``, ``scrape`` and ``put``, or all of them.
 """
 
 import argparse
@@ -10,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -204,6 +206,46 @@ def _cpu_of(pid: int) -> dict[str, float]:
     return used
 
 
+@contextmanager
+def one_hanging(made: Fleet, engine: str) -> Iterator[None]:
+    """The fleet with a cell whose server accepts connections and never answers."""
+    scheme = {"postgresql": "postgresql://postgres@", "mysql": "mysql://root@"}[engine]
+    with SilentServer() as silent, closing(connect(made.api_url)) as connection:
+        connection.cursor().execute(
+            "UPDATE cell_mappings SET database_connection = %s WHERE name = 'cell5'",
+            (f"{scheme}127.0.0.1:{silent.port}/hangs",),
+        )
+        yield
+
+
+def scrape(engine: str) -> None:
+    """100 cells of 1,000 hosts: a scrape of ``/metrics`` each second, and with a hung cell."""
+    how = {"CELL_DEADLINE": "2", "CELL_MAPPINGS_TTL": "1"}
+    with (
+        fleet(engine, 100, 1000) as made,
+        made.served(free_port(), **how) as portal,  # type: ignore[arg-type]
+    ):
+        print(f"scrapes: {_scrapes(portal)}", flush=True)
+        with one_hanging(made, engine):
+            print(f"scrapes with a cell that hangs: {_scrapes(portal)}", flush=True)
+
+
+def _scrapes(portal: Served) -> str:
+    """30 of them, a second apart."""
+    taken, size = [], 0
+    for _ in range(30):
+        began = time.perf_counter()
+        with urllib.request.urlopen(f"http://127.0.0.1:{portal.port}/metrics") as answer:
+            size = len(answer.read())
+        taken.append(time.perf_counter() - began)
+        time.sleep(1)
+    first, median, slowest = taken[0], statistics.median(taken), max(taken)
+    return (
+        f"{size / 2**20:.1f} MiB, first {1000 * first:.0f} ms, median {1000 * median:.0f} ms, "
+        f"slowest {1000 * slowest:.0f} ms"
+    )
+
+
 def hung(engine: str) -> None:
     """10 cells, of which one hangs, two workers: how often somebody waits for its deadline."""
     how = {"CELL_DEADLINE": "2", "CELL_MAPPINGS_TTL": "1"}
@@ -213,13 +255,7 @@ def hung(engine: str) -> None:
     ):
         path = "/os-services?host=none"
         all_well = load(lambda _: _asking(portal, path), lasting=6)
-        with SilentServer() as silent, closing(connect(made.api_url)) as connection:
-            cursor = connection.cursor()
-            scheme = {"postgresql": "postgresql://postgres@", "mysql": "mysql://root@"}[engine]
-            cursor.execute(
-                "UPDATE cell_mappings SET database_connection = %s WHERE name = 'cell5'",
-                (f"{scheme}127.0.0.1:{silent.port}/hangs",),
-            )
+        with one_hanging(made, engine):
             slow: list[float] = []
             with_hung = load(lambda _: _asking(portal, path, slow), lasting=20)
         print(
@@ -250,7 +286,7 @@ def put(engine: str) -> None:
 
 
 COSTS: dict[str, Callable[[str], None]] = {
-    each.__name__: each for each in (far, memory, backfill, start, idle, hung, put)
+    each.__name__: each for each in (far, memory, backfill, start, idle, hung, scrape, put)
 }
 
 

@@ -331,7 +331,7 @@ def fuzzed_portal() -> Iterator[tuple[int, Known, Callable[[], str]]]:
             VAR_DIR=folder,
             SECRET_KEY="only for tests " * 4,
             SERVICE_DOWN_TIME="86400",
-            LOGIN_FAILURES="1000000",  # or all but valid logins would end in 429
+            LOGIN_FAILURES="100000",  # or all but valid logins would end in 429
         )
         made = manage("demo", "--cells=2", "--hosts-per-cell=4", **settings)
         assert made.returncode == 0, made.stderr

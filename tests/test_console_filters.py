@@ -40,9 +40,9 @@ def hosts(client: Client, path: str, **filters: str | list[str]) -> set[str]:
 
 
 def choices(client: Client, url: str, title: str) -> dict[str, str]:
-    """The choices of the filter with that title, with their counts."""
+    """The choices of the filter with that title, with their counts; none if it is not shown."""
     html = re.sub(r"\s+", " ", page(client, url))
-    (section,) = re.findall(rf"<h3>{title}</h3>(.*?)</section>", html)
+    section = "".join(re.findall(rf"<h3>{title}</h3>(.*?)</section>", html))
     found = re.findall(r'class="choice">(.*?)</span> <span class="count">([^<]*)</span>', section)
     return {re.sub(r"<span.*?</span> ", "", name).strip(): count for name, count in found}
 

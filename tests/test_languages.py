@@ -345,6 +345,8 @@ def test_stored_texts_are_found_in_the_catalogue() -> None:
         "not begun: it is down: servers can only be evacuated from a dead host; waiting for its "
         "turn": "nicht begonnen: er ist down: Von einem toten Host können Server nur evakuiert "
         "werden; wartet, bis der Host an der Reihe ist",
+        "nova-compute on cmp-1": "nova-compute auf cmp-1",
+        "a lease on cmp-1": "a lease on cmp-1",
         "Service 12 could not be found.": "Service 12 wurde nicht gefunden.",
         'FATAL: role "nova" does not exist': 'FATAL: role "nova" does not exist',
     }

@@ -21,8 +21,9 @@ MAX_LENGTH = 2000
 #: What stands between the parts of a text that is put together.
 SEPARATOR = "; "
 PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?(?:\.\d+)?([sdf])")
-#: What a value can be, by the type of its placeholder.
+#: What a value can be, by the type of its placeholder, or by its name where that says more.
 VALUES = {"s": ".+?", "d": r"\d+|…", "f": r"\d+(?:\.\d+)?|…"}
+NAMED_VALUES = {"binary": r"nova-\w+"}
 
 
 class Pattern(NamedTuple):
@@ -86,7 +87,9 @@ def _patterns(language: str) -> list[Pattern]:
     for forms in _msgids(settings.LOCALE_PATHS[0] / language / "LC_MESSAGES" / "django.mo"):
         for form in forms:
             words = PLACEHOLDER.sub("", form)
-            if words != form and re.search(r"[^\W\d_]{4}", words):
+            names = {match[1] for match in PLACEHOLDER.finditer(form)}
+            is_telling = re.search(r"[^\W\d_]{4}", words) or names & NAMED_VALUES.keys()
+            if words != form and is_telling:
                 patterns.append(Pattern(_regex(form), forms, len(words)))
     return sorted(patterns, key=lambda pattern: -pattern.size)
 
@@ -94,7 +97,7 @@ def _patterns(language: str) -> list[Pattern]:
 def _regex(form: str) -> re.Pattern[str]:
     parts, end, seen = [], 0, set()
     for match in PLACEHOLDER.finditer(form):
-        name, value = match[1], VALUES[match[2]]
+        name, value = match[1], NAMED_VALUES.get(match[1], VALUES[match[2]])
         parts.append(re.escape(form[end : match.start()].replace("%%", "%")))
         parts.append(
             f"(?P={name})" if name in seen else f"(?P<{name}>{value})" if name else f"({value})"
