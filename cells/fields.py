@@ -36,6 +36,15 @@ class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
             return value.replace(tzinfo=datetime.UTC)
         return value
 
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
+        """Naive for PostgreSQL, which would convert the column of every row to compare it."""
+        value = super().get_db_prep_value(value, connection, prepared)
+        if connection.vendor == "postgresql" and getattr(value, "tzinfo", None) is not None:
+            return value.astimezone(datetime.UTC).replace(tzinfo=None)
+        return value
+
 
 class StoredTime(models.Field):  # type: ignore[type-arg]
     """A naive datetime in UTC, as the driver gives it; SQLite's text is read."""
