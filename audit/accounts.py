@@ -31,6 +31,7 @@ P = ParamSpec("P")
 
 #: Commands that set up the portal, before or while the audit's own table is made.
 SETTING_UP = ("demo", "flush", "heartbeat", "loaddata", "migrate", "serve")
+LOG_IN, LOG_OUT = "log in", "log out"
 USER_FIELDS = ("username", "email", "is_active", "is_staff", "is_superuser")
 #: What an entry shows before and after; of a password only that it is another.
 FIELDS: dict[type[Model], tuple[str, ...]] = {
@@ -105,12 +106,12 @@ def _record(
 def _logged_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
     if request is current_request():
         logger.info("%r logged in from %s", user.get_username(), request.META.get("REMOTE_ADDR"))
-        _record(actor_of(request, _channel(request)), "log in", f"user {user}")
+        _record(actor_of(request, _channel(request)), LOG_IN, f"user {user}")
 
 
 def _logged_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
     if request is current_request() and user is not None:
-        _record(actor_of(request, _channel(request)), "log out", f"user {user}")
+        _record(actor_of(request, _channel(request)), LOG_OUT, f"user {user}")
 
 
 def _session_ended(
@@ -133,7 +134,7 @@ def _session_ended(
         if identity is None
         else (identity.user_id, identity.project_id or "", identity.project_name or ""),
     )
-    _record(actor, "log out", f"user {user}", cause)
+    _record(actor, LOG_OUT, f"user {user}", cause)
 
 
 def _login_failed(
@@ -158,7 +159,7 @@ def _login_failed(
         request_id=getattr(request, "request_id", ""),
         remote_address=address or None,
     )
-    _record(actor, "log in", subject, message, Outcome.REFUSED)
+    _record(actor, LOG_IN, subject, message, Outcome.REFUSED)
 
 
 # --- users, groups, tokens --------------------------------------------------------------------

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from audit.accounts import LOG_IN, LOG_OUT
 from audit.models import Entry
 from hypervisors.findings import FleetProblem
 from hypervisors.overview import CellOverview, overview
@@ -39,7 +40,11 @@ def overview_context(request: HttpRequest) -> dict[str, Any]:
     shown = overview()
     report = report_given(shown.missing)
     actions = (
-        list(Entry.objects.filter(bulk_position__lte=1)[:LAST_ACTIONS])
+        list(
+            Entry.objects.filter(bulk_position__lte=1).exclude(action__in=(LOG_IN, LOG_OUT))[
+                :LAST_ACTIONS
+            ]
+        )
         if request.user.has_perm("audit.view_entry")
         else None
     )

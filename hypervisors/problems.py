@@ -119,7 +119,8 @@ def hosts_not_where_mapped(snapshot: Snapshot) -> Iterator[tuple[str, Cell, tupl
 def find_in_wrong_cell(snapshot: Snapshot) -> Iterator[Finding]:
     for host, mapped_to, elsewhere in hosts_not_where_mapped(snapshot):
         if elsewhere:
-            yield Finding(host, (mapped_to, *elsewhere))
+            found = Finding.of_host(snapshot, elsewhere[0], host)
+            yield found._replace(cells=(mapped_to, *elsewhere))
 
 
 def find_mappings_without_host(snapshot: Snapshot) -> Iterator[Finding]:

@@ -280,9 +280,7 @@ def context_of(request: HttpRequest, maintenance: Maintenance) -> dict[str, Any]
         "silence": silence(maintenance),
         "advice": advice(maintenance),
         "counts": Counter(server.fate_label for server in servers).items(),
-        "servers": [
-            (server, badge(FATE_BADGES[Fate(server.fate)], server.fate_label)) for server in servers
-        ],
+        "servers": [(server, badge(_badge_of(server), server.fate_label)) for server in servers],
         "progress": progress(sum(found[fate] for fate in LEFT), len(servers)),
         "may_stop": may_change and maintenance.is_active and not maintenance.stop_requested_by,
         "may_return": may_change

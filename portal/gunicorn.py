@@ -67,6 +67,9 @@ def post_worker_init(worker: Any) -> None:
     from portal import schema
     from portal.processes import start_workers
 
+    # What gunicorn says of requests is logged as everything else is: in the same form, and bounded.
+    worker.log.error_log.handlers.clear()
+    worker.log.error_log.propagate = True
     try:
         prepare()
     except ConfigError as error:

@@ -264,3 +264,14 @@ def test_restarts_under_load_lose_nothing(tmp_path: Path) -> None:
         stopped.set()
         assert statuses.pop("refused") == len(clients)
         assert set(statuses) == {200}, statuses
+
+
+def test_what_gunicorn_says_of_a_request_is_logged_as_all_else(portal_server: PortalServer) -> None:
+    address = "127.0.0.1", int(portal_server.url.rpartition(":")[2])
+    for _ in range(3):
+        with socket.create_connection(address, timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: \x1b[2J\r\n\r\n")
+            assert b" 400 " in client.recv(100)
+    said = [line for line in portal_server.log.read_text().splitlines() if "Invalid" in line]
+    assert 1 <= len(said) <= 2  # once per worker: not repeated
+    assert all(" WARNING gunicorn.error [-] Invalid request from ip=" in line for line in said)
