@@ -77,7 +77,7 @@ def stock_site() -> str:
             continue
 
         def show(row: Any, column: Any = column) -> Any:
-            row.cell, row.zone = cell, "nova"
+            row.cell, row.zone, row.disabling, row.note = cell, "nova", None, None
             return column.show(row)
 
         ordering = ORDER_BY.get(column.name)
@@ -87,7 +87,8 @@ def stock_site() -> str:
     site.register(ComputeNode, StockAdmin)
     from portal import urls
 
-    urls.urlpatterns.insert(0, path("stock/", site.urls))
+    # The console's templates link to pages that only the console has, as the app "admin".
+    urls.urlpatterns.insert(0, path("stock/", (site.get_urls(), "stock", "stock")))
     clear_url_caches()
     set_urlconf(None)
     return "/stock/hypervisors/computenode/"
