@@ -47,7 +47,6 @@ CHUNKED = re.compile(rb"(?mi)^transfer-encoding:")
 EXPECTS = re.compile(rb"(?mi)^expect:[ \t]*100-continue")
 HTML = re.compile(rb"(?mi)^accept:[^\r\n]*text/html")
 HEAD_END = b"\r\n\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Connection(TConn):  # type: ignore[misc]
@@ -66,8 +65,8 @@ class Connection(TConn):  # type: ignore[misc]
         head, found, body = self.received.partition(HEAD_END)
         if not found:
             return len(self.received) >= MAX_BUFFERED
-        if CHUNKED.search(head):
-            return body.endswith(LAST_CHUNK) or len(body) >= MAX_BUFFERED
+        if CHUNKED.search(head):  # to be refused
+            return True
         length = CONTENT_LENGTH.search(head)
         return length is None or len(body) >= int(length[1]) or int(length[1]) > MAX_BUFFERED
 
@@ -206,6 +205,9 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]
 
     def enqueue_req(self, conn: Connection) -> None:
         """Give the request to a thread, or refuse it."""
+        if CHUNKED.search(conn.received.partition(HEAD_END)[0]):  # Django reads no such body
+            self.refuse(conn, HTTPStatus.LENGTH_REQUIRED, "A body needs a Content-Length.")
+            return
         pool = conn.pool = self.health if HEALTH.match(conn.received) else self.requests
         if pool.is_full():
             logger.warning("overloaded: %d requests are in progress in a worker", pool.in_flight)
@@ -303,6 +305,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]
 
 
 _FAULTS = {
+    HTTPStatus.LENGTH_REQUIRED: "computeFault",
     HTTPStatus.REQUEST_TIMEOUT: "computeFault",
     HTTPStatus.SERVICE_UNAVAILABLE: "serviceUnavailable",
 }
