@@ -121,7 +121,8 @@ class SQLite(Engine):
                 shutil.copy(self.directory / "cell0.sqlite3", self.directory / f"{name}.sqlite3")
 
     def drop(self) -> None:
-        shutil.rmtree(self.directory)
+        # Threads may still be closing connections, with which SQLite removes files.
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class PostgreSQL(Engine):
