@@ -45,8 +45,13 @@ PAGES = [
 ]
 SIZES = [360, 1280, 2560]
 THEMES: list[Literal["light", "dark"]] = ["light", "dark"]
-#: Django's admin fades from one colour to the other.
-COLOURS_CHANGED = "Promise.all(document.getAnimations().map((each) => each.finished))"
+#: Django's admin fades from one colour to the other; what is folded away does not go on with that.
+COLOURS_CHANGED = """
+Promise.race([
+  Promise.allSettled(document.getAnimations().map((each) => each.finished)),
+  new Promise((resolve) => setTimeout(resolve, 1000)),
+])
+"""
 
 
 @pytest.fixture(scope="module")
