@@ -41,6 +41,9 @@ def executable(playwright: Any) -> str | None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    # Playwright leaves an event loop running in this thread, in which Django refuses to ask
+    # databases: other tests may come after these.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         path = executable(playwright)
         if path is None:
