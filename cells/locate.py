@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet
 from cells.cache import Hints
 from cells.executors import CellUnavailable
 from cells.log_fields import located_in
-from cells.registry import Cell, all_cells
+from cells.registry import Cell, all_cells, cell_with_uuid
 from cells.scatter_gather import AcrossCells, Answers, ScatterGather, ask_cells, first_of
 
 M = TypeVar("M", bound=Model)
@@ -151,7 +151,7 @@ def _cell_and_id(key: str) -> tuple[Cell, int] | None:
     is_number = row_id.isascii() and row_id.isdigit() and len(row_id) <= len(str(MAX_ID))
     if not (colon and is_number and 0 < int(row_id) <= MAX_ID):
         return None
-    cell = next((cell for cell in all_cells() if cell.uuid == cell_uuid), None)
+    cell = cell_with_uuid(cell_uuid)
     return None if cell is None else (cell, int(row_id))
 
 

@@ -136,6 +136,11 @@ def cell_with_id(cell_id: int | None) -> Cell | None:
     return next((cell for cell in all_cells() if cell.id == cell_id), None)
 
 
+def cell_with_uuid(uuid: str) -> Cell | None:
+    """The cell with this uuid, unless it is not mapped any more."""
+    return next((cell for cell in all_cells() if cell.uuid == uuid), None)
+
+
 #: How many hosts one statement may name.
 HOSTS_PER_QUERY = 10_000
 #: From so many hosts on it pays to read the range of the index that they are in first.

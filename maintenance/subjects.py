@@ -2,14 +2,14 @@
 
 from audit.journal import Actor
 from audit.models import Channel
-from cells.registry import Cell, all_cells
+from cells.registry import Cell, cell_with_uuid
 from maintenance.models import Maintenance
 from services.locate import ServiceRef
 
 
 def cell_of(maintenance: Maintenance) -> Cell | None:
     """The cell of the host, unless its mapping is gone."""
-    return next((cell for cell in all_cells() if cell.uuid == maintenance.cell_uuid), None)
+    return cell_with_uuid(maintenance.cell_uuid)
 
 
 def ref_of(maintenance: Maintenance) -> ServiceRef:

@@ -10,12 +10,13 @@ import time
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.translation import gettext_noop
 
 from cells.databases import cause_of
 
 logger = logging.getLogger(__name__)
 
-INCOMPLETE = "The portal's own database lacks migrations: run manage.py migrate."
+INCOMPLETE = gettext_noop("The portal's own database lacks migrations: run manage.py migrate.")
 #: Seconds between two looks.
 LOOK_AGAIN_AFTER = 10.0
 

@@ -54,7 +54,7 @@ def unavailable(request: HttpRequest) -> HttpResponse:
         body = fault_body(503, schema.INCOMPLETE if is_incomplete else DATABASE_AWAY)
         return JsonResponse(body, status=503, headers={"Retry-After": retry_after})
     cause = (
-        schema.INCOMPLETE
+        _(schema.INCOMPLETE)
         if is_incomplete
         else _(
             "This page needs a database of the portal that does not answer just now; it is looked "

@@ -19,7 +19,7 @@ from django_tasks import task
 from audit import journal
 from audit.journal import Actor, draft
 from audit.models import Entry, Intent, Outcome
-from cells.registry import Cell, all_cells
+from cells.registry import Cell, cell_with_uuid
 from services.backfill import BATCH_SIZE, CellBackfill, fill, look
 
 KIND = "uuid-backfill"
@@ -88,7 +88,7 @@ def fill_batches(intent_id: int) -> int:
     intent = Intent.objects.filter(pk=intent_id, kind=KIND).first()
     if intent is None:  # it has ended
         return 0
-    cell = next((cell for cell in all_cells() if cell.uuid == intent.subject), None)
+    cell = cell_with_uuid(intent.subject)
     if cell is None:
         journal.end(intent, Outcome.FAILED, "the cell is not mapped any more")
         return 0
@@ -136,7 +136,7 @@ def _end(intent: Intent) -> None:
 
 def settle(entry: Entry) -> tuple[Outcome, str] | None:
     """Whether an old backfill has ended: one that has not is left to be continued."""
-    cell = next((cell for cell in all_cells() if cell.uuid == entry.cell_uuid), None)
+    cell = cell_with_uuid(entry.cell_uuid)
     if cell is None:
         return Outcome.FAILED, "the cell is not mapped any more"
     left = look(cell)

@@ -34,7 +34,7 @@ from cells.deadlines import within
 from cells.executors import executor_for
 from cells.locate import Found
 from cells.models import AggregateHost, HostMapping
-from cells.registry import Cell, all_cells
+from cells.registry import Cell, cell_with_uuid
 from cells.scatter_gather import AcrossCells
 from services import host_removal, notifications
 from services.exceptions import Invalid, Unavailable
@@ -265,7 +265,7 @@ def settle(entry: Entry) -> tuple[Outcome, str] | None:
     An action whose transaction still has the row locked is running yet: it may be waiting for its
     commit, which a cell whose standby is away does not end for hours.
     """
-    cell = next((cell for cell in all_cells() if cell.uuid == entry.cell_uuid), None)
+    cell = cell_with_uuid(entry.cell_uuid)
     if cell is None:
         return Outcome.UNKNOWN, f"interrupted; cell {entry.cell_name} is gone"
     rows = AcrossCells(Service.with_deleted.filter(id=entry.service_id), [cell])

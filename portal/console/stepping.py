@@ -10,6 +10,7 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from cells.locate import key_of
 from portal.console.changelist import AcrossCellsChangeList
@@ -64,7 +65,7 @@ def step(request: HttpRequest, model_admin: "ModelAdmin[Any]") -> HttpResponse:
     query, at = origin_of(request)
     by, key = request.GET.get("by"), request.GET.get("key", "")
     if not at or by not in ("1", "-1"):
-        raise BadRequest("no place in a list")
+        raise BadRequest(gettext_noop("no place in a list"))
     listing: ChangeList = model_admin.get_changelist_instance(list_request(request, query))
     first = max(0, at - 3)  # a row may have come or gone since
     rows = cast(AcrossCellsChangeList, listing).rows_between(first, at + 2)
