@@ -109,9 +109,10 @@ class CachedValue(Generic[V]):
         self._generation += 1
 
     def clear(self) -> None:
-        """Forget the value, ``last`` included."""
-        self.expire()
-        self._loaded = None
+        """Forget the value, ``last`` included, also one that is being loaded: wait for that."""
+        with self._in_background, self._lock:
+            self.expire()
+            self._loaded = None
 
     def _fresh(self, max_age: float | None) -> _Loaded[V] | None:
         loaded = self._loaded

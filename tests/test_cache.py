@@ -64,6 +64,23 @@ def test_clearing_removes_the_value() -> None:
     assert cached.get() == 2
 
 
+def test_clearing_removes_a_value_that_is_being_loaded() -> None:
+    is_loading, go_on = threading.Event(), threading.Event()
+
+    def load() -> int:
+        is_loading.set()
+        assert go_on.wait(10)
+        return 1
+
+    cached = CachedValue(load, ttl=600)
+    cached.refresh()
+    assert is_loading.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    cached.clear()
+    assert go_on.is_set()
+    assert cached.last is None
+
+
 def test_an_error_keeps_the_last_value() -> None:
     results: Iterator[int | OSError] = iter([1, OSError("away"), 3])
 
