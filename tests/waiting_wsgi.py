@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from portal import schema, worker
-from portal.wsgi import application as portal  # sets Django up, as the worker expects
+from portal.wsgi import application as portal  # sets Django up, so it comes first
+
+from portal import schema, worker  # isort: skip
 
 __all__ = ["application", "portal"]
 worker.ARRIVAL = 2.0
