@@ -38,8 +38,8 @@ def undone_by(entries: Iterable[Entry]) -> dict[int, Entry]:
     below = list(entries)
     while below:
         ids = [entry.pk for entry in below]
-        undos = Entry.objects.filter(undoes__in=ids, outcome=Outcome.DONE)
-        levels.append(below := list(undos.order_by("id")))
+        done = Entry.objects.filter(undoes__in=ids, outcome=Outcome.DONE)
+        levels.append(below := list(done.order_by("id")))
     undone: dict[int, Entry] = {}
     for undos in reversed(levels):
         undone = {one.undoes: one for one in undos if one.undoes and one.pk not in undone}

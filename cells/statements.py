@@ -14,6 +14,7 @@ from django.db.models import Expression, Model, QuerySet
 from django.db.models.query import (
     FlatValuesListIterable,
     ModelIterable,
+    ValuesIterable,
     ValuesListIterable,
     get_related_populators,
 )
@@ -44,7 +45,7 @@ class Parameter(Expression):
 
 
 class Statement:
-    """What a queryset, which names no database, selects: instances, or a ``values_list()``.
+    """What a queryset, which names no database, selects: instances, or values.
 
     The queryset may compare with a ``Parameter``: such a statement can be kept, and executed with
     other values each time.
@@ -59,7 +60,7 @@ class Statement:
     @classmethod
     def can_be_made_of(cls, queryset: "QuerySet[Any, Any]") -> bool:
         """Whether it gives its rows as a queryset of this kind does."""
-        made_of = (ModelIterable, ValuesListIterable, FlatValuesListIterable)
+        made_of = (ModelIterable, ValuesIterable, ValuesListIterable, FlatValuesListIterable)
         has_more = cast(Any, queryset)._prefetch_related_lookups
         return queryset._iterable_class in made_of and not has_more
 
@@ -76,6 +77,9 @@ class Statement:
         rows = compiled.rows(alias, values)
         if self._iterable is ModelIterable:
             return compiled.instances(alias, rows)
+        if self._iterable is ValuesIterable:
+            names = tuple(self._queryset.query.selected or ())
+            return [dict(zip(names, row, strict=True)) for row in rows]
         return [row for (row,) in rows] if self._iterable is FlatValuesListIterable else rows
 
 

@@ -1,19 +1,17 @@
 """Metrics of hypervisors, as openstack-exporter names them, and of problems."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from django.conf import settings
-from django.db import DatabaseError
 from django.db.models import CharField, Count, Value
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cells.availability_zones import host_zones, zones_in
-from cells.cache import CachedValue
-from cells.models import Aggregate
+from cells.host_values import HostValues
+from cells.models import Aggregate, AggregateHost
 from cells.registry import Cell
 from cells.statements import Statement
 from hypervisors.models import ComputeNode, Instance
@@ -70,27 +68,21 @@ SERVERS_ON_DOWN_HOST = Family(
 )
 
 
-def _read_aggregates() -> dict[str, str]:
-    """The names of each host's aggregates, sorted and joined by commas.
-
-    As in openstack-exporter, without aggregates that are an availability zone and nothing else.
-    """
+def _read_aggregates(hosts: Collection[str] | None) -> dict[str, str]:
     aggregates: Any = Aggregate.objects.annotate(keys=Count("metadata"))
     of_zones = aggregates.filter(keys=1, metadata__key="availability_zone").values("pk")
-    hosts: Any = (
-        Aggregate.objects.exclude(pk__in=of_zones)
-        .exclude(hosts__host=None)
-        .values_list("hosts__host", "name")
-    )
+    rows: Any = AggregateHost.objects.filter(host__isnull=False).exclude(aggregate__in=of_zones)
+    if hosts is not None:
+        rows = rows.filter(host__among=frozenset(hosts))
     names: dict[str, list[str]] = defaultdict(list)
-    for host, name in hosts:
+    for host, name in Statement(rows.values_list("host", "aggregate__name")).rows(rows.db):
         names[host].append(name or "")
     return {host: ",".join(sorted(of_host)) for host, of_host in names.items()}
 
 
-aggregates_of_hosts = CachedValue(
-    _read_aggregates, lambda: settings.CELL_MAPPINGS_TTL, (DatabaseError,)
-)
+#: The names of each host's aggregates, sorted and joined by commas: as in openstack-exporter,
+#: without aggregates that are an availability zone and nothing else.
+aggregate_labels = HostValues(_read_aggregates)
 
 
 class Labels(NamedTuple):
@@ -112,7 +104,7 @@ def labels_of(
     cell: Cell, label: str, hostnames: tuple[str | None, ...], hosts: tuple[str | None, ...]
 ) -> list[str]:
     """The labels of hypervisors with these names, on these hosts."""
-    zones, aggregates = zones_in(cell), aggregates_of_hosts.last or {}
+    zones, aggregates = zones_in(cell), aggregate_labels.in_cell(cell)
     last = _last_labels.get(cell)
     if last is None or last[:5] != (label, zones, aggregates, hostnames, hosts):
         labels = [
@@ -131,7 +123,7 @@ def begin() -> Read:
     A hypervisor is a compute node with a nova-compute in its cell.
     """
     host_zones.refresh()
-    aggregates_of_hosts.latest()
+    aggregate_labels.refresh()
     nodes: Any = (
         ComputeNode.objects.filter(service__id__isnull=False)
         .order_by()

@@ -15,6 +15,7 @@ from cells.executors import CellUnavailable
 from cells.fields import flag
 from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
+from cells.statements import Statement
 from hypervisors.capacity import RESOURCES
 from hypervisors.models import ComputeNode
 from services.models import API_BINARIES, Service, state_expression
@@ -139,7 +140,8 @@ class Overview:
 def overview() -> Overview:
     """Ask every cell: two queries each."""
     cells = all_cells()
-    answers = ask_cells(cells, partial(_count, now=timezone.now()))
+    now = timezone.now()
+    answers = ask_cells(cells, partial(_count, nodes=_nodes(now), services=_services(now)))
     causes = {absence.cell: absence.cause for absence in answers.missing}
     total = Numbers()
     for numbers in answers.values():
@@ -151,11 +153,10 @@ def overview() -> Overview:
     )
 
 
-def _count(cell: Cell, now: datetime.datetime) -> Numbers:
-    numbers = Numbers()
-    nodes: Any = (
-        ComputeNode.objects.using(cell.alias)
-        .order_by()
+def _nodes(now: datetime.datetime) -> Statement:
+    """How many compute nodes there are of each state and status, and what they have."""
+    groups: Any = (
+        ComputeNode.objects.order_by()
         .values(
             has_service=flag(Q(service__id__isnull=False)),
             state=state_expression(now, "service__"),
@@ -164,16 +165,13 @@ def _count(cell: Cell, now: datetime.datetime) -> Numbers:
         )
         .annotate(rows=Count("id"), **{f"sum_{name}": total for name, total in SUMS.items()})
     )
-    for group in nodes:
-        if not group["has_service"]:
-            numbers.hypervisors_without_service += group["rows"]
-            continue
-        _add(numbers.hypervisors, group)
-        for name in SUMS:
-            numbers.capacity[name] += int(group[f"sum_{name}"] or 0)
-    services: Any = (
-        Service.objects.using(cell.alias)
-        .exclude(binary__in=API_BINARIES)
+    return Statement(groups)
+
+
+def _services(now: datetime.datetime) -> Statement:
+    """How many services there are of each state and status."""
+    groups: Any = (
+        Service.objects.exclude(binary__in=API_BINARIES)
         .order_by()
         .values(
             state=state_expression(now),
@@ -183,7 +181,19 @@ def _count(cell: Cell, now: datetime.datetime) -> Numbers:
         )
         .annotate(rows=Count("id"))
     )
-    for group in services:
+    return Statement(groups)
+
+
+def _count(cell: Cell, nodes: Statement, services: Statement) -> Numbers:
+    numbers = Numbers()
+    for group in nodes.rows(cell.alias):
+        if not group["has_service"]:
+            numbers.hypervisors_without_service += group["rows"]
+            continue
+        _add(numbers.hypervisors, group)
+        for name in SUMS:
+            numbers.capacity[name] += int(group[f"sum_{name}"] or 0)
+    for group in services.rows(cell.alias):
         _add(numbers.services, group)
         numbers.services_without_uuid += group["rows"] * group["has_no_uuid"]
     return numbers

@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import gzip
 import threading
 import time
 import urllib.request
@@ -22,7 +23,7 @@ from audit.models import Channel, Entry, OutboxMessage, Outcome
 from cells.availability_zones import host_zones
 from cells.models import AggregateMetadata
 from cells.registry import Cell
-from hypervisors.metrics import aggregates_of_hosts
+from hypervisors.metrics import _last_labels, aggregate_labels
 from hypervisors.report import latest_report
 from portal.models import ApiToken
 from tests.clients import ApiClient
@@ -36,7 +37,7 @@ Samples = dict[str, list[Sample]]
 @pytest.fixture(autouse=True)
 def _forget(cloud: Cloud) -> Iterator[None]:
     """What scrapes remember, and the threads that they leave behind."""
-    aggregates_of_hosts.clear()
+    aggregate_labels.by_cell.clear()
     host_zones.by_cell.clear()
     yield
     for thread in threading.enumerate():
@@ -154,6 +155,44 @@ def test_what_a_scrape_asks_of_each_cell_does_not_grow_with_its_hosts(
             scrape()
         counts.append(queries.per_cell())
     assert counts[0] == counts[1] == dict.fromkeys(counts[0], 2)
+
+
+def test_labels_are_made_again_only_where_the_cell_has_changed(patient: None, cloud: Cloud) -> None:
+    """A scrape of a large fleet takes several times as long while it compares, or makes, all."""
+    for cell in ("cell1", "cell2"):
+        cloud.host(cell, f"{cell}-cmp")
+    scrape()
+    before = {cell.name: labels.labels for cell, labels in _last_labels.items()}
+
+    cloud.add_aggregate("ssd", ["cell2-cmp"])
+    aggregate_labels.by_cell.expire()
+    samples = scrape()
+
+    assert {s.labels["aggregates"] for s in samples["openstack_nova_running_vms"]} == {"", "ssd"}
+    after = {cell.name: labels for cell, labels in _last_labels.items()}
+    assert after["cell1"].labels is before["cell1"]
+    assert after["cell1"].aggregates == {}
+    assert after["cell2"].aggregates == {"cell2-cmp": "ssd"}
+
+
+def test_a_scrape_is_compressed_for_those_who_accept_it(patient: None, cloud: Cloud) -> None:
+    cloud.host("cell1", "cmp1")
+    plain, packed = (
+        Client().get("/metrics", headers={"accept-encoding": accepted})
+        for accepted in ("identity", "gzip, deflate")
+    )
+    assert "Content-Encoding" not in plain.headers
+    assert packed["Content-Encoding"] == "gzip"
+    assert plain["Vary"] == packed["Vary"] == "Accept-Encoding"
+    texts = (
+        b"".join(plain.streaming_content),  # type: ignore[attr-defined]
+        gzip.decompress(b"".join(packed.streaming_content)),  # type: ignore[attr-defined]
+    )
+    of_cells = [
+        [line for line in text.splitlines() if line.startswith(b"openstack_nova_")]
+        for text in texts
+    ]
+    assert of_cells[0] == of_cells[1] != []
 
 
 def test_a_hung_cell_is_not_waited_for(
