@@ -5,19 +5,19 @@ from collections.abc import Iterator
 from typing import Any
 
 #: What requests and urllib3 say of a connection that failed, around the words of the system.
-_WRAPPED = re.compile(r": (HTTPS?ConnectionPool\(|\('Connection aborted).*")
+_WRAPPED = re.compile(r"(?:^|(?<=: ))(?:HTTPS?ConnectionPool\(|\('Connection aborted).*")
 
 
 def one_line(error: BaseException) -> str:
     """The error's text in one line; of a connection that failed, only what and why."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if _WRAPPED.search(text):
+    if wrapped := _WRAPPED.search(text):
         for cause in causes(error):
             reason = getattr(cause, "strerror", None)
             if not reason and isinstance(cause, ConnectionError):
                 reason = str(cause)
             if reason:
-                return _WRAPPED.sub(f": {reason}", text)
+                return f"{text[: wrapped.start()]}{reason}"
     return text
 
 

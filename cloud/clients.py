@@ -47,7 +47,12 @@ def policy() -> "Policy":
     def make() -> "Policy":
         from cloud.policy import Policy
 
-        return Policy(settings.NOVA_CONFIG, policy_file=settings.POLICY_FILE)
+        return Policy(
+            settings.NOVA_CONFIG,
+            policy_file=settings.POLICY_FILE,
+            deadline=settings.POLICY_DEADLINE,
+            retry_after=settings.CLOUD_RETRY_AFTER,
+        )
 
     return _client("policy", make)
 

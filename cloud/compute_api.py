@@ -14,10 +14,10 @@ from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1 import loading
 from keystoneauth1.adapter import Adapter
 from keystoneauth1.session import Session
-from oslo_config import cfg
 from requests import Response
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from cloud.auth_plugins import declare_plugin, declare_session
 from cloud.causes import causes, one_line
 from cloud.config import ConfigError, NovaConfig
 from cloud.deadlines import CloudError, ServiceUnavailable
@@ -65,9 +65,7 @@ class ComputeAPI:
         self, config: NovaConfig, credentials: Mapping[str, str], *, timeout: float
     ) -> None:
         conf = config.oslo_config()
-        loading.register_auth_conf_options(conf, GROUP)
-        loading.register_session_conf_options(conf, GROUP)
-        loading.register_adapter_conf_options(conf, GROUP, include_deprecated=False)
+        declare_session(config, conf, GROUP)
         conf.set_default("service_type", "compute", group=GROUP)
         conf.set_default("valid_interfaces", ["internal", "public"], group=GROUP)
         # Keystone's answers are waited for no longer than Nova's.
@@ -76,6 +74,8 @@ class ComputeAPI:
         for name in ("endpoint_override", "region_name", "cafile"):
             if name in given:
                 conf.set_override(name, given.pop(name), group=GROUP)
+        if not given:
+            declare_plugin(config, conf, GROUP)
         try:
             auth = (
                 loading.get_plugin_loader(given.pop("auth_type", "password")).load_from_options(
@@ -84,14 +84,14 @@ class ComputeAPI:
                 if given
                 else loading.load_auth_from_conf_options(conf, GROUP)
             )
-            if auth is None:
-                raise ConfigError(f"[{GROUP}]/auth_type is not set, nor is NOVA_AUTH_URL")
             session: Session = loading.load_session_from_conf_options(conf, GROUP, auth=auth)
             self._adapter: Adapter = loading.load_adapter_from_conf_options(
                 conf, GROUP, session=session, auth=auth, raise_exc=False
             )
-        except (ksa_exceptions.ClientException, cfg.Error, ValueError, TypeError) as error:
-            raise ConfigError(f"[{GROUP}]: {one_line(error)}") from None
+        except (ksa_exceptions.ClientException, ValueError, TypeError) as error:
+            if given:
+                raise ConfigError(f"NOVA_AUTH_TYPE: {one_line(error)}") from None
+            raise config.error(GROUP, error) from None
         self._timeout = timeout
 
     # --- moving a server: each returns Nova's id of the request that it has accepted ------------

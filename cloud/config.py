@@ -112,30 +112,36 @@ class NovaConfig:
         for group, options in _DECLARED.items():
             self._conf.register_opts(options, group=None if group == "DEFAULT" else group)
         values = {
-            (group, option.name): self._read((group, option.name))
+            (group, option.name): self._read(self._conf, group, option.name)
             for group, options in _DECLARED.items()
             for option in options
         }
         object.__setattr__(self, "_values", MappingProxyType(values))
 
-    def _read(self, option: Option) -> Any:
-        group, name = option
+    def _read(self, conf: cfg.ConfigOpts, group: str, name: str) -> Any:
         try:
-            return self._section(group)[name]
+            return (conf if group == "DEFAULT" else conf[group])[name]
         except (cfg.NoSuchOptError, cfg.NoSuchGroupError, cfg.TemplateSubstitutionError):
             cause = "a $ in it refers to no known option; a plain $ is written $$"
-            raise ConfigError(f"{self._files}: [{group}]/{name}: {cause}") from None
+            raise self.error(group, cause, name) from None
         except (cfg.Error, ValueError) as error:
             # oslo.config's own text names its classes before it comes to the point.
             cause = one_line(error).rpartition(" is not valid: ")[2]
-            raise ConfigError(f"{self._files}: [{group}]/{name}: {cause}") from None
+            raise self.error(group, cause, name) from None
 
-    def _section(self, group: str) -> Any:
-        return self._conf if group == "DEFAULT" else self._conf[group]
+    def error(self, group: str, cause: object, name: str = "") -> ConfigError:
+        """The error that a section, or its option ``name``, cannot be used for this cause."""
+        files = ", ".join(self.files) or "nova.conf"
+        text = one_line(cause) if isinstance(cause, Exception) else cause
+        return ConfigError(f"{files}: [{group}]{name and f'/{name}'}: {text}")
 
-    @property
-    def _files(self) -> str:
-        return ", ".join(self.files) or "nova.conf"
+    def check_section(self, conf: cfg.ConfigOpts, group: str) -> None:
+        """Read all options of a section that a library has declared in its ``oslo_config()``.
+
+        Else a malformed one would come up when the library first uses it.  Raises ``ConfigError``.
+        """
+        for name in conf[group]:
+            self._read(conf, group, name)
 
     def __getitem__(self, option: Option) -> Any:
         """The value of an option, Nova's default where the files do not have it."""

@@ -24,8 +24,9 @@ from keystonemiddleware.auth_token import (  # type: ignore[import-untyped]
     ServiceError,
 )
 
+from cloud.auth_plugins import declare_plugin
 from cloud.causes import one_line
-from cloud.config import ConfigError, NovaConfig
+from cloud.config import NovaConfig
 from cloud.deadlines import BoundedExecutor, CloudError, ServiceUnavailable
 from cloud.identity import Identity
 from cloud.messaging import ignore_eventlet_warnings
@@ -42,6 +43,15 @@ _UNREACHABLE: Final = (
     ksa_exceptions.DiscoveryFailure,
     ksa_exceptions.RequestTimeout,
     ServiceError,
+)
+#: What keystonemiddleware raises for options that do not go together, or name what is not there.
+_UNUSABLE: Final = (
+    ksa_exceptions.ClientException,
+    auth_token.ConfigurationError,
+    ImportError,
+    OSError,
+    ValueError,
+    TypeError,
 )
 
 
@@ -80,6 +90,15 @@ class _TokenCache:
 class _TokenValidation(AuthProtocol):  # type: ignore[misc]  # it has no type hints
     """keystonemiddleware, telling a Keystone that is away from a token that is invalid."""
 
+    def open_cache(self, environ: dict[str, Any]) -> None:
+        """Make the first client of the cache, else that is done for a first token.
+
+        It connects to nothing, but reads what names the servers.
+        """
+        self._token_cache.initialize(environ)
+        with self._token_cache._cache_pool.reserve():
+            pass
+
     def fetch_token(self, token: str, allow_expired: bool = False) -> Any:
         try:
             return super().fetch_token(token, allow_expired=allow_expired)
@@ -101,8 +120,6 @@ class Keystone:
     ENVIRON_KEY: Final = "portal.token_cache"
 
     def __init__(self, config: NovaConfig, *, deadline: float, retry_after: float) -> None:
-        if not config.has_keystone:
-            raise ConfigError(f"{', '.join(config.files)}: [{GROUP}]/auth_type is not set")
         self._conf = config.oslo_config()
         self._timeout = max(1, int(deadline))
         overrides: dict[str, Any] = {
@@ -114,14 +131,16 @@ class Keystone:
         }
         ignore_eventlet_warnings()  # oslo.cache's pool of memcached clients imports it
         self._conf.register_opts(auth_token.AUTH_TOKEN_OPTS[0][1], group=GROUP)
+        declare_plugin(config, self._conf, GROUP)
         self._cache: _TokenCache | None = None
         if not self._conf[GROUP].memcached_servers and not self._conf[GROUP].cache:
             self._cache = _TokenCache()
             overrides["cache"] = self.ENVIRON_KEY
         try:
             self._protocol = _TokenValidation(_nothing, overrides)
-        except (ksa_exceptions.ClientException, auth_token.ConfigurationError) as error:
-            raise ConfigError(f"[{GROUP}]: {one_line(error)}") from None
+            self._protocol.open_cache({self.ENVIRON_KEY: self._cache})
+        except _UNUSABLE as error:
+            raise config.error(GROUP, error) from None
         self._executor = BoundedExecutor(
             "keystone", KeystoneUnavailable, deadline=deadline, retry_after=retry_after
         )

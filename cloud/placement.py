@@ -16,11 +16,11 @@ from urllib.parse import quote
 
 from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1 import loading
-from oslo_config import cfg
 from requests import Response
 
+from cloud.auth_plugins import declare_plugin, declare_session
 from cloud.causes import one_line
-from cloud.config import ConfigError, NovaConfig
+from cloud.config import NovaConfig
 from cloud.deadlines import BoundedExecutor, CloudError
 from cloud.providers import (
     SHARES_VIA_AGGREGATE,
@@ -65,9 +65,8 @@ class Placement:
     ) -> None:
         self._bulk_deadline = bulk_deadline
         conf = config.oslo_config()
-        loading.register_auth_conf_options(conf, GROUP)
-        loading.register_session_conf_options(conf, GROUP)
-        loading.register_adapter_conf_options(conf, GROUP, include_deprecated=False)
+        declare_session(config, conf, GROUP)
+        declare_plugin(config, conf, GROUP)
         conf.set_default("service_type", "placement", group=GROUP)
         conf.set_default("valid_interfaces", ["internal", "public"], group=GROUP)  # nova.conf.utils
         for name in ("version", "min_version", "max_version"):  # the code's affair, as in Nova
@@ -78,10 +77,8 @@ class Placement:
             self._adapter = loading.load_adapter_from_conf_options(
                 conf, GROUP, session=session, auth=auth, raise_exc=False
             )
-        except (ksa_exceptions.ClientException, cfg.Error, ValueError) as error:
-            raise ConfigError(f"[{GROUP}]: {one_line(error)}") from None
-        if auth is None:
-            raise ConfigError(f"{', '.join(config.files)}: [{GROUP}]/auth_type is not set")
+        except (ksa_exceptions.ClientException, ValueError, TypeError) as error:
+            raise config.error(GROUP, error) from None
         self._executor = BoundedExecutor(
             "placement", PlacementUnavailable, deadline=deadline, retry_after=retry_after
         )

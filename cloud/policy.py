@@ -5,9 +5,12 @@ for the resources that the portal serves, with the old names that still stand in
 """
 
 import logging
+import math
 import re
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
+from copy import copy
 from typing import Any, Final
 
 from oslo_config import cfg
@@ -16,11 +19,13 @@ from oslo_policy import policy
 from cells.cache import Hints
 from cloud.causes import one_line
 from cloud.config import ConfigError, NovaConfig
+from cloud.deadlines import BoundedExecutor, ServiceUnavailable
 from cloud.identity import Identity
 
 logger = logging.getLogger(__name__)
 
-ADMIN: Final = "rule:context_is_admin"
+IS_ADMIN: Final = "context_is_admin"
+ADMIN: Final = f"rule:{IS_ADMIN}"
 
 SERVICES: Final = "os_compute_api:os-services"
 HYPERVISORS: Final = "os_compute_api:os-hypervisors"
@@ -83,7 +88,7 @@ def base_rules() -> list[policy.RuleDefault]:
     owner = _deprecated("rule:admin_or_owner", "is_admin:True or project_id:%(project_id)s")
     of_project = "project_id:%(project_id)s"
     rules = [
-        ("context_is_admin", "role:admin", admin),
+        (IS_ADMIN, "role:admin", admin),
         ("project_manager_api", f"role:manager and {of_project}", admin),
         ("project_member_api", f"role:member and {of_project}", owner),
         ("project_reader_api", f"role:reader and {of_project}", owner),
@@ -131,6 +136,76 @@ RULES: Final = tuple(
 )
 
 
+class _Rules:
+    """The rules as they were read at one time, and what they have decided.
+
+    They need no lock: oslo.policy begins with new rules whenever a file has changed.
+    """
+
+    def __init__(self, enforcer: policy.Enforcer) -> None:
+        self._enforcer = copy(enforcer)
+        self._enforcer.use_conf = False  # it reads no files
+        #: What was allowed: a decision costs more than a query does.
+        self.decided: Hints[Any, frozenset[str]] = Hints(MAX_DECISIONS)
+        #: The rules that a server decides (``http:``), each time anew.
+        self.asking = _asking(enforcer.rules)
+
+    def decide(
+        self,
+        rules: Collection[str],
+        identity: Identity,
+        target: Mapping[str, Any],
+        until: float = math.inf,
+    ) -> dict[str, bool | None]:
+        """Whether each rule allows it, and ``context_is_admin``, of which others know.
+
+        ``None``, which allows nothing, for those that cannot be decided.  Raises
+        ``ServiceUnavailable`` when not all are by ``until`` (of ``time.monotonic()``).
+        """
+        values = identity.policy_values()
+        own = {"project_id": identity.project_id, "user_id": identity.user_id}
+        # Not known yet while the rule that decides it is checked (nova/context.py).
+        values["is_admin"] = None
+        decisions = {IS_ADMIN: self._decide(IS_ADMIN, own, values)}
+        values["is_admin"] = bool(decisions[IS_ADMIN])
+        for rule in rules:
+            if time.monotonic() > until:
+                raise ServiceUnavailable("the answers of the policy server take too long")
+            decisions[rule] = self._decide(rule, dict(target), values)
+        return decisions
+
+    def _decide(self, rule: str, target: Mapping[str, Any], values: dict[str, Any]) -> bool | None:
+        """``None`` if the rule refers to itself, or asks a server that cannot be reached."""
+        try:
+            return bool(self._enforcer.authorize(rule, target, values))
+        except policy.PolicyNotRegistered:
+            raise
+        except Exception as error:
+            log_undecided(rule, error)
+            return None
+
+
+def _asking(rules: policy.Rules) -> frozenset[str]:
+    """The rules that ask a server, themselves or by others that they refer to."""
+    texts = {name: str(check) for name, check in rules.items()}
+    asking = {name for name, text in texts.items() if re.search(r"\bhttps?:", text)}
+    grows = bool(asking)
+    while grows:
+        more = {
+            name
+            for name, text in texts.items()
+            for other in re.findall(r"\brule:([^\s()]+)", text)
+            if (other if other in texts else rules.default_rule) in asking
+        }
+        grows = not more <= asking
+        asking |= more
+    return frozenset(asking)
+
+
+def log_undecided(rule: str, error: Exception) -> None:
+    logger.error("rule %s of the policy is refused, as it fails: %s", rule, one_line(error))
+
+
 class Policy:
     """Decides by Nova's rules; ``policy.yaml`` and ``policy.d`` are read again when they change.
 
@@ -138,24 +213,37 @@ class Policy:
     machine of an embedded portal is not its own.  A file that is malformed when the portal
     starts raises ``PolicyError``; one that becomes so later is logged, and the rules read last
     stay in force.
+
+    Rules that a server decides (``http:``) are refused if it does not answer within ``deadline``
+    seconds, and without being asked for ``retry_after`` seconds then.
     """
 
-    def __init__(self, config: NovaConfig | None = None, *, policy_file: str = "") -> None:
+    def __init__(
+        self,
+        config: NovaConfig | None = None,
+        *,
+        policy_file: str = "",
+        deadline: float = 5,
+        retry_after: float = 10,
+    ) -> None:
         config = config or NovaConfig()
+        conf = config.oslo_config()
         defaults = [*base_rules(), *resource_rules()]
-        # One decision at a time: while oslo.policy reads a file again, rules are missing.
+        # While oslo.policy reads a file again, rules are missing.
         self._lock = threading.Lock()
-        #: What the rules in force have allowed: a decision costs more than a query does.
-        self._decided: Hints[Any, frozenset[str]] = Hints(MAX_DECISIONS)
-        self._rules_decided_by: object = None
-        #: Whether some rules (``http:``) are decided elsewhere, each time anew.
-        self._asks_servers = False
+        self._servers = BoundedExecutor(
+            "policy server", ServiceUnavailable, deadline=deadline, retry_after=retry_after
+        )
         self._enforcer = policy.Enforcer(
-            config.oslo_config(),
+            conf,
             policy_file=policy_file or None,
             rules=policy.Rules.from_dict({rule.name: rule.check_str for rule in defaults}),
             use_conf=bool(config.files or policy_file),
         )
+        config.check_section(conf, "oslo_policy")
+        # A thread that waits for a server is needed again once its caller has gone on.
+        timeout = min(deadline, conf.oslo_policy.remote_timeout)
+        conf.set_override("remote_timeout", timeout, group="oslo_policy")
         # As Nova does: every default changed at once, and a warning for each says nothing.
         self._enforcer.suppress_default_change_warnings = True
         self._enforcer.register_defaults(defaults)
@@ -163,6 +251,8 @@ class Policy:
             self._enforcer.load_rules(force_reload=self._enforcer.use_conf)
         except _MALFORMED as error:
             raise PolicyError(f"{self._file}: {one_line(error)}") from None
+        self._read_as = self._enforcer.rules
+        self._rules = _Rules(self._enforcer)
 
     @property
     def _file(self) -> str:
@@ -185,7 +275,7 @@ class Policy:
     def is_admin(self, identity: Identity) -> bool:
         """Whether Nova takes ``identity`` for an administrator (rule ``context_is_admin``)."""
         return self.authorize(
-            "context_is_admin",
+            IS_ADMIN,
             identity,
             {"project_id": identity.project_id, "user_id": identity.user_id},
         )
@@ -202,48 +292,41 @@ class Policy:
     def _allowed(
         self, rules: Iterable[str], identity: Identity, target: Mapping[str, Any]
     ) -> frozenset[str]:
-        question = (tuple(rules), identity, tuple(target.items()))
+        in_force = self._in_force()
+        rules = tuple(rules)
+        question = (rules, identity, tuple(target.items()))
+        if (decided := in_force.decided.get(question)) is not None:
+            return decided
+        # Where a server says who is an administrator, it decides all that depends on that.
+        asks_all = IS_ADMIN in in_force.asking
+        asking = [rule for rule in rules if asks_all or rule in in_force.asking]
+        decisions: dict[str, bool | None] = {}
+        if not asks_all:
+            own = [rule for rule in rules if rule not in in_force.asking]
+            decisions = in_force.decide(own, identity, target)
+        if asking:
+            until = time.monotonic() + self._servers.deadline
+            try:
+                decisions |= self._servers.call(
+                    lambda: in_force.decide(asking, identity, target, until)
+                )
+            except ServiceUnavailable as error:
+                for rule in asking:
+                    log_undecided(rule, error)
+        allowed = frozenset(rule for rule in rules if decisions.get(rule))
+        if not asking and None not in decisions.values():
+            in_force.decided.note([question], allowed)
+        return allowed
+
+    def _in_force(self) -> _Rules:
+        """The rules that count now; the files are read again if they have changed."""
         with self._lock:
-            self._forget_decisions_of_other_rules()
-            if (decided := self._decided.get(question)) is not None:
-                return decided
-            values = identity.policy_values()
-            own = {"project_id": identity.project_id, "user_id": identity.user_id}
-            # Not known yet while the rule that decides it is checked (nova/context.py).
-            values["is_admin"] = None
-            is_admin = self._decide("context_is_admin", own, values)
-            values["is_admin"] = bool(is_admin)
-            decisions = {rule: self._decide(rule, dict(target), values) for rule in rules}
-            allowed = frozenset(rule for rule, decision in decisions.items() if decision)
-            if not self._asks_servers and None not in (is_admin, *decisions.values()):
-                self._decided.note([question], allowed)
-            return allowed
-
-    def _forget_decisions_of_other_rules(self) -> None:
-        """Read the files again if they have changed, as each decision does."""
-        try:
-            self._enforcer.load_rules()
-        except _MALFORMED as error:
-            self._log_malformed(error)
-        # oslo.policy begins with new rules whenever a file has changed.
-        if self._enforcer.rules is not self._rules_decided_by:
-            self._decided.clear()
-            self._rules_decided_by = self._enforcer.rules
-            self._asks_servers = re.search(r"\bhttps?:", str(self._enforcer.rules)) is not None
-
-    def _decide(self, rule: str, target: Mapping[str, Any], values: dict[str, Any]) -> bool | None:
-        """Whether the rule allows it; ``None``, which allows nothing, if it cannot be decided.
-
-        Such a rule refers to itself, or asks a server (``http:``) that does not answer.
-        """
-        try:
-            return bool(self._enforcer.authorize(rule, target, values))
-        except policy.PolicyNotRegistered:
-            raise
-        except Exception as error:
-            logger.error("%s: %s is refused, as it fails: %s", self._file, rule, one_line(error))
-            return None
-
-    def _log_malformed(self, error: Exception) -> None:
-        """The file has changed and is malformed; oslo.policy has kept the rules before it."""
-        logger.error("%s: ignored until it changes: %s", self._file, one_line(error))
+            try:
+                self._enforcer.load_rules()
+            except _MALFORMED as error:
+                logger.error("%s: ignored until it changes: %s", self._file, one_line(error))
+                self._read_as = self._enforcer.rules
+            if self._enforcer.rules is not self._read_as:
+                self._read_as = self._enforcer.rules
+                self._rules = _Rules(self._enforcer)
+            return self._rules

@@ -1,7 +1,13 @@
+import sys
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.db.models.signals import post_migrate
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
+from django_tasks import DEFAULT_TASK_BACKEND_ALIAS
+from django_tasks.backends.base import BaseTaskBackend
 
 
 class PortalConfig(AppConfig):
@@ -44,3 +50,21 @@ class PortalConfig(AppConfig):
 
 class PortalAdminConfig(AdminConfig):
     default_site = "portal.console.site.Console"
+
+    def ready(self) -> None:
+        refuse_other_task_backends()  # before the modules that are imported now declare tasks
+        super().ready()
+
+
+def refuse_other_task_backends() -> None:
+    """End the program with one line if ``TASK_BACKEND`` names no backend of django-tasks.
+
+    The settings cannot see to that: backends import Django's settings themselves.
+    """
+    name = str(settings.TASKS[DEFAULT_TASK_BACKEND_ALIAS]["BACKEND"])
+    try:
+        backend = import_string(name)
+    except ImportError as error:
+        sys.exit(f"TASK_BACKEND: {name!r} cannot be used: {error}")
+    if not (isinstance(backend, type) and issubclass(backend, BaseTaskBackend)):
+        sys.exit(f"TASK_BACKEND: {name!r} cannot be used: no task backend")

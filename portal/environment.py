@@ -76,10 +76,10 @@ def seconds(name: str, default: float) -> float:
     return value
 
 
-def count(name: str, default: int, most: int = MAX_COUNT) -> int:
+def count(name: str, default: int, *, least: int = 1, most: int = MAX_COUNT) -> int:
     value = setting(name, int, default)
-    if not 1 <= value <= most:
-        allowed = f"a whole number above 0, and {most} at most"
+    if not least <= value <= most:
+        allowed = f"a whole number from {least} to {most}"
         sys.exit(f"{SOURCES.source_of(name)}: must be {allowed}, not {value}")
     return value
 

@@ -71,16 +71,17 @@ NODE_STALE_HOURS = count("NODE_STALE_HOURS", 24)
 MIGRATION_STUCK_HOURS = count("MIGRATION_STUCK_HOURS", 24)
 DEFAULT_AVAILABILITY_ZONE: str = setting("DEFAULT_AVAILABILITY_ZONE", str, "nova")
 INTERNAL_AVAILABILITY_ZONE: str = setting("INTERNAL_AVAILABILITY_ZONE", str, "internal")
-API_MAX_LIMIT = count("API_MAX_LIMIT", 1000, most=2**31 - 1)
+API_MAX_LIMIT = count("API_MAX_LIMIT", 1000, least=0, most=2**31 - 1)
 #: How long tokens are in force that are issued without an end.
 TOKEN_LIFETIME_DAYS = count("TOKEN_LIFETIME_DAYS", 365)
-#: How long an answer of Keystone, placement or a nova-compute is waited for; and for how long one
-#: that failed is left alone.
+#: How long an answer of Keystone, a server that policy.yaml asks, placement or a nova-compute is
+#: waited for; and for how long one that failed is left alone.
 KEYSTONE_DEADLINE = seconds("KEYSTONE_DEADLINE", 5)
 #: What the login form suggests, and how often the token of a session is validated, in seconds.
 KEYSTONE_LOGIN_DOMAIN: str = setting("KEYSTONE_LOGIN_DOMAIN", str, "Default")
 KEYSTONE_LOGIN_PROJECT: str = setting("KEYSTONE_LOGIN_PROJECT", str, "admin")
 KEYSTONE_RECHECK = seconds("KEYSTONE_RECHECK", 60)
+POLICY_DEADLINE = seconds("POLICY_DEADLINE", 5)
 PLACEMENT_DEADLINE = seconds("PLACEMENT_DEADLINE", 5)
 RPC_DEADLINE = seconds("RPC_DEADLINE", 5)
 CLOUD_RETRY_AFTER = seconds("CLOUD_RETRY_AFTER", 10)
@@ -391,5 +392,6 @@ LOGGING = {
         "django_tasks": {"level": "WARNING"},
         "django_tasks_db": {"level": "WARNING"},
         "oslo_service.backend": {"level": "WARNING"},
+        "stevedore": {"level": "ERROR"},  # a plugin that is not found is refused in a line of ours
     },
 }

@@ -233,11 +233,45 @@ def test_no_login_while_keystone_is_down(
 def test_a_section_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "nova.conf"
     path.write_text("")
-    with pytest.raises(ConfigError, match="auth_type is not set"):
+    with pytest.raises(ConfigError, match="auth_type: must be set"):
         keystone_of(path)
-    path.write_text("[keystone_authtoken]\nauth_type = magic\n")
-    with pytest.raises(ConfigError, match="magic"):
-        keystone_of(path)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        # One that the portal overrides is refused as well.
+        ("http_connect_timeout = abc", "/http_connect_timeout: invalid literal for int()"),
+        ("memcache_security_strategy = x", "/memcache_security_strategy: Valid values are [None,"),
+        ("memcache_security_strategy = MAC", ": memcache_secret_key must be defined"),
+        ("insecure = maybe", "/insecure: Unexpected boolean value 'maybe'"),
+        ("memcached_servers = a:b:c", ': Unable to parse connection string: "a:b:c"'),
+        ("username = $nobody", "/username: a $ in it refers to no known option"),
+        ("auth_type = magic", "/auth_type: The plugin magic could not be found"),
+        ("auth_type = v3oidcaccesstoken", ": Auth plugin requires parameters which were not"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_one_line_at_the_start(
+    conf: Path, option: str, said: str
+) -> None:
+    name = option.partition(" ")[0]
+    kept = [line for line in conf.read_text().splitlines() if not line.startswith(f"{name} ")]
+    conf.write_text("\n".join([*kept, option, ""]))
+    with pytest.raises(ConfigError) as refused:
+        keystone_of(conf)
+    assert str(refused.value).startswith(f"{conf}: [keystone_authtoken]{said}")
+    assert "\n" not in str(refused.value)
+    assert "oracle" not in str(refused.value)
+
+
+def test_the_plugin_of_another_section_is_read_too(conf: Path) -> None:
+    conf.write_text(conf.read_text() + "auth_section = other\n[other]\n")
+    with pytest.raises(ConfigError, match=r": \[other\]/auth_type: must be set$"):
+        keystone_of(conf)
+    with conf.open("a") as file:
+        file.write("auth_type = magic\n")
+    with pytest.raises(ConfigError, match=r": \[other\]/auth_type: The plugin magic could not"):
+        keystone_of(conf)
 
 
 def test_memcached_is_used_without_a_warning_or_a_patched_thread(conf: Path) -> None:

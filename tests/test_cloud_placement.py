@@ -280,11 +280,20 @@ region_name = RegionOne
 def test_a_section_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "nova.conf"
     path.write_text("")
-    with pytest.raises(ConfigError, match="auth_type is not set"):
+    with pytest.raises(ConfigError, match="auth_type: must be set"):
         placement_of(path)
     path.write_text("[placement]\nauth_type = magic\n")
-    with pytest.raises(ConfigError, match="magic"):
+    with pytest.raises(ConfigError, match=rf"^{path}: \[placement\]/auth_type: The plugin magic"):
         placement_of(path)
+    usable = "[placement]\nauth_type = admin_token\nendpoint = http://p/\ntoken = s3cret\n"
+    for option, said in (
+        ("timeout = soon", "/timeout: could not convert string to float: 'soon'"),
+        ("valid_interfaces = none", ": 'none' is not a valid value for valid_interfaces"),
+    ):
+        path.write_text(f"{usable}{option}\n")
+        with pytest.raises(ConfigError) as refused:
+            placement_of(path)
+        assert str(refused.value).startswith(f"{path}: [placement]{said}")
 
 
 def test_a_tree_in_order() -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,20 @@ import pytest
 from oslo_policy._external import HttpCheck
 from oslo_policy.policy import PolicyNotRegistered
 
-from cloud.config import load
+from cloud.config import ConfigError, load
 from cloud.identity import Identity
 from cloud.policy import RULES, Policy, PolicyError, base_rules, resource_rules
+from portal.logs import RepeatFilter
+from tests.servers import SilentServer
+from tests.waiting import lasting, wait_until
 
 NOVA = json.loads((Path(__file__).parent / "conformance" / "nova-policy.json").read_text())
 
 ADMIN = Identity("u1", project_id="p1", roles=("admin",))
 READER = Identity("u3", project_id="p1", roles=("reader",))
 LIST = "os_compute_api:os-services:list"
+UPDATE = "os_compute_api:os-services:update"
+DELETE = "os_compute_api:os-services:delete"
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +60,8 @@ class Files:
         self._time += 10
         os.utime(self.policy, (self._time, self._time))
 
-    def read(self) -> Policy:
-        return Policy(load([str(self.conf)]))
+    def read(self, **limits: Any) -> Policy:
+        return Policy(load([str(self.conf)]), **limits)
 
 
 @pytest.fixture
@@ -117,6 +123,12 @@ def test_policy_directories_are_read(files: Files) -> None:
     assert files.read().authorize(LIST, READER)
 
 
+def test_a_malformed_option_is_one_line(files: Files) -> None:
+    files.write({}, {"remote_timeout": "soon"})
+    with pytest.raises(ConfigError, match=r"\[oslo_policy\]/remote_timeout: could not convert"):
+        files.read()
+
+
 @pytest.mark.parametrize("text", ["{{{", "- a list", "just text"])
 def test_a_malformed_file_is_one_line(files: Files, text: str) -> None:
     files.write(text)
@@ -153,6 +165,71 @@ def test_a_rule_that_a_server_decides_is_asked_each_time(
     policy = files.read()
     assert policy.authorize(LIST, ADMIN)
     assert not policy.authorize(LIST, ADMIN)
+
+
+@pytest.fixture
+def hung_server() -> Iterator[SilentServer]:
+    with SilentServer() as server:
+        yield server
+
+
+def test_a_server_that_does_not_answer_refuses_in_time_and_what_it_decides_alone(
+    files: Files, hung_server: SilentServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The other refers to the one that asks.
+    files.write({LIST: f"http://127.0.0.1:{hung_server.port}/decide", DELETE: f"rule:{LIST}"})
+    policy = files.read(deadline=2, retry_after=60)
+    with lasting(10), ThreadPoolExecutor() as pool:
+        asking = pool.submit(policy.allowed, ADMIN)
+        wait_until(lambda: hung_server.connections > 0)
+        assert policy.authorize(UPDATE, ADMIN)  # nobody waits for it who need not
+        assert not policy.authorize(UPDATE, READER)
+        assert not asking.done()
+        assert asking.result() == frozenset(RULES) - {LIST, DELETE}
+    assert not policy.authorize(LIST, ADMIN)  # without asking: it is left alone for a while
+    assert hung_server.connections == 1
+    for rule in (LIST, DELETE):
+        said = f"rule {rule} of the policy is refused, as it fails: policy server: no answer within"
+        assert said in caplog.text
+
+
+def test_a_server_that_says_who_is_an_administrator_decides_all(
+    files: Files, hung_server: SilentServer
+) -> None:
+    files.write({"context_is_admin": f"http://127.0.0.1:{hung_server.port}/decide"})
+    policy = files.read(deadline=0.2, retry_after=60)
+    assert policy.allowed(ADMIN) == frozenset()
+    assert not policy.is_admin(ADMIN)
+
+
+def test_that_a_rule_is_refused_is_logged_once_in_a_while(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.write(dict.fromkeys((LIST, DELETE), "http://127.0.0.1:1/decide"))
+    policy = files.read()
+    for _ in range(3):
+        assert policy.allowed(ADMIN) == frozenset(RULES) - {LIST, DELETE}
+    repeats = RepeatFilter()
+    ours = [one for one in caplog.records if one.getMessage().startswith("rule os_")]
+    assert [one.getMessage() for one in ours if repeats.filter(one)] == [
+        f"rule {rule} of the policy is refused, as it fails: Connection refused"
+        for rule in (LIST, DELETE)
+    ]
+
+
+def test_a_directory_that_becomes_malformed_keeps_the_previous_rules(files: Files) -> None:
+    files.write({}, {"policy_dirs": "policy.d"})
+    directory = files.policy.parent / "policy.d"
+    directory.mkdir()
+    (directory / "10.yaml").write_text(f'"{LIST}": "role:reader"\n')
+    policy = files.read()
+    (directory / "20.yaml").write_text("{{{")
+    os.utime(directory, (1_900_000_000, 1_900_000_000))
+    for _ in range(2):
+        assert policy.authorize(LIST, READER)
+    (directory / "20.yaml").write_text(f'"{LIST}": "role:admin"\n')
+    os.utime(directory, (1_900_000_010, 1_900_000_010))
+    assert not policy.authorize(LIST, READER)
 
 
 def test_a_file_that_becomes_malformed_keeps_the_previous_rules(

@@ -78,6 +78,16 @@ def test_no_page_is_longer_than_the_setting_allows(
         assert answer["hypervisors_links"]
 
 
+def test_where_the_setting_allows_no_rows_every_page_is_empty(
+    three: dict[str, ComputeNode], api: ApiClient, settings: Settings
+) -> None:
+    """So Nova does with ``[api]/max_limit = 0``; lists without pages are whole."""
+    settings.API_MAX_LIMIT = 0
+    for query in ("", "?limit=3", f"?marker={three['cell1'].uuid}"):
+        assert api.get(f"/os-hypervisors{query}", "2.53").body == {"hypervisors": []}
+    assert len(names(api.get("/os-hypervisors", "2.32"))) == 3
+
+
 def test_markers_are_integers_and_uuids(cloud: Cloud, api: ApiClient) -> None:
     nodes = [cloud.host("cell1", f"node-{number}")[1] for number in (1, 2, 3)]
     cloud.host("cell2", "node-4", node={"id": 70})

@@ -215,11 +215,15 @@ def test_attached_to_a_database_that_is_away(tmp_path: Path) -> None:
         ("CELL_DEADLINE", "5min", "CELL_DEADLINE: '5min' cannot be read"),
         ("SERVICE_DOWN_TIME", "inf", "SERVICE_DOWN_TIME: must be a number of seconds above 0"),
         ("LOGIN_COOLOFF", "1e300", "LOGIN_COOLOFF: must be a number of seconds above 0, and a day"),
-        ("DOWN_TOO_LONG_DAYS", "9" * 9, "DOWN_TOO_LONG_DAYS: must be a whole number above 0, and"),
+        ("DOWN_TOO_LONG_DAYS", "9" * 9, "DOWN_TOO_LONG_DAYS: must be a whole number from 1 to"),
         ("WEB_CONCURRENCY", "many", "WEB_CONCURRENCY: 'many' cannot be read"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR"),
         ("NOVA_API_DATABASE_URL", "oracle://u:hidden@h/db", "NOVA_API_DATABASE_URL: oracle"),
         ("DATABASE_URL", "mysql://u:hidden@h", "DATABASE_URL: names no database"),
+        ("TASK_BACKEND", "nosuch", "TASK_BACKEND: 'nosuch' cannot be used: nosuch doesn't look"),
+        ("TASK_BACKEND", "no.such", "TASK_BACKEND: 'no.such' cannot be used: No module named"),
+        ("TASK_BACKEND", "django_tasks_db.X", "TASK_BACKEND: 'django_tasks_db.X' cannot be used: "),
+        ("TASK_BACKEND", "math.floor", "TASK_BACKEND: 'math.floor' cannot be used: no task"),
         ("VAR_DIR", "/dev/null/var", "DATABASE_URL: not set, and VAR_DIR /dev/null/var cannot be"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "TRUSTED_PROXIES: '10.0.0.0/33' does not appear"),
     ],
@@ -231,6 +235,15 @@ def test_a_malformed_setting_is_one_line(tmp_path: Path, name: str, value: str, 
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
     assert "hidden" not in done.stderr
+
+
+def test_a_section_that_a_library_reads_is_checked_at_the_start(tmp_path: Path) -> None:
+    conf = tmp_path / "nova.conf"
+    conf.write_text("[keystone_authtoken]\nauth_type = nosuch\npassword = hidden\n")
+    settings = {"VAR_DIR": str(tmp_path), "NOVA_CONFIG_FILES": str(conf), "PORT": "0"}
+    done = manage("serve", **settings)
+    said = f"{conf}: [keystone_authtoken]/auth_type: The plugin nosuch could not be found"
+    assert (done.returncode, done.stderr) == (1, f"CommandError: {said}\n")
 
 
 def test_a_secret_key_may_begin_with_anything(tmp_path: Path) -> None:

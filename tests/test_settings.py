@@ -74,7 +74,7 @@ def test_nova_conf_alone_attaches_and_the_environment_overrides(nova_conf: Path)
             "[api_database]\nconnection = oracle://u:s3cret@h/db\n",
             "{file} [api_database]/connection: oracle",
         ),
-        ("[api]\nmax_limit = 0\n", "{file} [api]/max_limit: must be a whole number above 0"),
+        ("[api]\nmax_limit = 9999999999\n", "{file} [api]/max_limit: must be a whole number"),
     ],
 )
 def test_a_malformed_option_is_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -85,6 +85,12 @@ def test_a_malformed_option_is_one_line(tmp_path: Path, text: str, said: str) ->
     assert done.stderr.startswith(said.format(file=file)), done.stderr
     assert done.stderr.count("\n") == 1
     assert "s3cret" not in done.stderr
+
+
+def test_a_limit_of_0_is_taken_as_nova_takes_it(tmp_path: Path) -> None:
+    file = tmp_path / "nova.conf"
+    file.write_text("[api]\nmax_limit = 0\n")
+    assert printed(file)["API_MAX_LIMIT"] == f"0  ({file} [api]/max_limit)"
 
 
 def test_a_cloud_without_them_has_no_clients() -> None:
