@@ -17,6 +17,7 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.http import HttpRequest
 from django.utils import translation
+from django.utils.translation import gettext_noop
 
 from audit.journal import Actor, actor_of, draft
 from audit.models import Channel, Outcome
@@ -31,7 +32,7 @@ P = ParamSpec("P")
 
 #: Commands that set up the portal, before or while the audit's own table is made.
 SETTING_UP = ("demo", "flush", "heartbeat", "loaddata", "migrate", "serve")
-LOG_IN, LOG_OUT = "log in", "log out"
+LOG_IN, LOG_OUT = gettext_noop("log in"), gettext_noop("log out")
 USER_FIELDS = ("username", "email", "is_active", "is_staff", "is_superuser")
 #: What an entry shows before and after; of a password only that it is another.
 FIELDS: dict[type[Model], tuple[str, ...]] = {
@@ -39,6 +40,26 @@ FIELDS: dict[type[Model], tuple[str, ...]] = {
     PortalUser: USER_FIELDS,
     Group: ("name",),
     ApiToken: ("name", "project_id", "read_only", "expires_at"),
+}
+#: What making, changing and deleting one is called.
+_USER_ACTIONS = (
+    gettext_noop("create user"),
+    gettext_noop("change user"),
+    gettext_noop("delete user"),
+)
+ACTIONS: dict[type[Model], tuple[str, str, str]] = {
+    User: _USER_ACTIONS,
+    PortalUser: _USER_ACTIONS,
+    Group: (
+        gettext_noop("create group"),
+        gettext_noop("change group"),
+        gettext_noop("delete group"),
+    ),
+    ApiToken: (
+        gettext_noop("issue API token"),
+        gettext_noop("change API token"),
+        gettext_noop("revoke API token"),
+    ),
 }
 #: Saving these alone is no one's doing: a login, and Django renewing an old hash.
 BY_ITSELF = frozenset({"last_login", "password"})
@@ -193,26 +214,24 @@ def _saved(sender: type[Model], instance: Any, created: bool, raw: bool, **kwarg
     actor = None if raw or not (created or old is not None) else _actor()
     if actor is None:
         return
-    kind = sender._meta.verbose_name
+    make, change, _delete = ACTIONS[sender]
     after = _values(instance)
     if created:
-        verb = "issue" if sender is ApiToken else "create"
-        _record(actor, f"{verb} {kind}", _subject(instance), after=after)
+        _record(actor, make, _subject(instance), after=after)
         return
     before = _values(old)
     message = ""
     if isinstance(instance, User) and old.password != instance.password:
         message = "password changed"
     if before != after or message:
-        _record(actor, f"change {kind}", _subject(instance), message, before=before, after=after)
+        _record(actor, change, _subject(instance), message, before=before, after=after)
 
 
 @_in_english
 def _deleted(sender: type[Model], instance: Any, **kwargs: Any) -> None:
     if (actor := _actor()) is not None:
-        verb = "revoke" if sender is ApiToken else "delete"
-        action = f"{verb} {sender._meta.verbose_name}"
-        _record(actor, action, _subject(instance), before=_values(instance))
+        _make, _change, delete = ACTIONS[sender]
+        _record(actor, delete, _subject(instance), before=_values(instance))
 
 
 @_in_english
@@ -233,4 +252,5 @@ def _granted(
     if changed:
         what = model._meta.verbose_name_plural
         message = f"{what} {verbs[action]}: {', '.join(changed)}"
-        _record(actor, f"change {instance._meta.verbose_name}", _subject(instance), message)
+        _make, change, _delete = ACTIONS[type(instance)]
+        _record(actor, change, _subject(instance), message)

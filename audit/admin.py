@@ -19,10 +19,11 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 
 from audit.models import Entry, Outcome
-from audit.undoing import undo_url
+from audit.undoing import undo_url, undone_by
 from portal.console.admin import BoundedQueryMixin, ReadOnlyAdminMixin
 from portal.console.export import CHUNK_SIZE, csv_response
 from portal.console.html import DASH, badge, moment
+from portal.console.stored_texts import translated
 
 BADGES = {
     Outcome.DONE: "good",
@@ -31,7 +32,7 @@ BADGES = {
     Outcome.UNKNOWN: "unknown",
 }
 #: Fields that the page of an entry shows formatted, and the methods that do so.
-FORMATTED = {"at": "when", "before": "was", "after": "became"}
+FORMATTED = {"at": "when", "action": "what", "message": "said", "before": "was", "after": "became"}
 #: The URL name of the list.
 LIST = "audit_entry_changelist"
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
@@ -43,6 +44,14 @@ class CellNameFilter(admin.AllValuesFieldListFilter):
     def choices(self, changelist: Any) -> Iterator[Any]:
         for choice in super().choices(changelist):
             yield choice | {"display": choice["display"] or _("none")}
+
+
+class ActionFilter(admin.AllValuesFieldListFilter):
+    """By action, in the reader's language."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield choice | {"display": translated(choice["display"])}
 
 
 class EntryChangeList(ChangeList):
@@ -82,7 +91,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     list_display = (
         "when",
         "username",
-        "action",
+        "what",
         "service",
         "cell",
         "result",
@@ -90,7 +99,13 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         "channel",
     )
     list_display_links = ("when",)
-    list_filter = ("outcome", "action", "channel", ("cell_name", CellNameFilter), "username")
+    list_filter = (
+        "outcome",
+        ("action", ActionFilter),
+        "channel",
+        ("cell_name", CellNameFilter),
+        "username",
+    )
     search_fields = (
         "username",
         "host",
@@ -114,6 +129,14 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     def when(self, entry: Entry) -> str:
         return moment(entry.at)
 
+    @admin.display(description=_("Action"), ordering="action")
+    def what(self, entry: Entry) -> str:
+        return translated(entry.action)
+
+    @admin.display(description=_("Message"))
+    def said(self, entry: Entry) -> str:
+        return translated(entry.message) or DASH
+
     @admin.display(description=_("Subject"), ordering="host")
     def service(self, entry: Entry) -> str:
         if (bulk := getattr(entry, "bulk", None)) is not None:
@@ -130,7 +153,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             badges = ((_outcome_badge(Outcome(name)), count) for name, count in bulk.items())
             return format_html_join(" ", "{} {}", badges)
         shown = _outcome_badge(Outcome(entry.outcome))
-        return format_html("{} {}", shown, entry.message) if entry.message else shown
+        return format_html("{} {}", shown, translated(entry.message)) if entry.message else shown
 
     @admin.display(description=_("Change"))
     def change(self, entry: Entry) -> str:
@@ -153,12 +176,23 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         """With the other entries of a bulk action, and what is needed to take it back."""
         entry: Entry = context["original"]
         of_bulk: list[Any] = list(_of_bulk(entry)) if entry.bulk_size else []
+        undone = undone_by(of_bulk or [entry])
         for part in of_bulk:
-            part.undo_url = undo_url(request.user, [part])
+            part.undone_by = undone.get(part.pk)
+            part.undo_url = "" if part.undone_by else undo_url(request.user, [part])
+        left = [one for one in of_bulk or [entry] if one.pk not in undone]
         context |= {
+            "subtitle": _("%(action)s %(what)s by %(user)s")
+            % {
+                "action": translated(entry.action),
+                "what": entry.host or entry.service_uuid or entry.subject,
+                "user": entry.username,
+            },
             "of_bulk": of_bulk,
-            "undo_url": undo_url(request.user, of_bulk or [entry]),
-            "undone_by": Entry.objects.filter(undoes=entry.pk, outcome=Outcome.DONE).first(),
+            "left": left,
+            "undo_url": undo_url(request.user, left),
+            "undone_by": undone.get(entry.pk),
+            "undone": Entry.objects.filter(pk=entry.undoes).first() if entry.undoes else None,
         }
         return super().render_change_form(request, context, *args, **kwargs)
 

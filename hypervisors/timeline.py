@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 
 from audit.models import Entry, Note
 from audit.notes import NoteForm, open_notes
-from audit.undoing import undo_url
+from audit.undoing import undo_url, undone_by
 from cells.registry import Cell
 from cells.scatter_gather import ask_cells
 from hypervisors.models import Migration
 from portal.console.site import Panel
+from portal.console.stored_texts import translated
 from services.models import Service
 
 #: How many events of each kind a page shows.
@@ -29,7 +30,8 @@ EVENTS = 20
 class Event:
     """Something that happened; ``kind`` is that of a badge, and ``what`` its text.
 
-    ``url`` leads to all of it, ``undo`` to where it can be taken back, ``ticket`` elsewhere.
+    ``url`` leads to all of it, ``undo`` to where it can be taken back, ``ticket`` elsewhere;
+    ``undone_by`` is the entry that took it back.
     """
 
     at: datetime.datetime
@@ -39,6 +41,7 @@ class Event:
     text: str = ""
     url: str = ""
     undo: str = ""
+    undone_by: Entry | None = None
     ticket: str = ""
 
 
@@ -75,12 +78,14 @@ def timeline_panel(request: HttpRequest, cell: Cell, row: Any) -> Panel | None:
 
 def _entries(request: HttpRequest, host: str) -> Iterator[Event]:
     kinds = {"done": "good", "refused": "off", "failed": "bad", "unknown": "unknown"}
-    for entry in Entry.objects.filter(host=host)[:EVENTS]:
+    entries = list(Entry.objects.filter(host=host)[:EVENTS])
+    undone = undone_by(entries)
+    for entry in entries:
         reason = (entry.after or {}).get("disabled_reason")
         yield Event(
             at=entry.at,
             kind=kinds[entry.outcome],
-            what=f"{entry.action} {entry.binary}".strip(),
+            what=f"{translated(entry.action)} {entry.binary}".strip(),
             who=entry.username,
             text=" ".join(
                 filter(
@@ -88,12 +93,13 @@ def _entries(request: HttpRequest, host: str) -> Iterator[Event]:
                     (
                         "" if entry.outcome == "done" else entry.get_outcome_display(),
                         f"“{reason}”" if reason else "",
-                        entry.message,
+                        translated(entry.message),
                     ),
                 )
             ),
             url=reverse("admin:audit_entry_change", args=[entry.pk]),
-            undo=undo_url(request.user, [entry]),
+            undo="" if entry.pk in undone else undo_url(request.user, [entry]),
+            undone_by=undone.get(entry.pk),
         )
 
 

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from audit import journal
 from audit.journal import Actor
@@ -14,6 +15,19 @@ from maintenance.subjects import actor_of
 from services.models import NOVA_COMPUTE
 
 KIND = "maintenance"
+#: What the audit calls its steps: plans, what was asked for, and how servers are moved.
+ACTIONS = (
+    gettext_noop("maintenance-empty"),
+    gettext_noop("maintenance-evacuate"),
+    gettext_noop("maintenance-retire"),
+    gettext_noop("maintenance-stop"),
+    gettext_noop("maintenance-return"),
+    gettext_noop("maintenance-server"),
+    gettext_noop("maintenance-confirm"),
+    gettext_noop("maintenance-live-migration"),
+    gettext_noop("maintenance-migration"),
+    gettext_noop("maintenance-evacuation"),
+)
 
 
 def entry_of(maintenance: Maintenance, action: str, actor: Actor | None = None) -> Entry:

@@ -217,7 +217,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "portal.keystone_sessions.KeystoneSessionMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "portal.middleware.PagePolicyMiddleware",
     "portal.logins.LoginMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_noop, ngettext
 
 from audit.journal import actor_of
 from audit.models import Channel, Entry
+from audit.undoing import undo_url, undone_by
 from cells.executors import CellUnavailable
 from cells.registry import Cell
 from portal.console.changelist import MAX_SELECTED
@@ -33,7 +34,7 @@ from services.locate import ref_to
 from services.models import Service
 from services.next_steps import command
 from services.servers import HostServers, servers_on_hosts
-from services.undo import Undo, undo_of, undo_url
+from services.undo import AlreadyUndone, Undo, undo_of
 
 #: Where the session keeps results for the page that shows them.
 RESULTS = "service_action_results"
@@ -107,11 +108,11 @@ def act(
     raise ``TooManySelected``.
     """
     params = _sent(request)
-    action = _action(request, params)
     back = _back_url(request, params.get("back", ""))
     try:
+        action = _action(request, params)
         keys = keys_of(request) if keys_of else selected_keys(request, site, Service)
-    except TooManySelected as error:
+    except (AlreadyUndone, TooManySelected) as error:
         messages.error(request, str(error))
         return HttpResponseRedirect(back)
     if isinstance(action, Undo):
@@ -324,7 +325,7 @@ def show_results(request: HttpRequest, site: Console) -> HttpResponse:
         **site.each_context(request),
         "opts": Service._meta,
         "title": _("%(action)s: results") % {"action": kept["label"]},
-        "undo_url": _undo_url(request, kept["request_id"]),
+        **_undo_of(request, kept["request_id"]),
         "results": [
             (result, left.get(result["key"]), _evacuation(left.get(result["key"])))
             for result in results
@@ -343,10 +344,16 @@ def show_results(request: HttpRequest, site: Console) -> HttpResponse:
     return TemplateResponse(request, "admin/services/service/results.html", context)
 
 
-def _undo_url(request: HttpRequest, request_id: str) -> str:
-    """Where to take back what a request of this user has done; empty if it cannot be."""
-    entries = Entry.objects.filter(request_id=request_id, username=request.user.get_username())
-    return undo_url(request.user, list(entries[:MAX_SELECTED]))
+def _undo_of(request: HttpRequest, request_id: str) -> dict[str, Any]:
+    """Where to take back what a request of this user has done; or by what that has been done."""
+    of_request = Entry.objects.filter(request_id=request_id, username=request.user.get_username())
+    entries = list(of_request[:MAX_SELECTED])
+    undone = undone_by(entries)
+    left = [entry for entry in entries if entry.pk not in undone]
+    return {
+        "undo_url": undo_url(request.user, left),
+        "undone_by": max(undone.values(), key=lambda undo: undo.pk, default=None),
+    }
 
 
 def _evacuation(servers: HostServers | None) -> str:

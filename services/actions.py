@@ -127,7 +127,7 @@ class ServiceAction:
 
 
 class Enable(ServiceAction):
-    name = "enable"
+    name = gettext_noop("enable")
     label = gettext_lazy("Enable")
     no_effect = gettext_lazy("already enabled")
 
@@ -154,7 +154,7 @@ class Enable(ServiceAction):
 
 
 class Disable(ServiceAction):
-    name = "disable"
+    name = gettext_noop("disable")
     label = gettext_lazy("Disable")
     asks_reason = True
     no_effect = gettext_lazy("already disabled")
@@ -196,7 +196,7 @@ class Disable(ServiceAction):
 
 
 class ForceDown(ServiceAction):
-    name = "force-down"
+    name = gettext_noop("force-down")
     label = gettext_lazy("Force down")
     no_effect = gettext_lazy("already forced down")
     dangerous = True
@@ -236,7 +236,7 @@ class ForceDown(ServiceAction):
 
 
 class ForceUp(ServiceAction):
-    name = "force-up"
+    name = gettext_noop("force-up")
     label = gettext_lazy("Force up")
     no_effect = gettext_lazy("not forced down")
     decided_by = ("evacuations",)
@@ -278,7 +278,7 @@ class ForceUp(ServiceAction):
 
 
 class Delete(ServiceAction):
-    name = "delete"
+    name = gettext_noop("delete")
     label = gettext_lazy("Delete")
     permission = "services.delete_service"
     dangerous = True
@@ -436,7 +436,7 @@ def actions_in(change: Change) -> list[ServiceAction]:
 
 def name_of(actions: Sequence[ServiceAction]) -> str:
     """The name of an update in the audit."""
-    return actions[0].name if len(actions) == 1 else "update"
+    return actions[0].name if len(actions) == 1 else gettext_noop("update")
 
 
 def update(

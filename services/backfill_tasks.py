@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import translation
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 from django_tasks import task
 
 from audit import journal
@@ -23,7 +23,7 @@ from cells.registry import Cell, cell_with_uuid
 from services.backfill import BATCH_SIZE, CellBackfill, fill, look
 
 KIND = "uuid-backfill"
-ACTION = "backfill uuids"
+ACTION = gettext_noop("backfill uuids")
 #: Seconds of work of a task.
 TASK_SECONDS = 2.0
 #: Seconds without progress after which a backfill is said to stand still.

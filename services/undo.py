@@ -23,6 +23,7 @@ from audit import undoing
 from audit.journal import Actor
 from audit.models import Entry, Outcome
 from cells.databases import alias_of
+from portal.console.stored_texts import translated
 from services import execution
 from services.actions import (
     DISABLE,
@@ -42,6 +43,13 @@ from services.next_steps import set_command
 
 #: What an update of a service can change, as the audit has it; what belongs together is one.
 PARTS = (("status", "disabled_reason"), ("forced_down",))
+
+
+class AlreadyUndone(Exception):
+    """All that was to be taken back is taken back already; the text is for the user."""
+
+    def __init__(self, undo: Entry) -> None:
+        super().__init__(_("That was undone by %(user)s already.") % {"user": undo.username})
 
 
 def former_values(entry: Entry) -> dict[str, Any]:
@@ -68,7 +76,7 @@ def undo_of(user: User | AnonymousUser | Any, params: QueryDict) -> "Undo":
     """The action that takes back the entry, or the whole request, that a form names.
 
     Those who may not see the audit take back only what they did themselves.  Raises ``BadRequest``
-    if there is nothing to take back.
+    if there is nothing to take back, and ``AlreadyUndone``.
     """
     entries = Entry.objects.all()
     if not user.has_perm("audit.view_entry"):
@@ -80,16 +88,19 @@ def undo_of(user: User | AnonymousUser | Any, params: QueryDict) -> "Undo":
         if not re.fullmatch("[0-9]{1,18}", number, re.ASCII):
             raise BadRequest(gettext_noop("no such entry"))
         chosen, fields = entries.filter(pk=int(number)), {"entry": number}
-    undo = Undo(chosen, fields)
-    if not undo.keys:
-        raise BadRequest(gettext_noop("there is nothing to take back"))
-    return undo
+    undone = undoing.undone_by(chosen)
+    undo = Undo([entry for entry in chosen if entry.pk not in undone], fields)
+    if undo.keys:
+        return undo
+    if undone:
+        raise AlreadyUndone(max(undone.values(), key=lambda entry: entry.pk))
+    raise BadRequest(gettext_noop("there is nothing to take back"))
 
 
 class Undo(ServiceAction):
     """Taking back what entries of the audit say, which are those of one action."""
 
-    name = "undo"
+    name = gettext_noop("undo")
     label = gettext_lazy("Restore")
     no_effect = gettext_lazy("as it was before")
     replaces = gettext_lazy("Restore also services that were changed again since then")
@@ -197,7 +208,12 @@ def _introduction(entry: Entry, services: int) -> str:
         services,
     )
     at = f"{entry.at.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"
-    return words % {"action": entry.action, "user": entry.username, "at": at, "n": services}
+    return words % {
+        "action": translated(entry.action),
+        "user": entry.username,
+        "at": at,
+        "n": services,
+    }
 
 
 undoing.register(undo_url)

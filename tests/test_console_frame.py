@@ -5,17 +5,18 @@ from html import unescape
 
 import django_filters
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.test import Client, RequestFactory
 
+from audit.models import Entry
 from hypervisors.admin import HypervisorAdmin
 from hypervisors.models import ComputeNode
 from portal.console.columns import UndeclaredRead, column
 from portal.console.filters import filterset_filters
 from portal.console.site import Console
 from portal.console.site import console as site
-from portal.models import SavedView
+from portal.models import ApiToken, SavedView
 from services.admin import ServiceAdmin
 from services.filters import ServiceFilterSet
 from services.models import Service
@@ -215,6 +216,45 @@ def test_a_row_keeps_the_list_that_it_was_opened_from(cloud: Cloud, console: Cli
     answer = console.get(unescape(last[0]), follow=True)
     assert answer.redirect_chain[-1][0] == first.replace("at=3", "at=2")
     assert "no further row" in answer.content.decode()
+
+
+@pytest.mark.parametrize(("language", "first"), [("en", "Overview"), ("de", "Übersicht")])
+def test_all_breadcrumbs_begin_with_the_overview(
+    cloud: Cloud, console: Client, language: str, first: str
+) -> None:
+    service, node = cloud.host("cell1", "a")
+    console.post(f"{SERVICES}act/", {"action": "disable", "key": service.uuid, "confirm": "1"})
+    group = Group.objects.create(name="night shift")
+    user, token = User.objects.get(), ApiToken.objects.issue(User.objects.get())[0]
+    entry = Entry.objects.latest("id")
+    chosen = {"action": "delete_selected", "_selected_action": group.pk}
+    lists = (
+        "auth/user/", "auth/group/", "portal/apitoken/", "audit/entry/", "cells/cellmapping/",
+        "maintenance/maintenance/", "services/service/", "hypervisors/computenode/",
+    )  # fmt: skip
+    pages = (
+        *lists, "auth/", "auth/user/add/", "auth/group/add/", "portal/apitoken/add/",
+        f"auth/user/{user.pk}/change/", f"auth/user/{user.pk}/password/",
+        f"auth/user/{user.pk}/delete/", f"auth/user/{user.pk}/history/",
+        f"auth/group/{group.pk}/change/", f"audit/entry/{entry.pk}/change/",
+        f"portal/apitoken/{token.pk}/change/", f"services/service/{service.uuid}/",
+        f"services/service/act/?action=disable&key={service.uuid}", "services/service/backfill/",
+        f"hypervisors/computenode/{node.uuid}/", "maintenance/calendar/", "problems/",
+        f"maintenance/start/?action=empty&key={service.uuid}", "overview/cells/", "search/?q=none",
+        "password_change/", "password_change/done/",
+    )  # fmt: skip
+    headers = {"Accept-Language": language}
+    answers = {path: console.get(f"/admin/{path}", headers=headers) for path in pages}
+    answers["many"] = console.post("/admin/auth/group/", chosen, headers=headers)
+    answers["bye"] = console.post("/admin/logout/", headers=headers)
+    for path, answer in answers.items():
+        assert answer.status_code == 200, path
+        (crumbs,) = re.findall(
+            r'<div class="breadcrumbs">(.*?)</div>', answer.content.decode(), re.DOTALL
+        )
+        start, *more = (part.strip() for part in re.sub(r"<[^>]*>", "", crumbs).split("&rsaquo;"))
+        assert start == first, path
+        assert all(more), path
 
 
 def test_navigation_has_the_pages_that_apps_register(

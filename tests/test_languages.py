@@ -20,6 +20,7 @@ from django.urls import Resolver404, resolve, reverse
 from django.utils import translation
 from django.utils.translation import gettext, trans_real
 
+from audit import accounts
 from audit.journal import Actor, Refused, draft, recorded
 from audit.models import Channel, Entry
 from cells.cache import CachedValue
@@ -28,11 +29,15 @@ from cells.models import CellModel
 from cells.registry import all_cells
 from hypervisors.demo.fleet import Fleet
 from hypervisors.models import ComputeNode
+from maintenance import record
+from maintenance.models import Method
 from maintenance.plans import PLANS
 from portal.console.stored_texts import forget_translations, translated
-from services.actions import ACTIONS, DISABLE
+from services import backfill_tasks
+from services.actions import ACTIONS, DISABLE, name_of
 from services.locate import ServiceRef, find
 from services.models import Service
+from services.undo import Undo
 from tests import messages
 from tests.clients import ApiClient
 from tests.clouds import Cloud
@@ -332,6 +337,44 @@ def test_what_is_stored_is_english_and_shown_in_german(cloud: Cloud, german: Cli
         assert (shared.get(), gettext("Overview")) == ("Overview", "Übersicht")
         assert translated(entry.message) == "bereits deaktiviert"
     assert Entry.objects.get(action="disable").message == "already disabled"
+
+
+def test_the_audit_names_actions_in_the_language_of_its_reader(
+    cloud: Cloud, german: Client
+) -> None:
+    service, _node = cloud.host("cell1", "a")
+    form = {"action": "disable", "key": service.uuid, "confirm": "1"}
+    german.post("/admin/services/service/act/", form)
+    entry = Entry.objects.get(action="disable")
+    german.post(
+        "/admin/services/service/act/", {"action": "undo", "entry": entry.pk, "confirm": "1"}
+    )
+    undo = Entry.objects.get(action="undo")
+    for url in (
+        "/admin/",
+        "/admin/audit/entry/",
+        f"/admin/audit/entry/{entry.pk}/change/",
+        f"/admin/audit/entry/{undo.pk}/change/",
+        f"/admin/services/service/{service.uuid}/",
+    ):
+        text = " ".join(Page(german.get(url).content.decode()).texts)
+        assert "deaktivieren" in text, url
+        assert not re.search(r"\b(disable|undo)\b", text), url
+    file = german.get("/admin/audit/entry/export.csv")
+    assert b",disable," in b"".join(file)
+
+
+def test_every_action_of_the_audit_has_a_name_in_the_catalogue() -> None:
+    of_maintenance = {*PLANS, *Method.values, "stop", "return", "server", "confirm"}
+    assert {f"maintenance-{name}" for name in of_maintenance} == set(record.ACTIONS)
+    names = [
+        *(action.name for action in ACTIONS.values()),
+        *(name for names in accounts.ACTIONS.values() for name in names),
+        *(name_of([]), Undo.name, backfill_tasks.ACTION, accounts.LOG_IN, accounts.LOG_OUT),
+        *record.ACTIONS,
+    ]
+    with translation.override("de"):
+        assert not [name for name in names if translated(name) == name]
 
 
 def test_stored_texts_are_found_in_the_catalogue() -> None:

@@ -79,7 +79,7 @@ def test_each_service_gets_its_own_reason_again(cloud: Cloud, console: Client) -
         Entry.objects.filter(action="disable").values_list("id", flat=True)
     )
     # What was undone can be done again, and nothing is left to undo twice.
-    assert "There is nothing to do" in page(console.get(url))
+    assert "That was undone by ann already." in page(console.get(url, follow=True))
     confirmed(console, undo_link(restored))
     assert state(cloud, "cell1", broken) == (True, "patch night", False)
 
@@ -137,7 +137,7 @@ def test_a_bulk_action_is_one_entry_that_opens(
     assert b"".join(console.get(f"{AUDIT}export.csv")).decode().count("host-") == 3
     head = Entry.objects.get(bulk_position=1)
     opened = page(console.get(f"{AUDIT}{head.pk}/change/"))
-    assert "Undo for all 2 services…" in opened
+    assert "Undo for 2 services…" in opened
     assert "host-2</a>" in opened
     # Three clicks from the audit: the entry, undo, restore.
     confirmed(console, undo_link(opened))
@@ -174,3 +174,65 @@ def test_who_may_undo_what(cloud: Cloud, console: Client) -> None:
     assert client.get(url).status_code == 200
     for query in ("", "&entry=x", "&entry=999", "&request=req-none"):
         assert console.get(f"{ACT}?action=undo{query}").status_code == 400
+
+
+def test_what_is_undone_says_so_and_is_not_offered_again(
+    cloud: Cloud, console: Client, api: ApiClient
+) -> None:
+    service, _ = cloud.host("cell1", "cmp-1")
+    form = {"action": "disable", "key": service.uuid, "reason": "fan", "confirm": "1"}
+    results = console.post(ACT, form)["Location"]
+    entry = Entry.objects.get(action="disable")
+    opened = f"{AUDIT}{entry.pk}/change/"
+    url = undo_link(page(console.get(opened)))
+    confirmed(console, url)
+    undo = Entry.objects.get(action="undo")
+    link = rf'<a href="{AUDIT}{undo.pk}/change/">(?:(?!</a>).)*undone</span> by ann at <time'
+    for shown in (opened, results, f"/admin/services/service/{service.uuid}/"):
+        html = page(console.get(shown))
+        assert re.search(link, html), shown
+        assert f"entry={entry.pk}" not in html, shown
+    html = page(console.get(f"{AUDIT}{undo.pk}/change/"))
+    back = rf'<a href="{opened}"> takes back “disable” by ann at <time'
+    assert re.search(back, html)
+    # An address that was kept is answered, too, and so is who was slower.
+    assert "That was undone by ann already." in page(console.get(url, follow=True))
+    # What is in force again can be taken back again.
+    confirmed(console, undo_link(html))
+    assert state(cloud, "cell1", service) == (True, "fan", False)
+    html = page(console.get(opened))
+    assert undo_link(html) == url
+    assert "undone</span>" not in html
+    assert "undone</span> by ann" in page(console.get(f"{AUDIT}{undo.pk}/change/"))
+
+
+def test_of_a_bulk_action_the_rest_is_offered(cloud: Cloud, console: Client) -> None:
+    services = [cloud.host("cell1", f"host-{number}")[0] for number in range(3)]
+    keys = [one.uuid for one in services]
+    post(console, action="disable", key=keys, reason="fan", confirm="1")
+    first, second, third = Entry.objects.order_by("bulk_position")
+    confirmed(console, f"{ACT}?action=undo&entry={second.pk}")
+    # Meanwhile somebody disables it again, which is nobody's to take back here.
+    post(console, action="disable", key=keys[1], reason="psu", confirm="1")
+    html = page(console.get(f"{AUDIT}{first.pk}/change/"))
+    assert "Undo for 2 services…" in html
+    assert html.count("undone</span> by ann") == 1
+    confirmed(console, undo_link(html), replace="1")
+    assert [state(cloud, "cell1", one)[0] for one in services] == [False, True, False]
+    html = page(console.get(f"{AUDIT}{third.pk}/change/"))
+    assert f"request={third.request_id}" not in html
+    assert html.count("undone</span> by ann") == 4
+
+
+def test_who_may_not_see_the_audit_is_told_without_a_link(cloud: Cloud) -> None:
+    admin = Group.objects.get_or_create(name="admin")[0]
+    admin.permissions.clear()
+    user, client = User.objects.create_user("bob"), Client()
+    user.groups.add(admin)
+    client.force_login(user)
+    service, _ = cloud.host("cell1", "cmp-1")
+    results = client.post(ACT, {"action": "disable", "key": service.uuid, "confirm": "1"})
+    confirmed(client, undo_link(page(client.get(results["Location"]))))
+    html = page(client.get(results["Location"]))
+    assert "undone</span> by bob at <time" in html
+    assert AUDIT not in html

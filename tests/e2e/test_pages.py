@@ -45,6 +45,10 @@ PAGES = [
 ]
 SIZES = [360, 1280, 2560]
 THEMES: list[Literal["light", "dark"]] = ["light", "dark"]
+#: Whether a list has to be scrolled sideways.
+SCROLLING = """
+[...document.querySelectorAll(".results")].some((list) => list.scrollWidth > list.clientWidth)
+"""
 #: Django's admin fades from one colour to the other; what is folded away does not go on with that.
 COLOURS_CHANGED = """
 Promise.race([
@@ -109,6 +113,8 @@ def check_page(page: Page) -> None:
             found = accessibility_violations(page) if width != max(SIZES) else []
             if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
                 found.append("wider than the screen")
+            if width == min(SIZES) and page.evaluate(SCROLLING):
+                found.append("a list is wider than the screen")
             problems += [f"{width} {theme}: {problem}" for problem in found]
     assert not problems, "\n".join(problems)
 

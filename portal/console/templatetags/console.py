@@ -8,8 +8,9 @@ from typing import Any
 from django import template
 from django.contrib.admin.views.main import ChangeList
 from django.urls import reverse
-from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 
 from cells.executors import CellUnavailable
 from cells.locate import key_of
@@ -82,3 +83,20 @@ def hidden_fields(changelist: ChangeList, *names: str) -> SafeString:
             for value in values
         ),
     )
+
+
+@register.simple_tag
+def labelled_cells(cells: Iterable[SafeString], headers: Iterable[dict[str, Any]]) -> SafeString:
+    """A row of Django's list, each cell with the heading of its column, for small screens."""
+    return format_html_join(
+        "",
+        "{}",
+        ((_labelled(cell, header["text"]),) for cell, header in zip(cells, headers, strict=True)),
+    )
+
+
+def _labelled(cell: SafeString, heading: str) -> SafeString:
+    if isinstance(heading, SafeString):  # the box that selects all
+        return cell
+    start = format_html('<td data-label="{}"', capfirst(heading))
+    return mark_safe(cell.replace("<td", start, 1))  # noqa: S308
