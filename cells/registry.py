@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -85,13 +85,19 @@ def _cell(mapping: CellMapping) -> Cell:
     return Cell(mapping.uuid, mapping.id, name, bool(mapping.disabled), database, problem)
 
 
-def _read_cells() -> tuple[Cell, ...]:
-    """The cells in ``cell_mappings``."""
+class KnownCells(NamedTuple):
+    """The cells in ``cell_mappings``, in Nova's order: all, and all but cell0."""
+
+    all: tuple[Cell, ...]
+    compute: tuple[Cell, ...]
+
+
+def _read_cells() -> KnownCells:
     cells = tuple(_cell(mapping) for mapping in CellMapping.objects.order_by("id"))
     for cell in cells:
         if cell.database:
             register(cell.alias, cell.database)
-    return cells
+    return KnownCells(cells, tuple(cell for cell in cells if not cell.is_cell0))
 
 
 known_cells = CachedValue(_read_cells, lambda: settings.CELL_MAPPINGS_TTL, (DatabaseError,))
@@ -104,12 +110,12 @@ def all_cells() -> tuple[Cell, ...]:
     answer.  Raises ``DatabaseError`` when the API database
     has never answered.
     """
-    return known_cells.get()
+    return known_cells.get().all
 
 
 def compute_cells() -> tuple[Cell, ...]:
     """The cells that can have hypervisors: all but cell0."""
-    return tuple(cell for cell in all_cells() if not cell.is_cell0)
+    return known_cells.get().compute
 
 
 def forget_cells() -> None:

@@ -4,6 +4,7 @@ Every command of ``manage.py`` refuses as a system check does, and a server befo
 is attached to a Nova is in production; the embedded demo may be played with.
 """
 
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,8 @@ from django.core.checks.security.base import (
     SECRET_KEY_MIN_LENGTH,
     SECRET_KEY_MIN_UNIQUE_CHARACTERS,
 )
+
+logger = logging.getLogger(__name__)
 
 #: The exit status by which gunicorn knows that no worker can start.
 BOOT_ERROR = 3
@@ -55,8 +58,8 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
 
 
 def refuse_to_serve() -> None:
-    """Exit with one line for each refusal, if there are any."""
-    lines = [f"{error.msg}\n" for error in refusals()]
-    if lines:
-        sys.stderr.writelines(lines)
+    """Exit with one line of the log for each refusal, if there are any."""
+    if errors := list(refusals()):
+        for error in errors:
+            logger.critical("%s", error.msg)
         sys.exit(BOOT_ERROR)

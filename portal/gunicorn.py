@@ -12,6 +12,8 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter
 
+from portal.logs import FORMATTERS, RepeatFilter
+
 worker_class = "portal.worker.PortalWorker"  # threads
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
@@ -24,6 +26,24 @@ control_socket_disable = True
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
+log_format = os.environ.get("LOG_FORMAT", "").strip().lower() or "oslo"
+if log_format not in FORMATTERS:
+    sys.exit(f"LOG_FORMAT: must be oslo or json, not {log_format!r}")
+# Whatever gunicorn says, before and after Django sets up the logging of a worker, has the form of
+# the portal's own lines.
+logconfig_dict = {
+    "formatters": {"line": {"()": FORMATTERS[log_format]}},
+    "filters": {"repeats": {"()": RepeatFilter}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["repeats"],
+        }
+    },
+    "root": {"handlers": ["stderr"]},
+    "loggers": {"gunicorn.error": {"handlers": [], "propagate": True}},
+}
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 #: Where workers leave notices of cells that do not answer, for the others (``cells.notices``).
@@ -67,9 +87,6 @@ def post_worker_init(worker: Any) -> None:
     from portal import schema
     from portal.processes import start_workers
 
-    # What gunicorn says of requests is logged as everything else is: in the same form, and bounded.
-    worker.log.error_log.handlers.clear()
-    worker.log.error_log.propagate = True
     try:
         prepare()
     except ConfigError as error:

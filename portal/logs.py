@@ -5,6 +5,7 @@ in them, be as long as they like, or quote a password; and in a fault, every req
 """
 
 import datetime
+import io
 import json
 import logging
 import re
@@ -17,6 +18,8 @@ from oslo_utils.strutils import mask_password
 
 from cells.database_urls import without_password
 from cells.escaping import printable
+
+logger = logging.getLogger(__name__)
 
 #: The logger of the access lines: one for each request, however alike they are.
 ACCESS = "portal.access"
@@ -139,6 +142,19 @@ class JSONFormatter(LineFormatter):
         if record.exc_info:
             line["traceback"] = self.traceback(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+#: The values of LOG_FORMAT: as Nova's services write their logs, or for programs.
+FORMATTERS = {"oslo": OsloFormatter, "json": JSONFormatter}
+
+
+class LogStream(io.StringIO):
+    """A stream whose lines are logged as errors: a command's, where programs read the log."""
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            logger.error("%s", line)
+        return len(text)
 
 
 def _word(value: Any) -> str:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 
+from csp.middleware import CSPMiddleware
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
@@ -67,6 +68,17 @@ class CompressionMiddleware(GZipMiddleware):
         is_text = response.headers.get("Content-Type", "").startswith("text/")
         is_part = response.status_code == HTTPStatus.PARTIAL_CONTENT
         if is_of_api(request) or is_part or not is_text:
+            return response
+        return super().process_response(request, response)
+
+
+class PagePolicyMiddleware(CSPMiddleware):
+    """Give pages their Content-Security-Policy; it says nothing about other answers."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if not response.headers.get("Content-Type", "").startswith("text/html"):
             return response
         return super().process_response(request, response)
 

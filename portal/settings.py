@@ -24,6 +24,7 @@ from portal.environment import (
     seconds,
     setting,
 )
+from portal.logs import FORMATTERS
 from portal.proxies import FORWARDED_PROTO, parse_networks
 
 # Django's MySQL backend, loaded with the first model, then uses PyMySQL: no compiler is needed.
@@ -216,7 +217,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "portal.keystone_sessions.KeystoneSessionMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "portal.middleware.PagePolicyMiddleware",
     "portal.logins.LoginMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -361,15 +362,15 @@ METRICS_TOKEN: str = setting("METRICS_TOKEN", str, "")
 LOG_LEVEL: str = setting("LOG_LEVEL", str, "INFO").upper()
 if LOG_LEVEL not in logging.getLevelNamesMapping():
     sys.exit(f"LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR, not {LOG_LEVEL!r}")
-#: As Nova's services write them, or for programs.
-LOG_FORMATTERS = {"oslo": "portal.logs.OsloFormatter", "json": "portal.logs.JSONFormatter"}
+#: Gunicorn's master reads it from the environment itself.
 LOG_FORMAT: str = setting("LOG_FORMAT", str, "oslo").lower()
-if LOG_FORMAT not in LOG_FORMATTERS:
+if LOG_FORMAT not in FORMATTERS:
     sys.exit(f"LOG_FORMAT: must be oslo or json, not {LOG_FORMAT!r}")
+logging.captureWarnings(True)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": LOG_FORMATTERS[LOG_FORMAT]}},
+    "formatters": {"line": {"()": FORMATTERS[LOG_FORMAT]}},
     "filters": {
         "request": {"()": "portal.middleware.RequestFilter"},
         "repeats": {"()": "portal.logs.RepeatFilter"},

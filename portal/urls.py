@@ -7,6 +7,7 @@ from portal.api.documents import browse, openapi
 from portal.api.routers import router
 from portal.api.version_documents import ProjectVersionViewSet, VersionViewSet, choices, root
 from portal.api.views import UnknownRoute
+from portal.console.site import PATH as CONSOLE_PATH
 from portal.health import healthz
 from portal.metrics_view import MetricsView
 
@@ -40,7 +41,7 @@ handler500 = "portal.unavailable.server_error"
 
 urlpatterns = [
     path("", root),
-    path("admin/", admin.site.urls),
+    path(CONSOLE_PATH, admin.site.urls),
     path("docs/", browse, name="docs"),
     path("docs/openapi.json", openapi, name="openapi"),
     path("healthz", healthz),

@@ -22,6 +22,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,19 @@ class Pool:
 
 class PortalWorker(ThreadWorker):  # type: ignore[misc]
     """A worker whose connections are read, in flight, or lingering until the client closes."""
+
+    def load_wsgi(self) -> None:
+        """Load the application; if a setting is malformed, end all of gunicorn with the cause.
+
+        Every other worker would fail, too.
+        """
+        try:
+            super().load_wsgi()
+        except SystemExit as error:
+            if not isinstance(error.code, str):
+                raise
+            self.log.critical("%s", error.code)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def run(self) -> None:
         from django.conf import settings

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -189,8 +190,8 @@ def test_a_server_that_does_not_answer_refuses_in_time_and_what_it_decides_alone
     assert not policy.authorize(LIST, ADMIN)  # without asking: it is left alone for a while
     assert hung_server.connections == 1
     for rule in (LIST, DELETE):
-        said = f"rule {rule} of the policy is refused, as it fails: policy server: no answer within"
-        assert said in caplog.text
+        said = f"rule {rule} of the policy is refused, as it fails: .*(no answer within|too long)"
+        assert re.search(said, caplog.text)
 
 
 def test_a_server_that_says_who_is_an_administrator_decides_all(

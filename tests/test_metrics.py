@@ -183,7 +183,7 @@ def test_a_scrape_is_compressed_for_those_who_accept_it(patient: None, cloud: Cl
     )
     assert "Content-Encoding" not in plain.headers
     assert packed["Content-Encoding"] == "gzip"
-    assert plain["Vary"] == packed["Vary"] == "Accept-Encoding"
+    assert "Accept-Encoding" in plain["Vary"] == packed["Vary"]
     texts = (
         b"".join(plain.streaming_content),  # type: ignore[attr-defined]
         gzip.decompress(b"".join(packed.streaming_content)),  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """What the portal refuses to start with: one clear line each, by command and by server."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,30 @@ def test_a_server_refuses(cloud: Cloud, tmp_path: Path, unsafe: dict[str, str], 
     assert line in log
     assert "DEBUG: not" in log or "DEBUG" not in unsafe
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("malformed", "line"),
+    [
+        ({"CELL_DEADLINE": "-1"}, "CELL_DEADLINE: must be a number of seconds"),
+        ({"TASK_BACKEND": "nosuch"}, "TASK_BACKEND: 'nosuch' cannot be used"),
+        ({"SECRET_KEY": "x"}, "SECRET_KEY: too easy to guess"),
+    ],
+)
+def test_a_server_ends_with_the_cause_in_the_form_of_the_log(
+    tmp_path: Path, malformed: dict[str, str], line: str
+) -> None:
+    environment = {"VAR_DIR": str(tmp_path), "LOG_FORMAT": "json", **malformed}
+    with started(environment, tmp_path / "log") as server:
+        assert server.process.wait(60) == 3
+    logged = [json.loads(text) for text in (tmp_path / "log").read_text().splitlines()]
+    assert [one["level"] for one in logged if one["message"].startswith(line)] == ["CRITICAL"]
+
+
+def test_gunicorn_refuses_a_format_that_there_is_not(tmp_path: Path) -> None:
+    with started({"LOG_FORMAT": "xml"}, tmp_path / "log") as server:
+        assert server.process.wait(60) == 1
+    assert (tmp_path / "log").read_text() == "LOG_FORMAT: must be oslo or json, not 'xml'\n"
 
 
 @pytest.mark.any_engine

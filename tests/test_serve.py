@@ -1,8 +1,10 @@
 """``manage.py serve``, which is what ``make run`` runs."""
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from tests.clouds import Cloud
 from tests.commands import ROOT, environment, manage
 from tests.nova import made_by_nova, schema_of
 from tests.servers import free_port
+from tests.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 
@@ -169,6 +172,46 @@ def test_interrupting_ends_everything_and_the_fleet_stays(tmp_path: Path) -> Non
         os.kill(second.process.pid, signal.SIGKILL)
         second.process.wait(30)
         assert gone(children)
+
+
+def test_every_line_of_the_log_is_json_where_that_is_its_format(tmp_path: Path) -> None:
+    """gunicorn's master and workers from the start to the end, warnings, a killed worker."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        '"os_compute_api:os-services": "role:admin"\n'
+    )  # oslo.policy warns: it is old
+    with served(
+        tmp_path,
+        LOG_FORMAT="json",
+        WEB_CONCURRENCY="1",
+        GUNICORN_CMD_ARGS="--log-level info",
+        POLICY_FILE=str(policy),
+    ) as portal:
+        master = psutil.Process(portal.process.pid)
+        log = tmp_path / "stderr"
+        master.send_signal(signal.SIGHUP)
+        wait_until(lambda: log.read_text().count("Booting worker") == 2)
+        worker = max(portal.children(), key=lambda one: (one.ppid() == master.pid, one.pid))
+        worker.kill()
+        wait_until(lambda: "SIGKILL" in log.read_text())
+        wait_until(lambda: log.read_text().count("Booting worker") == 3)
+        master.terminate()
+        master.wait(30)
+    logged = [json.loads(line) for line in log.read_text().splitlines()]
+    said = [one["message"] for one in logged]
+    for start in ("Starting gunicorn", "Listening at", "Booting worker", "Handling signal: term"):
+        assert [text for text in said if text.startswith(start)], start
+    assert {"py.warnings", "gunicorn.error"} <= {one["logger"] for one in logged}
+
+
+def test_a_command_that_cannot_serve_says_so_in_the_form_of_the_log(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = manage("serve", VAR_DIR=str(tmp_path), PORT=port, LOG_FORMAT="json")
+    assert done.returncode == 1
+    [line] = [json.loads(text) for text in done.stderr.splitlines()]
+    assert line["level"] == "ERROR"
+    assert f"port {port}: address already in use" in line["message"]
 
 
 def test_attached_it_makes_nothing_in_novas_databases(

@@ -165,7 +165,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
                 continue
             lists.setdefault(key, []).append(value)
         schema = self.query_schema = self._at_version(self.endpoint.query)
-        if schema is None:
+        if schema is None or not lists:  # no parameter is required
             return {}
         lenient = {"additionalProperties": True} if self.legacy else {}
         validate(schema | lenient, lists, is_body=False)

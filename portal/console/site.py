@@ -62,6 +62,8 @@ class Panel:
     on_top: bool = False
 
 
+#: Where the console is, below the portal's root.
+PATH = "admin/"
 #: The buttons that the user of a request is offered, and the part of a row's page, if there is one.
 ListActions = Callable[[HttpRequest], Sequence[ListAction]]
 PanelOf = Callable[[HttpRequest, Cell, Any], Panel | None]
@@ -69,7 +71,7 @@ PanelOf = Callable[[HttpRequest, Cell, Any], Panel | None]
 
 def is_of_console(request: HttpRequest) -> bool:
     """Whether the request is to the console; its pages are in the reader's language."""
-    return request.path.startswith(reverse("admin:index"))
+    return request.path_info.startswith(f"/{PATH}")
 
 
 class Console(admin.AdminSite):

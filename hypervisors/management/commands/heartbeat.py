@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import logging
 import os
 import signal
 import time
@@ -18,6 +19,8 @@ from cells.registry import Cell, all_cells
 from cells.scatter_gather import ask_cells
 from hypervisors.models import ComputeNode
 from services.models import Service
+
+logger = logging.getLogger(__name__)
 
 #: nova-compute reports every 10 seconds, and updates its compute nodes every 60.
 SERVICE_SECONDS, NODE_SECONDS = 10, 60
@@ -78,10 +81,10 @@ class Command(Documented):
         try:
             answers = ask_cells(all_cells(), self.beat_in)
         except DatabaseError as error:
-            self.stderr.write(f"heartbeat: {cause_of(error)}")
+            logger.warning("heartbeat: %s", cause_of(error))
             return
         for missing in answers.missing:
-            self.stderr.write(f"heartbeat: {missing}")
+            logger.warning("heartbeat: %s", missing)
         for cell, is_embedded in answers.by_cell.items():
             if not is_embedded:
                 raise CommandError(f"{cell} is a real Nova's: its services report themselves")

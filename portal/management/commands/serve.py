@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 from django.db import DatabaseError
 
 from cells.databases import cause_of
@@ -19,6 +19,7 @@ from cells.probes import probe_cells
 from cloud import clients
 from cloud.config import ConfigError
 from portal.api.authentication import DEMO_USER
+from portal.logs import LogStream
 
 ADDRESS = "127.0.0.1"
 
@@ -30,6 +31,11 @@ class Command(Documented):
         "has none yet, whose services are kept reporting."
     )
     examples = ("serve", "serve --help")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if settings.LOG_FORMAT == "json":  # stderr is for programs
+            self.stderr = OutputWrapper(LogStream())
 
     def handle(self, *args: Any, **options: Any) -> None:
         listening = self.listen()
@@ -48,9 +54,9 @@ class Command(Documented):
                 start_new_session=True,
                 cwd=settings.BASE_DIR,
             )
-        os.environ["WEB_CONCURRENCY"] = str(
-            settings.WEB_CONCURRENCY
-        )  # for gunicorn, which rejects an empty one
+        # For gunicorn, which reads them from there.
+        os.environ["WEB_CONCURRENCY"] = str(settings.WEB_CONCURRENCY)
+        os.environ["LOG_FORMAT"] = settings.LOG_FORMAT
         listening.set_inheritable(True)
         os.chdir(settings.BASE_DIR)
         os.execv(  # noqa: S606
@@ -75,10 +81,10 @@ class Command(Documented):
         """Prepare the databases, and find mistakes in nova.conf or policy.yaml."""
         try:
             clients.prepare()
-            call_command("migrate", verbosity=0)
+            call_command("migrate", verbosity=0, stderr=self.stderr)
             if settings.EMBEDDED:
                 if not CellMapping.objects.exists():
-                    call_command("demo", stdout=self.stdout, stderr=self.stderr)
+                    call_command("demo", stdout=self.stdout, stderr=self.stdout)
                 return
             checks = probe_cells()
         except ConfigError as error:
