@@ -135,7 +135,16 @@ def _row(request: HttpRequest, plan: Plan, preflight: Preflight) -> Row:
 
 
 #: What of the form is found again by who has to log in before it can be sent.
-FORM_FIELDS = ("action", "of", "key", "all_matching", "query", "back", *StartForm.base_fields)
+FORM_FIELDS = (
+    "action",
+    "of",
+    "key",
+    "all_matching",
+    "query",
+    "again",
+    "back",
+    *StartForm.base_fields,
+)
 
 
 def _former_options(pk: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client
+from pytest_django import Settings
 
 from cells.registry import Cell
 from maintenance import views as maintenance_views
@@ -156,20 +158,112 @@ def test_what_to_do_after_force_down_is_told(cloud: Cloud, console: Client) -> N
     assert "server evacuate" not in page(console, console.post(f"{SERVICES}act/", form)["Location"])
 
 
-def test_a_form_is_found_again_after_logging_in(cloud: Cloud, console: Client) -> None:
-    (service, _node), (other, _) = cloud.host("cell1", "a"), cloud.host("cell2", "b")
-    form = {"key": [service.uuid, other.uuid], "reason": "new fans", "confirm": "1", "back": NODES}
+START = "/admin/maintenance/start/"
+
+
+def form_on(client: Client, url: str) -> dict[str, Any]:
+    """What the page says in its forms of who sends them."""
+    (sender, *_others) = re.findall(r'name="sender" value="([^"]+)"', page(client, url))
+    return {"sender": sender, "reason": "new fans", "confirm": "1", "back": NODES}
+
+
+def address_after_login(response: Any) -> str:
+    """Where whoever logs in is led to, after a form that came too late."""
+    assert response.status_code == 302
+    asked, _, address = unquote(response["Location"]).partition("?next=")
+    assert asked == "/admin/login/"
+    return address
+
+
+def logged_in(client: Client, name: str = "ann") -> None:
+    """Log in as a browser does, which keeps what its session has."""
+    user = User.objects.get(username=name)
+    user.set_password("secret")
+    user.save()
+    credentials = {"username": name, "password": "secret"}
+    assert client.post("/admin/login/", credentials).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("path", "action", "rows"),
+    [
+        (f"{SERVICES}act/", "disable", 500),
+        (f"{NODES}act/", "disable", 500),
+        (START, "empty", 200),
+        (f"{START}?of=hypervisors", "empty", 2),
+    ],
+)
+def test_a_form_is_found_again_after_logging_in(
+    cloud: Cloud, console: Client, path: str, action: str, rows: int
+) -> None:
+    hosts = [cloud.host(f"cell{1 + n % 3}", f"host-{n:03}") for n in range(rows)]
+    services = {service.uuid for service, _ in hosts}
+    of_nodes = NODES in path or "hypervisors" in path
+    chosen = [node.uuid if of_nodes else service.uuid for service, node in hosts]
+    form = form_on(console, NODES) | {"action": action, "key": chosen}
     console.logout()
-    for path, action in ((f"{SERVICES}act/", "disable"), ("/admin/maintenance/start/", "empty")):
-        response = console.post(path, {"action": action, **form})
-        assert response.status_code == 302
-        asked, _, address = unquote(response["Location"]).partition("?next=")
-        assert asked == "/admin/login/"
-        console.force_login(User.objects.get(username="ann"))
+    address = address_after_login(console.post(path, form))
+    assert len(address) < 100
+    logged_in(console)
+    for _ in range(2):  # it can be reloaded
         html = page(console, address)
         assert 'value="new fans"' in html
-        assert set(keys(html)) == {service.uuid, other.uuid}
-        console.logout()
-    assert not Service.objects.using(cloud.cell("cell1").alias).get(uuid=service.uuid).disabled
-    many = console.post(f"{SERVICES}act/", {**form, "action": "disable", "key": ["x" * 36] * 99})
-    assert len(many["Location"]) < 4000
+        assert set(keys(html)) == services
+    assert not Service.objects.using(cloud.cell("cell1").alias).filter(disabled=True).exists()
+    # What is shown can be sent, of course.
+    assert form_on(console, address)["sender"]
+
+
+def test_a_kept_form_is_its_senders_alone(cloud: Cloud, console: Client) -> None:
+    service, _node = cloud.host("cell1", "a")
+    form = form_on(console, NODES) | {"action": "disable", "key": service.uuid}
+    console.logout()
+    address = address_after_login(console.post(f"{SERVICES}act/", form))
+    User.objects.create_superuser("bob")
+    logged_in(console, "bob")
+    answer = console.get(address, follow=True)
+    assert answer.redirect_chain[-1][0] == "/admin/"
+    html = answer.content.decode()
+    assert "This form is not kept any more, or not for you." in html
+    assert "new fans" not in html
+    assert console.session["kept_forms"] == {}
+    assert not now_in(cloud, "cell1", service).disabled
+    # Another browser does not find it either.
+    other = Client()
+    logged_in(other)
+    assert "not kept any more" in other.get(address, follow=True).content.decode()
+
+
+def test_nothing_is_kept_for_nobody(cloud: Cloud, console: Client, settings: Settings) -> None:
+    service, _node = cloud.host("cell1", "a")
+    form = form_on(console, NODES) | {"action": "disable", "key": service.uuid}
+    console.logout()
+    for sender in ("", "1:forged", form["sender"][:-1] + "~"):
+        answer = console.post(f"{SERVICES}act/", form | {"sender": sender})
+        assert address_after_login(answer) == "/admin/"
+    settings.SESSION_COOKIE_AGE = -1
+    assert address_after_login(console.post(f"{SERVICES}act/", form)) == "/admin/"
+    assert not Session.objects.exists()
+
+
+def test_a_form_that_came_too_late_needs_its_csrf_token(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a")
+    form = form_on(console, NODES) | {"action": "disable", "key": "x"}
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post(f"{SERVICES}act/", form).status_code == 403
+    assert not strict.session.get("kept_forms")
+
+
+def test_the_latest_forms_are_kept(cloud: Cloud, console: Client) -> None:
+    services = [cloud.host("cell1", f"host-{n}")[0] for n in range(6)]
+    form = form_on(console, NODES) | {"action": "disable"}
+    console.logout()
+    addresses = [
+        address_after_login(console.post(f"{SERVICES}act/", form | {"key": one.uuid}))
+        for one in services
+    ]
+    logged_in(console)
+    assert console.get(addresses[0]).status_code == 302
+    assert [keys(page(console, address)) for address in addresses[1:]] == [
+        [one.uuid] for one in services[1:]
+    ]

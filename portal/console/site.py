@@ -8,24 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.i18n import set_language
 
 from cells.registry import Cell, age_of_mappings
+from portal.console import kept_forms
 from portal.console.login_form import LoginForm
 from portal.console.search import Finder, SearchSource, search
 from portal.roles import may_enter
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
-
-
-#: Servers refuse lines of more than 4 KiB, in which it is quoted once more.
-LONGEST_QUERY = 2000
 
 
 @dataclass(frozen=True)
@@ -152,22 +149,23 @@ class Console(admin.AdminSite):
     def form_view(self, view: Callable[..., HttpResponse], *fields: str) -> Callable[..., Any]:
         """``view`` wrapped in ``admin_view``, of a form that a session may end before it is sent.
 
-        Who sends it then finds it again after logging in: a GET with these ``fields``, as far as
-        they fit into an address.
+        Who sends it then finds it again after logging in: a GET with these ``fields``.
         """
         wrapped = self.admin_view(view)
 
         def form(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            if request.method != "POST" or self.has_permission(request):
-                return wrapped(request, *args, **kwargs)
-            sent = request.GET.copy()
-            for field in fields:
-                if field in request.POST:
-                    sent.setlist(field, request.POST.getlist(field))
-            if len(sent.urlencode()) > LONGEST_QUERY:
-                sent.setlist("key", [])
-            again = f"{request.path}?{sent.urlencode()}"
-            return redirect_to_login(again, reverse("admin:login", current_app=self.name))
+            if not self.has_permission(request):
+                if request.method != "POST":
+                    return wrapped(request, *args, **kwargs)
+                again = kept_forms.keep(request, fields) or reverse("admin:index")
+                return redirect_to_login(again, reverse("admin:login", current_app=self.name))
+            if request.method == "GET" and kept_forms.KEPT in request.GET:
+                kept = kept_forms.find(request)
+                if kept is None:
+                    messages.warning(request, _("This form is not kept any more, or not for you."))
+                    return HttpResponseRedirect(reverse("admin:index"))
+                request.GET = kept  # type: ignore[assignment]
+            return wrapped(request, *args, **kwargs)
 
         return form
 

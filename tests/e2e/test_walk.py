@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.conftest import SERVICES, Portal, Visitor, column, demo_portal, visit
+from tests.e2e.conftest import DEMO_PASSWORD, SERVICES, Portal, Visitor, column, demo_portal, visit
 from tests.servers import free_port
 
 NODES = "/admin/hypervisors/computenode/"
@@ -223,6 +223,24 @@ def test_disable_and_enable_several(operator: Visitor) -> None:
     operator.open(f"{SERVICES}{keys[-1]}/")
     assert "enabled" in page.locator(".cards").inner_text()
     assert "kernel upgrade" in page.locator("#history").inner_text()
+
+
+def test_a_session_that_ends_loses_no_selection(operator: Visitor) -> None:
+    page = operator.open(f"{SERVICES}?binary=nova-compute&per_page=500")
+    page.check("#select-all")
+    selected = page.locator("input.row-select:checked").count()
+    assert selected > 100
+    follow(page, ".row-actions button[value=disable]")
+    page.fill("#reason", "all fans of the hall")
+    page.context.clear_cookies(name="sessionid")
+    follow(page, "button[name=confirm]")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", DEMO_PASSWORD)
+    follow(page, "input[type=submit]")
+    assert page.input_value("#reason") == "all fans of the hall"
+    assert page.locator("input[name=key]").count() == selected
+    follow(page, page.get_by_text("Cancel"))
+    assert "per_page=500" in page.url
 
 
 def test_forcing_down_asks_for_the_host_name(operator: Visitor) -> None:

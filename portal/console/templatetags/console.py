@@ -7,6 +7,7 @@ from typing import Any
 
 from django import template
 from django.contrib.admin.views.main import ChangeList
+from django.template import Context
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -15,7 +16,7 @@ from django.utils.text import capfirst
 from cells.executors import CellUnavailable
 from cells.locate import key_of
 from cells.registry import Cell
-from portal.console import html
+from portal.console import html, kept_forms
 from portal.console.stored_texts import translated
 
 register = template.Library()
@@ -62,6 +63,16 @@ def row_url(cell: Cell, row: Any) -> str:
     """The URL of the row's detail page."""
     opts = row._meta
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[key_of(cell, row)])
+
+
+@register.simple_tag(takes_context=True)
+def sender(context: Context) -> SafeString:
+    """A hidden input that says who sends a form; see ``portal.console.kept_forms``."""
+    return format_html(
+        '<input type="hidden" name="{}" value="{}">',
+        kept_forms.SENDER,
+        kept_forms.signature(context["request"].user),
+    )
 
 
 @register.simple_tag
