@@ -114,6 +114,7 @@ class SQLite(Engine):
             name: f"sqlite:///{self.directory / name}.sqlite3"
             for name in ("default", "api", *CELLS)
         }
+        (self.directory / "cell0.sqlite3").touch()
         self.migrate(
             default=self.urls["default"], api=self.urls["api"], template=self.urls["cell0"]
         )

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from cells.databases import register
 from cells.models import CellMapping
-from cells.registry import forget_cells
+from cells.registry import all_cells, forget_cells
 from services.models import Service
 from tests.clouds import Cloud
 from tests.engines import database, forget_connection, forget_connections
@@ -58,6 +58,7 @@ def test_embedded_all_databases_are_migrated(fresh: Path) -> None:
         name="cell9",
         database_connection=f"sqlite:///{fresh}/cell9.sqlite3",
     )
+    (fresh / "cell9.sqlite3").touch()
     forget_cells()
     call_command("migrate", verbosity=0)
     alias = f"cell-{mapping.uuid}"
@@ -84,9 +85,34 @@ def test_a_cell_by_its_name(fresh: Path) -> None:
         name="cell8",
         database_connection=f"sqlite:///{fresh}/cell8.sqlite3",
     )
+    (fresh / "cell8.sqlite3").touch()
     forget_cells()
     call_command("migrate", "--database", "cell8", verbosity=0)
     assert "services" in tables("cell-c8c8c8c8-0000-4000-8000-000000000008")
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_cell_whose_file_is_gone_is_not_made_anew(
+    fresh: Path, capsys: pytest.CaptureFixture[str], is_noticed: bool
+) -> None:
+    call_command("migrate", database="api", verbosity=0)
+    CellMapping.objects.create(
+        uuid="c8c8c8c8-0000-4000-8000-000000000008",
+        name="cell8",
+        database_connection=f"sqlite:///{fresh}/cell8.sqlite3",
+    )
+    file = fresh / "cell8.sqlite3"
+    if not is_noticed:  # it goes after the mappings have been read
+        file.touch()
+    forget_cells()
+    all_cells()
+    file.unlink(missing_ok=True)
+    call_command("migrate", verbosity=0)
+    assert "cell cell8 was not migrated" in (said := capsys.readouterr().err)
+    assert "its database file is gone" in said
+    with pytest.raises(CommandError, match="its database file is gone"):
+        call_command("migrate", "--database", "cell8", verbosity=0)
+    assert not file.exists()
 
 
 def test_an_unknown_cell(cloud: Cloud) -> None:

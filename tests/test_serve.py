@@ -174,6 +174,26 @@ def test_interrupting_ends_everything_and_the_fleet_stays(tmp_path: Path) -> Non
         assert gone(children)
 
 
+def test_a_cell_whose_file_is_lost_is_missing(tmp_path: Path) -> None:
+    with served(tmp_path):
+        pass
+    lost = tmp_path / "cells" / "cell2.sqlite3"
+    for file in lost.parent.glob("cell2.sqlite3*"):
+        file.unlink()
+    with served(tmp_path) as portal:
+        listed = shell(portal.line("curl"))
+        assert "c1-r01-cmp01.example.net" in listed
+        assert '"c2-' not in listed
+        said = (tmp_path / "stderr").read_text()
+        assert "cell cell2 was not migrated: its database file is gone" in said
+        assert not lost.exists()
+    cells = json.loads(manage("cells", "--json", VAR_DIR=str(tmp_path)).stdout)
+    problems = {cell["name"]: cell["problem"] for cell in cells}
+    assert problems.pop("cell2") == "its database file is gone"
+    assert not any(problems.values())
+    assert not lost.exists()
+
+
 def test_every_line_of_the_log_is_json_where_that_is_its_format(tmp_path: Path) -> None:
     """gunicorn's master and workers from the start to the end, warnings, a killed worker."""
     policy = tmp_path / "policy.yaml"

@@ -244,6 +244,7 @@ def _create_database(alias: str, url: str) -> None:
     quoted = connection.ops.quote_name(name)
     if connection.vendor == "sqlite":
         Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
         return
     try:
         connection.ensure_connection()

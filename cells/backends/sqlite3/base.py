@@ -1,7 +1,9 @@
 """Django's SQLite backend, reading times that Python cannot represent as null.
 
-A process that serves creates no files of Nova's databases: it would take an empty one for a
-database that is gone.  Of the portal's own, ``portal.schema`` notices that.
+Nothing that asks a cell creates its file: an empty one would stand for a database that is gone.
+The demo makes the files of its cells itself (``hypervisors.demo.databases``).  The API database's
+is made by ``migrate``, but by no process that serves.  Of the portal's own, ``portal.schema``
+notices that.
 """
 
 import sqlite3
@@ -13,6 +15,7 @@ from django.db.backends.sqlite3 import base
 from django.utils.dateparse import parse_date, parse_datetime
 
 from cells.backends.guards import is_serving
+from cells.databases import is_cell_alias
 from cells.odd_times import or_none
 
 # SQLite's converters are those of the process, as Django's are, which these replace.
@@ -22,11 +25,9 @@ for kind, parse in (("date", parse_date), ("datetime", parse_datetime)):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        if (
-            is_serving()
-            and self.alias != DEFAULT_DB_ALIAS
-            and not self.is_in_memory_db()
-            and not Path(conn_params["database"]).exists()
-        ):
+        may_create = self.alias == DEFAULT_DB_ALIAS or not (
+            is_cell_alias(self.alias) or is_serving()
+        )
+        if not (may_create or self.is_in_memory_db() or Path(conn_params["database"]).exists()):
             raise sqlite3.OperationalError("its database file is gone")
         return super().get_new_connection(conn_params)

@@ -52,7 +52,7 @@ class Command(Documented, migrate.Command):
         self._migrate(API_ALIAS, *args, **options)
         for cell in all_cells():
             try:
-                if not cell.database:
+                if cell.problem:
                     raise Unusable(cell.problem)
                 self._migrate(cell.alias, *args, **options)
             except (Unusable, DatabaseError) as error:  # the other cells can still be used
