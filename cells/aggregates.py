@@ -7,21 +7,21 @@ from django.db.models import QuerySet
 
 from cells.host_values import HostValues
 from cells.models import Aggregate, AggregateHost, AggregateMetadata
+from cells.statements import Statement
 
 
 def _read_aggregates_of_hosts(hosts: Collection[str] | None) -> dict[str, tuple[str, ...]]:
     rows = AggregateHost.objects.filter(host__isnull=False, aggregate__name__isnull=False)
     if hosts is not None:
         rows = rows.filter(host__among=frozenset(hosts))
-    names: dict[str, set[str]] = defaultdict(set)
-    for host, name in rows.values_list("host", "aggregate__name"):
-        names[str(host)].add(str(name))
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # most hosts are in the same as others
-    of_hosts: dict[str, tuple[str, ...]] = {}
-    for host, found in names.items():
-        sorted_names = tuple(sorted(found))
-        of_hosts[host] = shared.setdefault(sorted_names, sorted_names)
-    return of_hosts
+    # As a statement, since Django would fetch them by the hundred: there can be 200,000.
+    statement = Statement(rows.values_list("host", "aggregate__name"))
+    names: dict[str, tuple[str, ...]] = {}
+    for host, name in statement.rows(AggregateHost.objects.db):
+        names[host] = (*names.get(host, ()), name)
+    # Most hosts are in the same aggregates as others.
+    shared = {found: tuple(sorted(set(found))) for found in set(names.values())}
+    return {host: shared[found] for host, found in names.items()}
 
 
 #: The names of the aggregates that each host is in, sorted; hosts that are in none are left out.

@@ -74,10 +74,11 @@ def _read_aggregates(hosts: Collection[str] | None) -> dict[str, str]:
     rows: Any = AggregateHost.objects.filter(host__isnull=False).exclude(aggregate__in=of_zones)
     if hosts is not None:
         rows = rows.filter(host__among=frozenset(hosts))
-    names: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, tuple[str, ...]] = {}
     for host, name in Statement(rows.values_list("host", "aggregate__name")).rows(rows.db):
-        names[host].append(name or "")
-    return {host: ",".join(sorted(of_host)) for host, of_host in names.items()}
+        names[host] = (*names.get(host, ()), name or "")
+    labels = {found: ",".join(sorted(found)) for found in set(names.values())}
+    return {host: labels[found] for host, found in names.items()}
 
 
 #: The names of each host's aggregates, sorted and joined by commas: as in openstack-exporter,
