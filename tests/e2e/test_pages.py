@@ -26,12 +26,17 @@ PAGES = [
     "confirm disable",
     "confirm force-down",
     "confirm delete",
+    "confirm empty",
+    "confirm evacuate",
     "/admin/problems/",
     "/admin/overview/cells/?o=-memory",
     "/admin/auth/",
     "/admin/cells/cellmapping/",
     "/admin/audit/entry/",
     "first entry",
+    "undone results",
+    "undone entry",
+    "note at-a-host",
     "/admin/portal/apitoken/",
     "/admin/portal/apitoken/add/",
     "/admin/auth/user/",
@@ -39,6 +44,11 @@ PAGES = [
     "first user",
     "/admin/auth/group/",
     "/admin/auth/group/add/",
+    "/admin/auth/group/1/delete/",
+    "/admin/auth/group/1/history/",
+    "/admin/auth/user/1/password/",
+    "/admin/password_change/",
+    "/admin/nowhere/",
     "/v2.1/",
     "/v2.1/os-services?microversion=2.69",
     "/v2.1/os-hypervisors/detail?microversion=2.53&limit=10",
@@ -82,8 +92,12 @@ def administrator(browser: Browser, portal: Portal, recorded_entry: None) -> Ite
 def go_to(visitor: Visitor, name: str) -> None:
     """Open a page by its path, or by navigating to it."""
     page = visitor.page
-    if name.startswith("/"):
+    if name == "/admin/nowhere/":
+        page.goto(visitor.url + name)
+        visitor.complaints.clear()  # that it is not there
+    elif name.startswith("/"):
         visitor.open(name)
+    if name.startswith("/"):
         return
     verb, _, what = name.partition(" ")
     if verb == "confirm":
@@ -91,6 +105,22 @@ def go_to(visitor: Visitor, name: str) -> None:
         for box in page.locator("input.row-select").all()[:3]:
             box.check()
         page.click(f".row-actions button[value={what}]")
+        return
+    if verb == "undone":
+        visitor.disable("cell=cell4&q=cmp02", "to be undone")
+        results = page.url
+        page.click("a:has-text('Undo')")
+        page.click("button[name=confirm]")
+        page.goto(results)
+        if what == "entry":
+            page.click("a:has-text('undone')")
+            page.click("a:has-text('takes back')")
+        assert page.locator(".badge", has_text="undone").count()
+        return
+    if verb == "note":
+        go_to(visitor, "first hypervisor")
+        host, cell = (page.input_value(f"#history input[name={name}]") for name in ("host", "cell"))
+        visitor.open(f"/admin/notes/?host={host}&cell={cell}")
         return
     path = {
         "hypervisor": f"{NODES}?cell=cell1&q=cmp01",
