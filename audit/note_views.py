@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -15,27 +16,35 @@ from django.views.decorators.http import require_POST
 from audit.models import Note
 from audit.notes import NoteForm
 from cells.registry import all_cells
+from portal.console.site import console
+
+#: What of a note is found again by who has to log in before it can be left.
+FORM_FIELDS = ("host", "cell", "back", *NoteForm.base_fields)
 
 
-@require_POST
 def leave(request: HttpRequest) -> HttpResponse:
-    """Leave a note at the host of a cell that the form names."""
+    """Leave a note at the host of a cell that the form names; one with mistakes is shown again."""
+    params = request.POST if request.method == "POST" else request.GET
     if not request.user.has_perm("audit.add_note"):
         raise PermissionDenied
-    host, cell_uuid = request.POST.get("host", ""), request.POST.get("cell", "")
+    host, cell_uuid = params.get("host", ""), params.get("cell", "")
     if not 0 < len(host) <= 255 or cell_uuid not in {cell.uuid for cell in all_cells()}:
         raise BadRequest(gettext_noop("no such host"))
-    form = NoteForm(request.POST)
+    is_sent = request.method == "POST"
+    form = NoteForm(request.POST if is_sent else None, initial=params.dict(), auto_id="note-%s")
     if form.is_valid():
         note: Any = form.save(commit=False)
         note.host, note.cell_uuid, note.username = host, cell_uuid, request.user.get_username()
         note.save()
         messages.success(request, _("The note was left at %(host)s.") % {"host": host})
-    else:
-        for name, errors in form.errors.items():
-            label = form.fields[name].label or name
-            messages.error(request, f"{label}: {' '.join(map(str, errors))}")
-    return _back(request)
+        return _back(request)
+    context = {
+        **console.each_context(request),
+        "title": _("Leave a note at %(host)s") % {"host": host},
+        "panel": {"host": host, "cell": {"uuid": cell_uuid}, "form": form},
+        "back": _back_url(params),
+    }
+    return TemplateResponse(request, "admin/audit/leave_note.html", context)
 
 
 @require_POST
@@ -50,8 +59,11 @@ def clear(request: HttpRequest, note_id: int) -> HttpResponse:
 
 
 def _back(request: HttpRequest) -> HttpResponse:
-    """To the page of this console that the form was on."""
-    url = request.POST.get("back", "")
-    if not url.startswith("/") or not url_has_allowed_host_and_scheme(url, {request.get_host()}):
-        url = reverse("admin:index")
-    return HttpResponseRedirect(url)
+    return HttpResponseRedirect(_back_url(request.POST))
+
+
+def _back_url(params: QueryDict) -> str:
+    """The page of this console that the form was on."""
+    url = params.get("back", "")
+    is_own = url.startswith("/") and url_has_allowed_host_and_scheme(url, None)
+    return url if is_own else reverse("admin:index")

@@ -7,7 +7,7 @@ from django.db.models import CharField, IntegerField
 from django.utils.translation import gettext_lazy as _
 
 from cells.databases import close_old_connections, note_opened
-from cells.lookups import Among, AmongParameters, Like, SameText
+from cells.lookups import Among, Like, SameText
 
 
 class CellsConfig(AppConfig):
@@ -18,7 +18,7 @@ class CellsConfig(AppConfig):
         """Register the lookups; close old connections, however many cells."""
         for lookup in (Among, Like, SameText):
             CharField.register_lookup(lookup)
-        IntegerField.register_lookup(AmongParameters)
+        IntegerField.register_lookup(Among)
         connection_created.connect(note_opened, dispatch_uid="cells.note_opened")
         for signal in (request_started, request_finished):
             signal.disconnect(django.db.close_old_connections)

@@ -56,21 +56,23 @@ class Like(Lookup):
         return rf"LOWER({left}) LIKE %s ESCAPE '\'", (*params, pattern)
 
 
-#: For texts that are given when a statement is executed: what a driver makes one parameter of.
-_AMONG_GIVEN: dict[str, tuple[str, Callable[[Collection[str]], Any]]] = {
+#: Longer than Nova's columns are: nothing in them is equal to it.
+_NOTHING = "?" * 256
+
+#: For values that are given when a statement is executed: what a driver makes one parameter of.
+_AMONG_GIVEN: dict[str, tuple[str, Callable[[Collection[Any]], Any]]] = {
     "postgresql": ("%s = ANY(%%s)", list),
-    # No list is empty, and nothing is equal to null: which is not true, but not false either.
-    "mysql": ("COALESCE(%s IN %%s, FALSE)", lambda texts: (None, *texts)),
-    "sqlite": ("%s IN (SELECT value FROM json_each(%%s))", lambda texts: json.dumps([*texts])),
+    "mysql": ("%s IN %%s", lambda values: tuple(values) or (_NOTHING,)),  # no list may be empty
+    "sqlite": ("%s IN (SELECT value FROM json_each(%%s))", lambda values: json.dumps([*values])),
 }
 
 
 class Among(Lookup):
-    """``host__among=frozenset(...)``: one of many texts.
+    """``host__among=frozenset(...)``: one of many texts, or ids.
 
     As ``in``, but without preparing each of them, which takes several microseconds.  It has to
     be a frozenset, since Django looks for expressions in lists; or a ``Parameter`` whose value is
-    any collection of texts.
+    any collection of them.
     """
 
     lookup_name = "among"
@@ -88,21 +90,3 @@ class Among(Lookup):
             return f"{left} = ANY(%s)", (*params, list(values))
         places = ", ".join(["%s"] * len(values))
         return f"{left} IN ({places})", (*params, *values)
-
-
-class AmongParameters(Lookup):
-    """``id__among_parameters=frozenset(...)``: the value of one of these parameters, by name.
-
-    As ``in`` with a ``Parameter`` each, but without resolving a hundred expressions.
-    """
-
-    lookup_name = "among_parameters"
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        left, params = self.process_lhs(compiler, connection)
-        names: frozenset[str] = self.rhs
-        if not names:
-            raise EmptyResultSet
-        places = ", ".join(["%s"] * len(names))
-        return f"{left} IN ({places})", (*params, *map(Parameter, names))

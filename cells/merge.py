@@ -21,7 +21,7 @@ from django.db.models.expressions import Combinable, OrderBy
 from cells.executors import CellUnavailable
 from cells.registry import Cell
 from cells.scatter_gather import Answers, ask_cells
-from cells.statements import Statement
+from cells.statements import Parameter, Statement
 
 M = TypeVar("M", bound=Model)
 
@@ -244,14 +244,10 @@ def whole_rows(places: Sequence[Place], queryset: "QuerySet[M, Any]") -> WholeRo
     ids: dict[Cell, list[int]] = {}
     for cell, row_id in places:
         ids.setdefault(cell, []).append(row_id)
-    # One statement for all cells: those with fewer rows repeat an id.
-    names = [f"id{number}" for number in range(max(map(len, ids.values()), default=0))]
-    statement = Statement(queryset.filter(id__among_parameters=frozenset(names)))
+    statement = Statement(queryset.filter(id__among=Parameter("ids")))
 
     def rows_in(cell: Cell) -> dict[int, M]:
-        padding = ids[cell][-1:] * (len(names) - len(ids[cell]))
-        values = dict(zip(names, ids[cell] + padding, strict=True))
-        return {row.pk: row for row in statement.rows(cell.alias, **values)}
+        return {row.pk: row for row in statement.rows(cell.alias, ids=ids[cell])}
 
     answers = ask_cells(ids, rows_in)
     rows = [

@@ -255,6 +255,7 @@ def test_all_breadcrumbs_begin_with_the_overview(
         start, *more = (part.strip() for part in re.sub(r"<[^>]*>", "", crumbs).split("&rsaquo;"))
         assert start == first, path
         assert all(more), path
+        assert len({start, *more}) == 1 + len(more), path
 
 
 def test_navigation_has_the_pages_that_apps_register(

@@ -10,6 +10,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from pytest_django import Settings
 
+from audit.models import Note
 from cells.registry import Cell
 from maintenance import views as maintenance_views
 from portal.console import selection
@@ -49,10 +50,10 @@ def test_all_that_match_are_selected_not_just_the_page(cloud: Cloud, console: Cl
         assert hosts_in_preview(console, f"{path}act/", **all_of) == set(names)
         all_of["query"] = "?status=enabled&q=host&p=2&per_page=25"
         assert hosts_in_preview(console, f"{path}act/", **all_of) == enabled
-        # Where the page has all of them, a script selects them, and this does without one.
-        (offered,) = re.findall(r"<noscript>(.*?)</noscript>", page(console, path), re.DOTALL)
-        assert "all_matching" in offered
-        assert 'name="query"' in offered
+        # Where the page has all of them, a box in its head selects them, if there is a script.
+        html = page(console, path)
+        assert re.search(r'<label class="unless-in-head">\s*<input[^>]* name="all_matching"', html)
+        assert 'name="query"' in html
     assert hosts_in_preview(console, f"{SERVICES}act/", all_matching="1", query="?cell=no") == set()
 
 
@@ -246,12 +247,64 @@ def test_nothing_is_kept_for_nobody(cloud: Cloud, console: Client, settings: Set
     assert not Session.objects.exists()
 
 
-def test_a_form_that_came_too_late_needs_its_csrf_token(cloud: Cloud, console: Client) -> None:
+def test_a_form_of_nobody_needs_its_csrf_token(cloud: Cloud, console: Client) -> None:
     cloud.host("cell1", "a")
-    form = form_on(console, NODES) | {"action": "disable", "key": "x"}
+    form = form_on(console, NODES) | {"action": "disable", "key": "x", "sender": "forged"}
     strict = Client(enforce_csrf_checks=True)
     assert strict.post(f"{SERVICES}act/", form).status_code == 403
     assert not strict.session.get("kept_forms")
+
+
+def test_a_form_of_an_earlier_session_is_shown_again(cloud: Cloud, console: Client) -> None:
+    """Who has logged in again meanwhile, in another tab, has another CSRF token."""
+    service, _node = cloud.host("cell1", "a")
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.get(username="ann"))
+    form = form_on(strict, NODES) | {"action": "disable", "key": service.uuid}
+    answer = strict.post(f"{SERVICES}act/", form, follow=True)
+    html = answer.content.decode()
+    assert "You have logged in again since this form was shown." in html
+    assert 'value="new fans"' in html
+    assert keys(html) == [service.uuid]
+    assert not now_in(cloud, "cell1", service).disabled
+    # Without the signature, as from elsewhere, or for another user, nothing is shown.
+    assert strict.post(f"{SERVICES}act/", form | {"sender": ""}).status_code == 403
+    strict.force_login(User.objects.create_superuser("bob"))
+    assert "new fans" not in strict.post(f"{SERVICES}act/", form, follow=True).content.decode()
+    assert strict.post("/admin/notes/1/clear/", form).status_code == 403
+
+
+def test_a_note_is_found_again_after_logging_in(cloud: Cloud, console: Client) -> None:
+    service, _node = cloud.host("cell1", "a")
+    path = f"{SERVICES}{service.uuid}/"
+    note = {"host": "a", "cell": cloud.cell("cell1").uuid, "text": "waits for a disk", "back": path}
+    form = form_on(console, path) | note
+    console.logout()
+    address = address_after_login(console.post("/admin/notes/", form))
+    logged_in(console)
+    html = page(console, address)
+    assert 'value="waits for a disk"' in html
+    assert f'name="back" value="{path}"' in html
+    assert not Note.objects.exists()
+    assert console.post("/admin/notes/", form)["Location"] == path
+    assert Note.objects.get().text == "waits for a disk"
+
+
+@pytest.mark.parametrize(
+    ("referer", "page_of_form"),
+    [
+        (f"http://testserver{NODES}?cell=cell1", f"{NODES}?cell=cell1"),
+        ("http://evil.example/admin/", "/admin/"),
+        ("http://testserver//evil.example/", "/admin/"),
+        ("", "/admin/"),
+    ],
+)
+def test_who_logs_in_comes_to_the_page_of_a_form_that_is_lost(
+    cloud: Cloud, client: Client, referer: str, page_of_form: str
+) -> None:
+    for path in (f"{NODES}views/", f"{NODES}columns/", "/admin/maintenance/1/stop/"):
+        answer = client.post(path, {"name": "x"}, headers={"Referer": referer})
+        assert address_after_login(answer) == page_of_form
 
 
 def test_the_latest_forms_are_kept(cloud: Cloud, console: Client) -> None:

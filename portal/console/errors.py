@@ -5,15 +5,17 @@ They must not fail themselves, so that of a failed request does without any data
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import resolve, reverse
 from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.csrf import csrf_failure as plain_csrf_failure
 
+from portal.console import kept_forms
 from portal.console.site import console, is_of_console
 from portal.console.stored_texts import translated
 
@@ -78,9 +80,19 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form that was not sent by a page of this session."""
+    """A form that was not sent by a page of this session.
+
+    Its sender finds one of those that are kept (``Console.form_view``) again; nothing is done.
+    """
     if not is_of_console(request):
         return plain_csrf_failure(request, reason)
+    fields = getattr(resolve(request.path_info).func, "kept_fields", ())
+    if fields and (again := kept_forms.keep(request, fields)):
+        messages.warning(
+            request,
+            _("You have logged in again since this form was shown. Nothing has been done yet."),
+        )
+        return HttpResponseRedirect(again)
     cause = _(
         "The form is not of your present session: you have logged in again since it was shown, or "
         "the browser keeps no cookies. Nothing was done. Go back, reload the page, and send the "

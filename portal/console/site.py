@@ -6,7 +6,9 @@ It knows no resource: each app registers its pages and URLs in its ``AppConfig``
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 from django.contrib import admin, messages
 from django.contrib.auth.views import redirect_to_login
@@ -146,6 +148,21 @@ class Console(admin.AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
 
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        """Django's; who has to log in before a form is sent is led to the page that it was on."""
+        wrapped = super().admin_view(view, cacheable)
+
+        @wraps(wrapped)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.method == "POST" and not self.has_permission(request):
+                return self._ask_to_log_in(_page_of_form(request))
+            return wrapped(request, *args, **kwargs)
+
+        return guarded
+
+    def _ask_to_log_in(self, url: str) -> HttpResponse:
+        return redirect_to_login(url, reverse("admin:login", current_app=self.name))
+
     def form_view(self, view: Callable[..., HttpResponse], *fields: str) -> Callable[..., Any]:
         """``view`` wrapped in ``admin_view``, of a form that a session may end before it is sent.
 
@@ -154,12 +171,10 @@ class Console(admin.AdminSite):
         wrapped = self.admin_view(view)
 
         def form(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            if not self.has_permission(request):
-                if request.method != "POST":
-                    return wrapped(request, *args, **kwargs)
-                again = kept_forms.keep(request, fields) or reverse("admin:index")
-                return redirect_to_login(again, reverse("admin:login", current_app=self.name))
-            if request.method == "GET" and kept_forms.KEPT in request.GET:
+            may = self.has_permission(request)
+            if request.method == "POST" and not may and (url := kept_forms.keep(request, fields)):
+                return self._ask_to_log_in(url)
+            if request.method == "GET" and may and kept_forms.KEPT in request.GET:
                 kept = kept_forms.find(request)
                 if kept is None:
                     messages.warning(request, _("This form is not kept any more, or not for you."))
@@ -167,6 +182,7 @@ class Console(admin.AdminSite):
                 request.GET = kept  # type: ignore[assignment]
             return wrapped(request, *args, **kwargs)
 
+        form.kept_fields = fields  # type: ignore[attr-defined]
         return form
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -190,6 +206,14 @@ class Console(admin.AdminSite):
         urls.append(path("search/", self.admin_view(self.search_view), name="search"))
         urls += [path("", include(urlconf)) for urlconf in self._urlconfs]
         return urls + super().get_urls()
+
+
+def _page_of_form(request: HttpRequest) -> str:
+    """The page of the console that a form was on, as far as the browser tells."""
+    page = urlsplit(request.headers.get("Referer", ""))
+    if page.netloc != request.get_host() or not page.path.startswith(reverse("admin:index")):
+        return reverse("admin:index")
+    return urlunsplit(("", "", page.path, page.query, ""))
 
 
 #: The one console, which ``PortalAdminConfig`` makes Django's default site.
