@@ -4,6 +4,8 @@ Each function declares options, and reads all of the section, since else a malfo
 up when it is first used.  Each raises ``ConfigError``, which names the file, section and option.
 """
 
+from pathlib import Path
+
 from keystoneauth1 import loading
 from keystoneauth1.exceptions import NoMatchingPlugin
 from oslo_config import cfg
@@ -19,9 +21,18 @@ def declare_session(config: NovaConfig, conf: cfg.ConfigOpts, group: str) -> Non
 
 
 def declare_plugin(config: NovaConfig, conf: cfg.ConfigOpts, group: str) -> None:
-    """Declare the options of the auth plugin; they may stand in the section ``auth_section``."""
+    """Declare the options of the auth plugin; they may stand in the section ``auth_section``.
+
+    Those of a session have been declared: the files that they name are looked for.
+    """
     loading.register_auth_conf_options(conf, group)
     config.check_section(conf, group)
+    for name in ("cafile", "certfile", "keyfile"):
+        if path := conf[group][name]:
+            try:
+                Path(path).stat()
+            except OSError as error:
+                raise config.error(group, f"{path}: {error.strerror}", name) from None
     section = conf[group].auth_section or group
     config.check_section(conf, section)
     auth_type = conf[section].auth_type

@@ -245,6 +245,7 @@ def test_a_section_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
         ("memcache_security_strategy = x", "/memcache_security_strategy: Valid values are [None,"),
         ("memcache_security_strategy = MAC", ": memcache_secret_key must be defined"),
         ("insecure = maybe", "/insecure: Unexpected boolean value 'maybe'"),
+        ("certfile = /no/such.pem", "/certfile: /no/such.pem: No such file or directory"),
         ("memcached_servers = a:b:c", ': Unable to parse connection string: "a:b:c"'),
         ("username = $nobody", "/username: a $ in it refers to no known option"),
         ("auth_type = magic", "/auth_type: The plugin magic could not be found"),

@@ -287,6 +287,7 @@ def test_a_section_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
         placement_of(path)
     usable = "[placement]\nauth_type = admin_token\nendpoint = http://p/\ntoken = s3cret\n"
     for option, said in (
+        ("cafile = /no/such.pem", "/cafile: /no/such.pem: No such file or directory"),
         ("timeout = soon", "/timeout: could not convert string to float: 'soon'"),
         ("valid_interfaces = none", ": 'none' is not a valid value for valid_interfaces"),
     ):
