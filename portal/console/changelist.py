@@ -101,7 +101,7 @@ class AcrossCellsChangeList(ChangeList):
             request, self.root_queryset, self.query
         )
         unordered: QuerySet[Any, Any] = rows.order_by()
-        self.rows = FilteredRows(unordered, self.filter_specs)
+        self.rows = FilteredRows(unordered, self.filter_specs, facets=self.add_facets)
         self.merged: MergedRows[Any] = MergedRows(
             self.rows.in_cell,
             [column.sort_key(descending) for column, descending in self.sorted_by],
@@ -168,7 +168,7 @@ class AcrossCellsChangeList(ChangeList):
         answers = ask_cells(cells, partial(self._ask, limit=limit))
         self.missing = answers.missing
         self.counts = Counts(
-            self.filter_specs,
+            self.rows.counted,
             self.rows.names,
             tuple(self.rows.sums),
             {cell: counts for cell, (counts, _keys) in answers.by_cell.items()},
@@ -265,8 +265,12 @@ class AcrossCellsChangeList(ChangeList):
 
     @cached_property
     def filter_choices(self) -> list[tuple[ListFilter, list[Choice]]]:
-        """Each filter with its choices."""
-        return [(spec, spec.choices(self)) for spec in self.filter_specs]
+        """Each filter with its choices, if they have been asked for."""
+        return [(spec, spec.choices(self)) for spec in self.rows.counted]
+
+    def selected_choices(self) -> list[tuple[ListFilter, Choice]]:
+        """Each selected value with its filter."""
+        return [(spec, choice) for spec in self.filter_specs for choice in spec.selected(self)]
 
     def column_choices(self) -> list[tuple[Column, bool]]:
         """All columns, each with whether it is visible."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, QuerySet, Value
 
 from cells.registry import Cell
 from cells.statements import Statement
@@ -14,23 +14,29 @@ from portal.console.filters import CellCounts, Groups, ListFilter
 Rows = QuerySet[Any, Any]
 Row = tuple[Any, ...]
 
+#: Grouping by a constant is no grouping: one row.
+ONE = Value(1)
+
 
 class FilteredRows:
     """The rows of ``queryset``, not bound to a cell, that match the filters in each cell.
 
+    They are counted for the choices of all filters, or only altogether, without ``facets``.
     Methods that take a cell are called in its executor.
     """
 
-    def __init__(self, queryset: Rows, filters: Sequence[ListFilter]) -> None:
+    def __init__(self, queryset: Rows, filters: Sequence[ListFilter], *, facets: bool) -> None:
+        #: Those whose choices are counted.
+        self.counted = tuple(filters) if facets else ()
+        self.filters = self.counted or tuple(one for one in filters if one.is_active)
         annotations: dict[str, Any] = {}
-        for list_filter in filters:
+        for list_filter in self.filters:
             annotations |= list_filter.annotations()
-        self.names = tuple(annotations)
-        self.filters = tuple(filters)
+        self.names = tuple(annotations) if facets else ()
         self.sums: dict[str, Any] = {}
         #: Those that count the rows of a query of their own.
         self._counting: list[ListFilter] = []
-        for list_filter in filters:
+        for list_filter in self.counted:
             sums = list_filter.sums()
             if not list_filter.is_active:
                 self.sums |= sums
@@ -79,7 +85,13 @@ class FilteredRows:
         return CellCounts(self._groups_in(cell), by_value)
 
     def _groups_in(self, cell: Cell) -> Groups:
-        """The cell's rows counted by group, before the filters that select by group."""
+        """The cell's rows counted by group, before the filters that select by group.
+
+        They are a single group without facets, after all filters.
+        """
+        if not self.counted:
+            numbers = self._fetch(cell, self.in_cell(cell), self._count_all)
+            return {(): (number,) for _one, number in numbers}
         ungrouped = tuple(
             list_filter
             for list_filter in self.filters
@@ -88,6 +100,10 @@ class FilteredRows:
         rows = self._fetch(cell, self._matching(ungrouped, cell), self._count_groups)
         number = len(self.names)
         return {row[:number]: row[number:] for row in rows}
+
+    def _count_all(self, rows: Rows) -> Rows:
+        counted: Rows = rows.values_list(ONE).annotate(n=Count("id"))
+        return counted
 
     def _count_groups(self, rows: Rows) -> Rows:
         counted: Rows = rows.values_list(*self.names).annotate(n=Count("id"), **self.sums)

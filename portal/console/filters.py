@@ -20,6 +20,9 @@ A new filter usually is a subclass of ``ChoicesFilter`` (a row has one value) or
 expensive sets ``grouped`` to false, and ``count_values()`` counts the rows of a separate query; a
 ``SummedFilter`` needs that only while it is active.
 
+Rows are counted for the choices only where these are asked for (``?_facets``, as in Django): a list
+without them costs each cell little more than its first keys.
+
 A filter is created for each request, in the request's thread, where it reads what it needs from
 other databases; methods that take a cell are called in the cell's executor.
 """
@@ -27,6 +30,7 @@ other databases; methods that take a cell are called in the cell's executor.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,7 +64,8 @@ Groups = Mapping[tuple[Any, ...], tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Choice:
-    """A value to filter by; ``count`` is ``None`` if its cell is not responding.
+    """A value to filter by; ``count`` is ``None`` if its cell is not responding, or nothing is
+    counted.
 
     ``query_string`` adds the value to those selected, or removes it if it is ``selected``.
     """
@@ -151,19 +156,31 @@ class ListFilter(StockListFilter):
         groups = counts.matching_others(self)
         return sum(int(group["n"]) for group in groups if self.matches(value, group))
 
+    def display(self, value: str) -> "StrOrPromise":
+        """What a value is called."""
+        return value or _("none")
+
     def choices(self, changelist: Any) -> list[Choice]:  # type: ignore[override]
         """The values that match any row, and the selected values."""
         lookups = dict(self.lookups(changelist.counts))
         for value in self.values:
-            lookups.setdefault(value, value)
+            lookups.setdefault(value, self.display(value))
         choices = []
         for value, display in lookups.items():
             count = self.count(value, changelist.counts)
-            selected = value in self.values
-            if selected or self.is_shown(count):
-                link = changelist.get_query_string({self.parameter_name: self._toggled(value)})
-                choices.append(Choice(value, display, count, selected, link))
+            if value in self.values or self.is_shown(count):
+                choices.append(self._choice(value, display, count, changelist))
         return choices
+
+    def selected(self, changelist: Any) -> list[Choice]:
+        """The selected values, which can be removed; they are not counted."""
+        return [self._choice(value, self.display(value), None, changelist) for value in self.values]
+
+    def _choice(
+        self, value: str, display: "StrOrPromise", count: int | None, changelist: Any
+    ) -> Choice:
+        link = changelist.get_query_string({self.parameter_name: self._toggled(value)})
+        return Choice(value, display, count, value in self.values, link)
 
     def _toggled(self, value: str) -> list[str] | None:
         """The selected values with ``value``, or without it if it is one of them."""
@@ -277,6 +294,9 @@ class CellFilter(ListFilter):
     def matches_cell(self, cell: Cell) -> bool:
         return cell.name in self.values or cell.uuid in self.values
 
+    def display(self, value: str) -> "StrOrPromise":
+        return next((cell.name for cell in all_cells() if cell.uuid == value), value)
+
     def lookups(self, counts: "Counts") -> Iterator[tuple[str, str]]:
         cells = all_cells()
         names = Counter(cell.name for cell in cells)
@@ -328,11 +348,14 @@ class ChoicesFilter(ListFilter):
     def matches(self, value: str, group: Group) -> bool:
         return bool((group[self.annotation] or "") == value)
 
+    def display(self, value: str) -> "StrOrPromise":
+        return (self.labels or {}).get(value) or super().display(value)
+
     def lookups(self, counts: "Counts") -> "Iterable[tuple[str, StrOrPromise]]":
         if self.labels is not None:
             return self.labels.items()
         found = {group[self.annotation] or "" for group in counts.groups.values()}
-        return [(value, value or _("none")) for value in sorted(found)]
+        return [(value, self.display(value)) for value in sorted(found)]
 
 
 class ConditionsFilter(ListFilter):
@@ -342,9 +365,10 @@ class ConditionsFilter(ListFilter):
     any_label: "ClassVar[StrOrPromise]" = _("any")
     none_label: "ClassVar[StrOrPromise]" = _("none")
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.conditions = dict(self.get_conditions())
+    @cached_property
+    def conditions(self) -> "dict[str, tuple[StrOrPromise, Q]]":
+        """The label and the condition of each value; read in the request's thread."""
+        return dict(self.get_conditions())
 
     def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
         """The label and the condition of each value."""
@@ -377,7 +401,13 @@ class ConditionsFilter(ListFilter):
         met = any(group[self.annotation(name)] for name in self.conditions)
         return met == (value == self.ANY)
 
+    def display(self, value: str) -> "StrOrPromise":
+        return dict(self._labels()).get(value, value)
+
     def lookups(self, counts: "Counts") -> "Iterator[tuple[str, StrOrPromise]]":
+        return self._labels()
+
+    def _labels(self) -> "Iterator[tuple[str, StrOrPromise]]":
         yield self.ANY, self.any_label
         yield self.NONE, self.none_label
         for value, (label, _condition) in self.conditions.items():
@@ -394,9 +424,10 @@ class SummedFilter(ListFilter):
 
     grouped = False
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.conditions = dict(self.get_conditions())
+    @cached_property
+    def conditions(self) -> "dict[str, tuple[StrOrPromise, Q]]":
+        """The label and the condition of each value; read in the request's thread."""
+        return dict(self.get_conditions())
 
     def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
         """The label and the condition of each value."""
@@ -429,9 +460,12 @@ class SummedFilter(ListFilter):
             }
         )
 
+    def display(self, value: str) -> "StrOrPromise":
+        return self.conditions[value][0] if value in self.conditions else value
+
     def lookups(self, counts: Counts) -> "Iterator[tuple[str, StrOrPromise]]":
-        for value, (label, _condition) in self.conditions.items():
-            yield value, label
+        for value in self.conditions:
+            yield value, self.display(value)
 
     def count(self, value: str, counts: Counts) -> int:
         if self.is_active:

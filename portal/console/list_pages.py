@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
+from django.contrib.admin.views.main import ERROR_FLAG, IS_FACETS_VAR, PAGE_VAR
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 
@@ -20,7 +20,7 @@ from portal.models import ListPreference
 PER_PAGE_VAR, COLUMNS_VAR = "per_page", "columns"
 FILTERS_VAR, AT_VAR = "_changelist_filters", "at"
 #: What is not part of a view of a list.
-PASSING = (PAGE_VAR, ERROR_FLAG)
+PASSING = (PAGE_VAR, ERROR_FLAG, IS_FACETS_VAR)
 
 
 def url_name(opts: Any) -> str:
