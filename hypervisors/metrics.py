@@ -86,15 +86,19 @@ def _read_aggregates(hosts: Collection[str] | None) -> dict[str, str]:
 aggregate_labels = HostValues(_read_aggregates)
 
 
+#: Stands for the name of a metric in a template; no text in UTF-8 has it.
+NAME = b"\xff"
+
+
 class Labels(NamedTuple):
-    """The labels of a cell's hypervisors, and what they were made of."""
+    """The labels of a cell's hypervisors, as a template of samples, and what it was made of."""
 
     label: str
     zones: dict[str, str]
     aggregates: dict[str, str]
     hostnames: tuple[str | None, ...]
     hosts: tuple[str | None, ...]
-    labels: list[str]
+    template: bytes
 
 
 #: The labels of each cell at the last scrape: most often they are the same again.
@@ -103,19 +107,32 @@ _last_labels: dict[Cell, Labels] = {}
 
 def labels_of(
     cell: Cell, label: str, hostnames: tuple[str | None, ...], hosts: tuple[str | None, ...]
-) -> list[str]:
-    """The labels of hypervisors with these names, on these hosts."""
+) -> bytes:
+    """The template for hypervisors with these names, on these hosts."""
     zones, aggregates = zones_in(cell), aggregate_labels.in_cell(cell)
     last = _last_labels.get(cell)
     if last is None or last[:5] != (label, zones, aggregates, hostnames, hosts):
-        labels = [
-            f'{{cell="{label}",hostname="{escape(hostname)}",'
+        template = template_of(
+            f'cell="{label}",hostname="{escape(hostname)}",'
             f'availability_zone="{escape(zones.get(host or ""))}",'
-            f'aggregates="{escape(aggregates.get(host or ""))}"}} '
+            f'aggregates="{escape(aggregates.get(host or ""))}"'
             for hostname, host in zip(hostnames, hosts, strict=True)
-        ]
-        last = _last_labels[cell] = Labels(label, zones, aggregates, hostnames, hosts, labels)
-    return last.labels
+        )
+        last = _last_labels[cell] = Labels(label, zones, aggregates, hostnames, hosts, template)
+    return last.template
+
+
+def template_of(labels: Iterable[str]) -> bytes:
+    """A sample with each of these labels, of a metric and with numbers that ``samples`` fills in.
+
+    That takes a third of the time of writing each sample: a large fleet has a million.
+    """
+    return b"".join(b"%b{%b} %%d\n" % (NAME, text.encode().replace(b"%", b"%%")) for text in labels)
+
+
+def samples(family: Family, template: bytes, values: Iterable[int]) -> bytes:
+    """The samples of the template, of that family and with these values."""
+    return family.name.encode().join((template % tuple(values)).split(NAME))
 
 
 def begin() -> Read:
@@ -144,19 +161,19 @@ def begin() -> Read:
     )
     statement = Statement(nodes.union(servers, all=True))
 
-    def read(cell: Cell, label: str) -> list[str]:
+    def read(cell: Cell, label: str) -> list[bytes]:
         rows = statement.rows(cell.alias)
         of_nodes = [row for row in rows if row[2] != SERVERS]
         columns = list(zip(*of_nodes, strict=True)) or [()] * (3 + len(BY_COLUMN))
         hostnames, hosts, states, *numbers = columns
-        labels = labels_of(cell, label, hostnames, hosts)
+        template = labels_of(cell, label, hostnames, hosts)
         total = sum(row[3] for row in rows if row[2] == SERVERS)
         return [
             *(
-                lines(family, labels, [unit * (number or 0) for number in column])
+                samples(family, template, [unit * (number or 0) for number in column])
                 for (family, _column, unit), column in zip(BY_COLUMN, numbers, strict=True)
             ),
-            f'{TOTAL_VMS.name}{{cell="{label}"}} {total}\n',
+            f'{TOTAL_VMS.name}{{cell="{label}"}} {total}\n'.encode(),
             servers_on_down_hosts(label, hosts, states, numbers[0]),
         ]
 
@@ -165,22 +182,14 @@ def begin() -> Read:
 
 def servers_on_down_hosts(
     label: str, hosts: Iterable[str], states: Iterable[str], servers: Iterable[int | None]
-) -> str:
+) -> bytes:
     """A sample for each host that is down and had servers."""
     running: dict[str, int] = defaultdict(int)
     for host, state, number in zip(hosts, states, servers, strict=True):
         if state == "down" and number:
             running[host] += number
-    labels = [f'{{cell="{label}",host="{escape(host)}"}} ' for host in running]
-    return lines(SERVERS_ON_DOWN_HOST, labels, running.values())
-
-
-def lines(family: Family, labels: list[str], values: Iterable[int]) -> str:
-    """A sample of the family for each of the labels."""
-    if not labels:
-        return ""
-    samples = [f"{text}{value}" for text, value in zip(labels, values, strict=True)]
-    return f"{family.name}{f'{chr(10)}{family.name}'.join(samples)}\n"
+    template = template_of(f'cell="{label}",host="{escape(host)}"' for host in running)
+    return samples(SERVERS_ON_DOWN_HOST, template, running.values())
 
 
 READER = CellReader(

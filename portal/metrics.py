@@ -51,7 +51,7 @@ class Family:
         return f"# HELP {self.name} {self.documentation}\n# TYPE {self.name} gauge\n".encode()
 
 
-Read = Callable[[Cell, str], Sequence[str]]
+Read = Callable[[Cell, str], Sequence[bytes]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class CellReader:
 
     ``begin`` is called at the beginning of a scrape, for what the cells have in common.  What it
     returns is called in each cell's executor with the cell and the value of its label ``cell``,
-    escaped, and returns the samples of each family, in the order of ``families``, as text.
+    escaped, and returns the samples of each family, in the order of ``families``, as encoded text.
     """
 
     families: tuple[Family, ...]
@@ -151,7 +151,7 @@ def _answered_last(cell: Cell) -> bool:
 def _read(cell: Cell, labels: dict[Cell, str], reads: list[Read]) -> CellAnswer:
     started = time.monotonic()
     label = escape(labels[cell])
-    samples = [text.encode() for read in reads for text in read(cell, label)]
+    samples = [text for read in reads for text in read(cell, label)]
     answer = CellAnswer(samples, time.monotonic() - started)
     _last_seconds[cell.uuid] = answer.seconds
     return answer

@@ -31,7 +31,7 @@ class Rendered(NamedTuple):
     label: str
     zones: dict[str, str]
     rows: list[tuple[Any, ...]]
-    samples: list[str]
+    samples: list[bytes]
 
 
 #: What each cell's services looked like at the last scrape: most often they still do.
@@ -56,7 +56,7 @@ def begin() -> Read:
     )
     statement = Statement(services)
 
-    def read(cell: Cell, label: str) -> list[str]:
+    def read(cell: Cell, label: str) -> list[bytes]:
         rows, zones = statement.rows(cell.alias), zones_in(cell)
         last = _rendered.get(cell)
         if last is None or last[:3] != (label, zones, rows):
@@ -66,7 +66,7 @@ def begin() -> Read:
     return read
 
 
-def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[str]:
+def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[bytes]:
     """The samples of these rows."""
     name = AGENT_STATE.name
     states = [
@@ -77,7 +77,8 @@ def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[str]:
         for uuid, host, binary, topic, disabled, reason, state in rows
     ]
     without_uuid = sum(row[0] is None for row in rows)
-    return ["".join(states), f'{WITHOUT_UUID.name}{{cell="{label}"}} {without_uuid}\n']
+    counted = f'{WITHOUT_UUID.name}{{cell="{label}"}} {without_uuid}\n'
+    return ["".join(states).encode(), counted.encode()]
 
 
 READER = CellReader((AGENT_STATE, WITHOUT_UUID), begin)

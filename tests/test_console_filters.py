@@ -41,7 +41,8 @@ def hosts(client: Client, path: str, **filters: str | list[str]) -> set[str]:
 
 def choices(client: Client, url: str, title: str) -> dict[str, str]:
     """The choices of the filter with that title, with their counts; none if it is not shown."""
-    html = re.sub(r"\s+", " ", page(client, url))
+    separator = "&" if "?" in url else "?"
+    html = re.sub(r"\s+", " ", page(client, f"{url}{separator}_facets=True"))
     section = "".join(re.findall(rf"<h3>{title}</h3>(.*?)</section>", html))
     found = re.findall(r'class="choice">(.*?)</span> <span class="count">([^<]*)</span>', section)
     return {re.sub(r"<span.*?</span> ", "", name).strip(): count for name, count in found}
@@ -112,9 +113,15 @@ def test_a_host_of_that_name_in_another_cell_does_not_have_its_problem(
 
 def test_a_choice_adds_and_removes_its_value(cloud: Cloud, console: Client) -> None:
     small_fleet(cloud)
-    html = re.sub(r"\s+", " ", page(console, f"{NODES}?status=enabled&state=up"))
-    assert 'href="?state=up&amp;state=down&amp;status=enabled"' in html
-    assert 'href="?state=up" aria-current="true"' in html
+    url = f"{NODES}?status=enabled&state=up"
+    closed, opened = (re.sub(r"\s+", " ", page(console, one)) for one in (url, f"{url}&_facets=1"))
+    assert 'href="?_facets=1&amp;state=up&amp;state=down&amp;status=enabled"' in opened
+    assert 'href="?_facets=1&amp;state=up" aria-current="true"' in opened
+    for html, facets in ((closed, ""), (opened, "_facets=1&amp;")):
+        assert f'<a class="chip" href="?{facets}state=up">' in html
+        assert "Status: enabled" in html
+    assert 'class="choice"' not in closed
+    assert 'href="?_facets=True&amp;state=up&amp;status=enabled"' in closed
     assert console.get(f"{NODES}?{'&'.join(f'cell={n}' for n in range(500))}").status_code == 400
 
 
@@ -140,7 +147,8 @@ def test_many_aggregates_are_offered_by_name(cloud: Cloud, console: Client) -> N
     counts = choices(console, NODES, "Aggregate")
     assert len(counts) == HostAggregateFilter.max_choices
     assert counts["all"] == "40"
-    html = re.sub(r"\s+", " ", page(console, f"{NODES}?aggregate=rack+r39&status=enabled"))
+    url = f"{NODES}?aggregate=rack+r39&status=enabled&_facets=True"
+    html = re.sub(r"\s+", " ", page(console, url))
     assert "10 more, by name:" in html
     (form,) = re.findall(r'<form method="get" class="more">(.*?)</form>', html)
     assert 'type="hidden" name="aggregate" value="rack r39"' in form

@@ -304,6 +304,7 @@ def pages(query: dict[str, str]) -> list[tuple[str, int]]:
     rows=st.fixed_dictionaries({cell: cell_rows(cell) for cell in HOSTS}),
     views=st.lists(st.tuples(filters, orders), min_size=1, max_size=3),
     keys_first=st.booleans(),
+    facets=st.sampled_from(({}, {"_facets": "True"})),
 )
 @settings(
     max_examples=25,
@@ -314,6 +315,7 @@ def test_merged_list_equals_that_of_a_single_database(
     rows: dict[str, Any],
     views: list[tuple[dict[str, str], list[tuple[str, bool]]]],
     keys_first: bool,
+    facets: dict[str, str],
     one_database: OneDatabase,
 ) -> None:
     one_database.fill(rows)
@@ -324,7 +326,7 @@ def test_merged_list_equals_that_of_a_single_database(
         for query, order in views:
             o = ".".join(f"-{name}" if descending else name for name, descending in order)
             expected = [one_database.places[n.id] for n in one_database.rows(query, order)]
-            assert pages(query | {"o": o}) == expected, (query, order)
+            assert pages(query | facets | {"o": o}) == expected, (query, order)
 
 
 @given(
@@ -340,7 +342,7 @@ def test_filter_counts_match_the_filtered_lists(
     rows: dict[str, Any], query: dict[str, str], one_database: OneDatabase
 ) -> None:
     one_database.fill(rows)
-    listing = change_list(query)
+    listing = change_list(query | {"_facets": "True"})
     counted = 0
     for spec, choices in listing.filter_choices:
         for choice in choices:

@@ -162,7 +162,7 @@ def test_labels_are_made_again_only_where_the_cell_has_changed(patient: None, cl
     for cell in ("cell1", "cell2"):
         cloud.host(cell, f"{cell}-cmp")
     scrape()
-    before = {cell.name: labels.labels for cell, labels in _last_labels.items()}
+    before = {cell.name: labels.template for cell, labels in _last_labels.items()}
 
     cloud.add_aggregate("ssd", ["cell2-cmp"])
     aggregate_labels.by_cell.expire()
@@ -170,7 +170,7 @@ def test_labels_are_made_again_only_where_the_cell_has_changed(patient: None, cl
 
     assert {s.labels["aggregates"] for s in samples["openstack_nova_running_vms"]} == {"", "ssd"}
     after = {cell.name: labels for cell, labels in _last_labels.items()}
-    assert after["cell1"].labels is before["cell1"]
+    assert after["cell1"].template is before["cell1"]
     assert after["cell1"].aggregates == {}
     assert after["cell2"].aggregates == {"cell2-cmp": "ssd"}
 

@@ -90,8 +90,8 @@ class FilteredRows:
         They are a single group without facets, after all filters.
         """
         if not self.counted:
-            numbers = self._fetch(cell, self.in_cell(cell), self._count_all)
-            return {(): (number,) for _one, number in numbers}
+            counted = self._fetch(cell, self.in_cell(cell), self._count_all)
+            return {(): (sum(number for _one, number in counted),)}
         ungrouped = tuple(
             list_filter
             for list_filter in self.filters

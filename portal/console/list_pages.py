@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.views.main import ERROR_FLAG, IS_FACETS_VAR, PAGE_VAR
+from django.contrib.admin.options import IS_FACETS_VAR
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 

@@ -136,9 +136,9 @@ def test_filters_come_before_the_list_on_a_phone(operator: Visitor) -> None:
     box = summary.bounding_box()
     assert box is not None
     assert box["y"] < 500
-    assert not page.locator(".filter").first.is_visible()
+    assert not page.locator(".filter").count()
     summary.click()
-    assert page.locator(".filter").first.is_visible()
+    page.locator(".filter").first.wait_for()
 
 
 def focus_rings(page: Page) -> list[str]:

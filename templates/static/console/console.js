@@ -54,6 +54,39 @@ function openFilters() {
   filters.querySelector("summary").addEventListener("click", () => { // before it opens or closes
     sessionStorage.setItem("filters", filters.open ? "" : "open");
   });
+  filters.addEventListener("toggle", () => loadFilters(filters));
+  loadFilters(filters);
+}
+
+// Counting takes the longest, so it is done when the filters are opened; there is a link to them
+// until they have come, and if they do not.
+async function loadFilters(filters) {
+  const { src } = filters.dataset;
+  if (!filters.open || !src) {
+    return;
+  }
+  delete filters.dataset.src;
+  filters.setAttribute("aria-busy", "true");
+  try {
+    const response = await fetch(src, { credentials: "same-origin" });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const loaded = page.querySelector("#filters .filter-columns");
+    if (response.ok && !response.redirected && loaded) {
+      for (const link of loaded.querySelectorAll("a[href]")) { // to lists that need not count
+        const url = new URL(link.getAttribute("href"), location.href);
+        url.searchParams.delete("_facets");
+        link.href = url.href;
+      }
+      for (const input of loaded.querySelectorAll("input[name=_facets]")) {
+        input.remove();
+      }
+      filters.querySelector(".filter-columns").replaceWith(loaded);
+    }
+  } catch {
+    // the link is still there
+  } finally {
+    filters.removeAttribute("aria-busy");
+  }
 }
 
 // Menus close by Escape, and by a click elsewhere.
