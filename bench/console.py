@@ -3,8 +3,8 @@
 ``python -m bench.console [--cells 20] [--hosts-per-cell 1000] [--rounds 15]``
 
 Both are Django's change list with the same columns, rendered by the same functions, a page of 100
-rows, with the counts of their filters ("facets") and without ("plain"); the stock one reads a single
-database into which the rows of all cells were copied.
+rows, with the counts of their filters ("facets") and without ("plain"); the stock one reads a
+single database into which the rows of all cells were copied.
 """
 
 import argparse
@@ -103,7 +103,8 @@ def compare(one_url: str, rounds: int) -> None:
 
     print(f"{rows:,} hypervisors, 100 a page; milliseconds, medians of {rounds}")
     print(
-        f"{'':24}{'plain':>9}{'stock':>9}{'ratio':>7}{'facets':>9}{'stock':>9}{'ratio':>7}", flush=True
+        f"{'':24}{'plain':>9}{'stock':>9}{'ratio':>7}{'facets':>9}{'stock':>9}{'ratio':>7}",
+        flush=True,
     )
     for title, ours, theirs in VIEWS:
         asked = [
