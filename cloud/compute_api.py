@@ -13,7 +13,10 @@ from urllib.parse import quote
 from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1 import loading
 from keystoneauth1.adapter import Adapter
+from keystoneauth1.loading import BaseLoader
+from keystoneauth1.plugin import BaseAuthPlugin
 from keystoneauth1.session import Session
+from oslo_config.cfg import ConfigOpts
 from requests import Response
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
@@ -65,32 +68,24 @@ class ComputeAPI:
         self, config: NovaConfig, credentials: Mapping[str, str], *, timeout: float
     ) -> None:
         conf = config.oslo_config()
-        declare_session(config, conf, GROUP)
+        given = {name: value for name, value in credentials.items() if value}
+        of_session: dict[str, str] = {
+            name: given.pop(name)
+            for name in ("endpoint_override", "region_name", "cafile")
+            if name in given
+        }
+        declare_session(config, conf, GROUP, of_session)
         conf.set_default("service_type", "compute", group=GROUP)
         conf.set_default("valid_interfaces", ["internal", "public"], group=GROUP)
         # Keystone's answers are waited for no longer than Nova's.
         conf.set_default("timeout", max(1, round(timeout)), group=GROUP)
-        given = {name: value for name, value in credentials.items() if value}
-        for name in ("endpoint_override", "region_name", "cafile"):
-            if name in given:
-                conf.set_override(name, given.pop(name), group=GROUP)
-        if not given:
-            declare_plugin(config, conf, GROUP)
         try:
-            auth = (
-                loading.get_plugin_loader(given.pop("auth_type", "password")).load_from_options(
-                    **given
-                )
-                if given
-                else loading.load_auth_from_conf_options(conf, GROUP)
-            )
+            auth = _plugin_of(given) if given else _declared_plugin(config, conf)
             session: Session = loading.load_session_from_conf_options(conf, GROUP, auth=auth)
             self._adapter: Adapter = loading.load_adapter_from_conf_options(
                 conf, GROUP, session=session, auth=auth, raise_exc=False
             )
-        except (ksa_exceptions.ClientException, ValueError, TypeError) as error:
-            if given:
-                raise ConfigError(f"NOVA_AUTH_TYPE: {one_line(error)}") from None
+        except _UNUSABLE as error:
             raise config.error(GROUP, error) from None
         self._timeout = timeout
 
@@ -192,8 +187,26 @@ _REQUESTS: Final = {
     "migration": "migrate",
     "evacuation": "evacuate",
 }
+#: What keystoneauth1 raises for options that it cannot use.
+_UNUSABLE: Final = (ksa_exceptions.ClientException, ValueError, TypeError)
 #: Block migration where the storage is not shared, as Nova finds it (2.25).
 _AUTO: Final = {"block_migration": "auto"}
+
+
+def _plugin_of(given: dict[str, str]) -> BaseAuthPlugin:
+    """The auth plugin of the portal's own settings."""
+    try:
+        loader: BaseLoader[Any] = loading.get_plugin_loader(given.pop("auth_type", "password"))
+        plugin: BaseAuthPlugin = loader.load_from_options(**given)
+    except _UNUSABLE as error:
+        raise ConfigError(f"NOVA_AUTH_TYPE: {one_line(error)}") from None
+    return plugin
+
+
+def _declared_plugin(config: NovaConfig, conf: ConfigOpts) -> BaseAuthPlugin | None:
+    """That of ``[nova]``."""
+    declare_plugin(config, conf, GROUP)
+    return loading.load_auth_from_conf_options(conf, GROUP)
 
 
 def _never_connected(error: BaseException) -> bool:

@@ -39,13 +39,15 @@ OPTION_OF: Final[Mapping[str, Option]] = MappingProxyType(
     }
 )
 
+#: What any other option may refer to, as ``$my_ip`` or ``$host``.
+_REFERRED_TO: Final = (cfg.StrOpt("my_ip"), cfg.StrOpt("host"))
+
 _DECLARED: Final[Mapping[str, tuple[cfg.Opt, ...]]] = MappingProxyType(
     {
         "DEFAULT": (
             cfg.StrOpt("transport_url", secret=True),
             cfg.StrOpt("control_exchange", default="nova"),
-            cfg.StrOpt("my_ip"),  # other options may refer to it as $my_ip
-            cfg.StrOpt("host"),
+            *_REFERRED_TO,
             cfg.IntOpt("service_down_time", default=60, min=1),
             cfg.StrOpt("default_availability_zone", default="nova"),
             cfg.StrOpt("internal_service_availability_zone", default="internal"),
@@ -138,7 +140,8 @@ class NovaConfig:
     def check_section(self, conf: cfg.ConfigOpts, group: str) -> None:
         """Read all options of a section that a library has declared in its ``oslo_config()``.
 
-        Else a malformed one would come up when the library first uses it.  Raises ``ConfigError``.
+        Otherwise a malformed one would surface when the library first uses it.  Raises
+        ``ConfigError``.
         """
         for name in conf[group]:
             self._read(conf, group, name)
@@ -156,11 +159,13 @@ class NovaConfig:
         return str(location.detail)
 
     def oslo_config(self) -> cfg.ConfigOpts:
-        """The same files, parsed anew, with no option declared: for a library to declare its own.
+        """The same files, parsed anew: for a library to declare its own options.
 
         Not the process-wide ``cfg.CONF``, so that two configurations never mix.
         """
-        return _parsed(self.files)
+        conf = _parsed(self.files)
+        conf.register_opts(_REFERRED_TO)
+        return conf
 
     @property
     def has_keystone(self) -> bool:

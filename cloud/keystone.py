@@ -24,7 +24,7 @@ from keystonemiddleware.auth_token import (  # type: ignore[import-untyped]
     ServiceError,
 )
 
-from cloud.auth_plugins import declare_plugin
+from cloud.auth_plugins import declare_plugin, look_for_certificates
 from cloud.causes import one_line
 from cloud.config import NovaConfig
 from cloud.deadlines import BoundedExecutor, CloudError, ServiceUnavailable
@@ -132,6 +132,7 @@ class Keystone:
         ignore_eventlet_warnings()  # oslo.cache's pool of memcached clients imports it
         self._conf.register_opts(auth_token.AUTH_TOKEN_OPTS[0][1], group=GROUP)
         declare_plugin(config, self._conf, GROUP)
+        look_for_certificates(config, self._conf, GROUP)
         self._cache: _TokenCache | None = None
         if not self._conf[GROUP].memcached_servers and not self._conf[GROUP].cache:
             self._cache = _TokenCache()

@@ -5,16 +5,14 @@ for the resources that the portal serves, with the old names that still stand in
 """
 
 import logging
-import math
-import re
 import threading
-import time
 from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from typing import Any, Final
 
 from oslo_config import cfg
 from oslo_policy import policy
+from requests import RequestException
 
 from cells.cache import Hints
 from cloud.causes import one_line
@@ -136,74 +134,92 @@ RULES: Final = tuple(
 )
 
 
+class _Values(dict[str, Any]):
+    """What checks know of a requester; ``is_lasting`` as long as no server was asked about it."""
+
+    is_lasting = True
+
+
+class _ServerCheck(policy.Check):
+    """A check by a server (``http:``) that is asked on one of the executor's threads.
+
+    Raises ``ServiceUnavailable`` if the server does not answer.
+    """
+
+    def __init__(self, check: policy.Check, servers: BoundedExecutor) -> None:
+        super().__init__(check.kind, check.match)
+        self._check = check
+        self._servers = servers
+
+    def __call__(
+        self, target: Any, creds: Any, enforcer: Any, current_rule: str | None = None
+    ) -> bool:
+        creds.is_lasting = False
+
+        def ask() -> bool:
+            try:
+                return self._check(target, creds, enforcer, current_rule)
+            except (RequestException, RuntimeError) as error:  # the latter for a timeout
+                raise ServiceUnavailable(f"{self._servers.name}: {one_line(error)}") from None
+
+        return self._servers.call(ask)
+
+
+def _bounded(check: Any, servers: BoundedExecutor) -> Any:
+    """The same check, in which servers are asked through the executor."""
+    if isinstance(check, policy.AndCheck | policy.OrCheck):
+        return type(check)([_bounded(part, servers) for part in check.rules])
+    if isinstance(check, policy.NotCheck):
+        return policy.NotCheck(_bounded(check.rule, servers))
+    if isinstance(check, policy.Check) and check.kind in ("http", "https"):
+        return _ServerCheck(check, servers)
+    return check
+
+
 class _Rules:
     """The rules as they were read at one time, and what they have decided.
 
     They need no lock: oslo.policy begins with new rules whenever a file has changed.
     """
 
-    def __init__(self, enforcer: policy.Enforcer) -> None:
+    def __init__(self, enforcer: policy.Enforcer, servers: BoundedExecutor) -> None:
         self._enforcer = copy(enforcer)
         self._enforcer.use_conf = False  # it reads no files
+        self._enforcer.rules = policy.Rules(
+            {name: _bounded(check, servers) for name, check in enforcer.rules.items()},
+            enforcer.rules.default_rule,
+        )
         #: What was allowed: a decision costs more than a query does.
-        self.decided: Hints[Any, frozenset[str]] = Hints(MAX_DECISIONS)
-        #: The rules that a server decides (``http:``), each time anew.
-        self.asking = _asking(enforcer.rules)
+        self._decided: Hints[Any, frozenset[str]] = Hints(MAX_DECISIONS)
 
-    def decide(
-        self,
-        rules: Collection[str],
-        identity: Identity,
-        target: Mapping[str, Any],
-        until: float = math.inf,
-    ) -> dict[str, bool | None]:
-        """Whether each rule allows it, and ``context_is_admin``, of which others know.
-
-        ``None``, which allows nothing, for those that cannot be decided.  Raises
-        ``ServiceUnavailable`` when not all are by ``until`` (of ``time.monotonic()``).
-        """
-        values = identity.policy_values()
+    def allowed(
+        self, rules: Collection[str], identity: Identity, target: Mapping[str, Any]
+    ) -> frozenset[str]:
+        """The rules that allow it.  What a server has had a say in is asked anew each time."""
+        question = (rules, identity, tuple(target.items()))
+        if (decided := self._decided.get(question)) is not None:
+            return decided
+        values = _Values(identity.policy_values())
         own = {"project_id": identity.project_id, "user_id": identity.user_id}
         # Not known yet while the rule that decides it is checked (nova/context.py).
         values["is_admin"] = None
-        decisions = {IS_ADMIN: self._decide(IS_ADMIN, own, values)}
-        values["is_admin"] = bool(decisions[IS_ADMIN])
-        for rule in rules:
-            if time.monotonic() > until:
-                raise ServiceUnavailable("the answers of the policy server take too long")
-            decisions[rule] = self._decide(rule, dict(target), values)
-        return decisions
+        is_admin = self._decide(IS_ADMIN, own, values)
+        values["is_admin"] = bool(is_admin)
+        decisions = {rule: self._decide(rule, dict(target), values) for rule in rules}
+        allowed = frozenset(rule for rule, is_allowed in decisions.items() if is_allowed)
+        if values.is_lasting and None not in (is_admin, *decisions.values()):
+            self._decided.note([question], allowed)
+        return allowed
 
-    def _decide(self, rule: str, target: Mapping[str, Any], values: dict[str, Any]) -> bool | None:
-        """``None`` if the rule refers to itself, or asks a server that cannot be reached."""
+    def _decide(self, rule: str, target: Mapping[str, Any], values: _Values) -> bool | None:
+        """``None`` if the rule refers to itself, or asks a server that does not answer."""
         try:
             return bool(self._enforcer.authorize(rule, target, values))
         except policy.PolicyNotRegistered:
             raise
         except Exception as error:
-            log_undecided(rule, error)
+            logger.error("rule %s of the policy is refused, as it fails: %s", rule, one_line(error))
             return None
-
-
-def _asking(rules: policy.Rules) -> frozenset[str]:
-    """The rules that ask a server, themselves or by others that they refer to."""
-    texts = {name: str(check) for name, check in rules.items()}
-    asking = {name for name, text in texts.items() if re.search(r"\bhttps?:", text)}
-    grows = bool(asking)
-    while grows:
-        more = {
-            name
-            for name, text in texts.items()
-            for other in re.findall(r"\brule:([^\s()]+)", text)
-            if (other if other in texts else rules.default_rule) in asking
-        }
-        grows = not more <= asking
-        asking |= more
-    return frozenset(asking)
-
-
-def log_undecided(rule: str, error: Exception) -> None:
-    logger.error("rule %s of the policy is refused, as it fails: %s", rule, one_line(error))
 
 
 class Policy:
@@ -214,8 +230,8 @@ class Policy:
     starts raises ``PolicyError``; one that becomes so later is logged, and the rules read last
     stay in force.
 
-    Rules that a server decides (``http:``) are refused if it does not answer within ``deadline``
-    seconds, and without being asked for ``retry_after`` seconds then.
+    A rule that comes to ask a server (``http:``) is refused if that does not answer within
+    ``deadline`` seconds, and without asking for ``retry_after`` seconds then.
     """
 
     def __init__(
@@ -252,7 +268,7 @@ class Policy:
         except _MALFORMED as error:
             raise PolicyError(f"{self._file}: {one_line(error)}") from None
         self._read_as = self._enforcer.rules
-        self._rules = _Rules(self._enforcer)
+        self._rules = _Rules(self._enforcer, self._servers)
 
     @property
     def _file(self) -> str:
@@ -292,31 +308,7 @@ class Policy:
     def _allowed(
         self, rules: Iterable[str], identity: Identity, target: Mapping[str, Any]
     ) -> frozenset[str]:
-        in_force = self._in_force()
-        rules = tuple(rules)
-        question = (rules, identity, tuple(target.items()))
-        if (decided := in_force.decided.get(question)) is not None:
-            return decided
-        # Where a server says who is an administrator, it decides all that depends on that.
-        asks_all = IS_ADMIN in in_force.asking
-        asking = [rule for rule in rules if asks_all or rule in in_force.asking]
-        decisions: dict[str, bool | None] = {}
-        if not asks_all:
-            own = [rule for rule in rules if rule not in in_force.asking]
-            decisions = in_force.decide(own, identity, target)
-        if asking:
-            until = time.monotonic() + self._servers.deadline
-            try:
-                decisions |= self._servers.call(
-                    lambda: in_force.decide(asking, identity, target, until)
-                )
-            except ServiceUnavailable as error:
-                for rule in asking:
-                    log_undecided(rule, error)
-        allowed = frozenset(rule for rule in rules if decisions.get(rule))
-        if not asking and None not in decisions.values():
-            in_force.decided.note([question], allowed)
-        return allowed
+        return self._in_force().allowed(tuple(rules), identity, target)
 
     def _in_force(self) -> _Rules:
         """The rules that count now; the files are read again if they have changed."""
@@ -328,5 +320,5 @@ class Policy:
                 self._read_as = self._enforcer.rules
             if self._enforcer.rules is not self._read_as:
                 self._read_as = self._enforcer.rules
-                self._rules = _Rules(self._enforcer)
+                self._rules = _Rules(self._enforcer, self._servers)
             return self._rules

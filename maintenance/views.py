@@ -74,12 +74,12 @@ def start(request: HttpRequest) -> HttpResponse:
         messages.warning(request, _("No host was selected."))
         return HttpResponseRedirect(back)
     services = _services(plan, keys, of)
-    is_filled_in = request.method == "POST" and bool({"check", "confirm"} & set(request.POST))
+    is_filled_in = "check" in params or "confirm" in params
     form = StartForm(
-        request.POST if is_filled_in else None,
+        params if is_filled_in else None,
         plan=plan.name,
         hosts=len(services.facts),
-        initial=_former_options(params.get("again", "")) | request.GET.dict(),
+        initial=_former_options(params.get("again", "")),
     )
     is_valid = form.is_valid()
     checked = preflights(plan, services.facts.values(), form.options())
@@ -143,6 +143,8 @@ FORM_FIELDS = (
     "query",
     "again",
     "back",
+    "check",
+    "confirm",
     *StartForm.base_fields,
 )
 

@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloud.compute_api import ComputeAPI, ComputeRefused, ComputeUnavailable
-from cloud.config import ConfigError, NovaConfig
+from cloud.config import ConfigError, NovaConfig, load
 from tests.cloud_servers import Keystone
 from tests.servers import SilentServer, free_port
 
@@ -190,3 +191,27 @@ def test_credentials_that_cannot_be_used_are_told() -> None:
         ComputeAPI(NovaConfig(), {}, timeout=1)
     with pytest.raises(ConfigError, match=r"^NOVA_AUTH_TYPE: .*nowhere"):
         ComputeAPI(NovaConfig(), {"auth_type": "nowhere", "auth_url": "x"}, timeout=1)
+
+
+def test_files_of_certificates_are_looked_for_whoever_names_them(tmp_path: Path) -> None:
+    conf = tmp_path / "nova.conf"
+    credentials = {"auth_type": "none", "endpoint": "http://nova/v2.1"}
+
+    def refusal(options: str, **settings: str) -> str:
+        conf.write_text(f"[nova]\n{options}\n")
+        with pytest.raises(ConfigError) as refused:
+            ComputeAPI(load([str(conf)]), credentials | settings, timeout=1)
+        return str(refused.value)
+
+    missing = "/no/such.pem: No such file or directory"
+    assert refusal("", cafile="/no/such.pem") == f"NOVA_CAFILE: {missing}"
+    assert refusal("cafile = /no/such.pem") == f"{conf}: [nova]/cafile: {missing}"
+    assert refusal("certfile = /no/such.pem\ninsecure = true").endswith(f"/certfile: {missing}")
+    said = refusal("valid_interfaces = none")
+    assert said.startswith(f"{conf}: [nova]: 'none' is not a valid value for valid_interfaces")
+
+
+def test_a_certificate_that_nobody_reads_is_not_looked_for(tmp_path: Path) -> None:
+    conf = tmp_path / "nova.conf"
+    conf.write_text("[nova]\nauth_type = none\ninsecure = true\ncafile = /no/such.pem\n")
+    ComputeAPI(load([str(conf)]), {}, timeout=1)

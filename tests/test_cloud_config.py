@@ -200,6 +200,17 @@ def test_libraries_get_the_same_files_for_options_of_their_own(write: Write) -> 
     assert conf.mine.value == 5
 
 
+def test_their_options_may_refer_to_those_of_nova(write: Write) -> None:
+    from oslo_config import cfg
+
+    text = "[DEFAULT]\nmy_ip = 192.0.2.7\nhost = cmp-1\n[mine]\nurl = http://$my_ip:5000/$host\n"
+    config = load([write(text)])
+    conf = config.oslo_config()
+    conf.register_opts([cfg.StrOpt("url")], group="mine")
+    config.check_section(conf, "mine")
+    assert conf.mine.url == "http://192.0.2.7:5000/cmp-1"
+
+
 # --- precedence -----------------------------------------------------------------------------------
 
 
