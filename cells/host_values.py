@@ -51,6 +51,10 @@ class HostValues(Generic[V]):
         """
         self.by_cell.latest()
 
+    def ensure(self) -> None:
+        """Let ``in_cell`` know something that is not far too old; ``refresh`` may come later."""
+        self.by_cell.get(10 * settings.CELL_MAPPINGS_TTL)
+
     def in_cell(self, cell: Cell) -> dict[str, V]:
         """The values of the cell's hosts, as of the last ``refresh``.
 

@@ -140,8 +140,8 @@ def begin() -> Read:
 
     A hypervisor is a compute node with a nova-compute in its cell.
     """
-    host_zones.refresh()
-    aggregate_labels.refresh()
+    host_zones.ensure()
+    aggregate_labels.ensure()
     nodes: Any = (
         ComputeNode.objects.filter(service__id__isnull=False)
         .order_by()
@@ -195,6 +195,7 @@ def servers_on_down_hosts(
 READER = CellReader(
     (*(family for family, _column, _unit in BY_COLUMN), TOTAL_VMS, SERVERS_ON_DOWN_HOST),
     begin,
+    aggregate_labels.refresh,
 )
 
 

@@ -61,10 +61,13 @@ class CellReader:
     ``begin`` is called at the beginning of a scrape, for what the cells have in common.  What it
     returns is called in each cell's executor with the cell and the value of its label ``cell``,
     escaped, and returns the samples of each family, in the order of ``families``, as encoded text.
+    ``refresh`` is called when the cells have been read, for what the next scrape shall know: what
+    is done in the background meanwhile would take the time of this one.
     """
 
     families: tuple[Family, ...]
     begin: Callable[[], Read]
+    refresh: Callable[[], None]
 
 
 _readers: list[CellReader] = []
@@ -121,6 +124,8 @@ def read_cells() -> list[tuple[Family, list[bytes]]]:
     labels = cell_labels(cells)
     reads = [reader.begin() for reader in _readers]
     answers = _ask(cells, partial(_read, labels=labels, reads=reads))
+    for reader in _readers:
+        reader.refresh()
     families = [family for reader in _readers for family in reader.families]
     blocks: list[list[bytes]] = [[] for _family in families]
     up: list[bytes] = []

@@ -40,7 +40,7 @@ _rendered: dict[Cell, Rendered] = {}
 
 def begin() -> Read:
     """A reader of each cell's services, in one query."""
-    host_zones.refresh()
+    host_zones.ensure()
     services: Any = (
         Service.objects.exclude(binary__in=API_BINARIES)
         .order_by()
@@ -81,4 +81,4 @@ def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[bytes]
     return ["".join(states).encode(), counted.encode()]
 
 
-READER = CellReader((AGENT_STATE, WITHOUT_UUID), begin)
+READER = CellReader((AGENT_STATE, WITHOUT_UUID), begin, host_zones.refresh)
