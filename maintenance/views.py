@@ -74,9 +74,8 @@ def start(request: HttpRequest) -> HttpResponse:
         messages.warning(request, _("No host was selected."))
         return HttpResponseRedirect(back)
     services = _services(plan, keys, of)
-    is_filled_in = request.method == "POST" and bool({"check", "confirm"} & set(request.POST))
     form = StartForm(
-        request.POST if is_filled_in else None,
+        params if any(button in params for button in BUTTONS) else None,
         plan=plan.name,
         hosts=len(services.facts),
         initial=_former_options(params.get("again", "")) | request.GET.dict(),
@@ -134,6 +133,8 @@ def _row(request: HttpRequest, plan: Plan, preflight: Preflight) -> Row:
     return Row(preflight, typed, plan.commands(preflight))
 
 
+#: Those of the form: with one of them it has been filled in.
+BUTTONS = ("check", "confirm")
 #: What of the form is found again by who has to log in before it can be sent.
 FORM_FIELDS = (
     "action",
@@ -143,6 +144,7 @@ FORM_FIELDS = (
     "query",
     "again",
     "back",
+    *BUTTONS,
     *StartForm.base_fields,
 )
 

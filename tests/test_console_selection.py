@@ -13,6 +13,7 @@ from pytest_django import Settings
 from audit.models import Note
 from cells.registry import Cell
 from maintenance import views as maintenance_views
+from maintenance.models import Maintenance
 from portal.console import selection
 from services.models import Service
 from tests.clouds import Cloud
@@ -245,6 +246,28 @@ def test_nothing_is_kept_for_nobody(cloud: Cloud, console: Client, settings: Set
     settings.SESSION_COOKIE_AGE = -1
     assert address_after_login(console.post(f"{SERVICES}act/", form)) == "/admin/"
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("button", ["check", "confirm"])
+def test_a_form_is_found_again_as_it_was_filled_in(
+    cloud: Cloud, console: Client, button: str
+) -> None:
+    services = [cloud.host("cell1", f"host-{n}")[0] for n in range(2)]
+    sender = form_on(console, NODES)["sender"]
+    form = {"action": "empty", "key": [one.uuid for one in services], "sender": sender}
+    filled_in = {"reason": "new fans", "at_once": "7", "hosts_at_once": "", button: "1"}
+    for fields in ({}, filled_in):  # the second without the box that is ticked at first
+        logged_in(console)
+        console.logout()
+        address = address_after_login(console.post(START, form | fields))
+        logged_in(console)
+        html = page(console, address)
+        (box,) = re.findall(r'<input type="checkbox" name="stop_on_failure"[^>]*>', html)
+        assert ("checked" in box) is (not fields)
+        (at_once,) = re.findall(r'<input type="number" name="at_once" value="(\d+)"', html)
+        assert (at_once == "7") is bool(fields)
+        assert "errorlist" not in html
+    assert not Maintenance.objects.exists()
 
 
 def test_a_form_of_nobody_needs_its_csrf_token(cloud: Cloud, console: Client) -> None:
