@@ -32,7 +32,13 @@ BADGES = {
     Outcome.UNKNOWN: "unknown",
 }
 #: Fields that the page of an entry shows formatted, and the methods that do so.
-FORMATTED = {"at": "when", "action": "what", "message": "said", "before": "was", "after": "became"}
+FORMATTED = {
+    "at": "when",
+    "action": "action_text",
+    "message": "message_text",
+    "before": "before_text",
+    "after": "after_text",
+}
 #: The URL name of the list.
 LIST = "audit_entry_changelist"
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
@@ -91,7 +97,7 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
     list_display = (
         "when",
         "username",
-        "what",
+        "action_text",
         "service",
         "cell",
         "result",
@@ -130,11 +136,11 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         return moment(entry.at)
 
     @admin.display(description=_("Action"), ordering="action")
-    def what(self, entry: Entry) -> str:
+    def action_text(self, entry: Entry) -> str:
         return translated(entry.action)
 
     @admin.display(description=_("Message"))
-    def said(self, entry: Entry) -> str:
+    def message_text(self, entry: Entry) -> str:
         return translated(entry.message) or DASH
 
     @admin.display(description=_("Subject"), ordering="host")
@@ -160,11 +166,11 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         return DASH if hasattr(entry, "bulk") else changes(entry) or DASH
 
     @admin.display(description=_("Before"))
-    def was(self, entry: Entry) -> str:
+    def before_text(self, entry: Entry) -> str:
         return _as_text(entry.before)
 
     @admin.display(description=_("After"))
-    def became(self, entry: Entry) -> str:
+    def after_text(self, entry: Entry) -> str:
         return _as_text(entry.after)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -182,10 +188,10 @@ class EntryAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             part.undo_url = "" if part.undone_by else undo_url(request.user, [part])
         left = [one for one in of_bulk or [entry] if one.pk not in undone]
         context |= {
-            "subtitle": _("%(action)s %(what)s by %(user)s")
+            "subtitle": _("%(action)s %(subject)s by %(user)s")
             % {
                 "action": translated(entry.action),
-                "what": entry.host or entry.service_uuid or entry.subject,
+                "subject": entry.host or entry.service_uuid or entry.subject,
                 "user": entry.username,
             },
             "of_bulk": of_bulk,

@@ -24,14 +24,15 @@ FORM_FIELDS = ("host", "cell", "back", *NoteForm.base_fields)
 
 def leave(request: HttpRequest) -> HttpResponse:
     """Leave a note at the host of a cell that the form names; one with mistakes is shown again."""
-    params = request.POST if request.method == "POST" else request.GET
+    is_sent = request.method == "POST"
+    params = request.POST if is_sent else request.GET
     if not request.user.has_perm("audit.add_note"):
         raise PermissionDenied
     host, cell_uuid = params.get("host", ""), params.get("cell", "")
     if not 0 < len(host) <= 255 or cell_uuid not in {cell.uuid for cell in all_cells()}:
         raise BadRequest(gettext_noop("no such host"))
-    is_sent = request.method == "POST"
-    form = NoteForm(request.POST if is_sent else None, initial=params.dict(), auto_id="note-%s")
+    chosen: dict[str, Any] = {"data": params} if is_sent else {"initial": params.dict()}
+    form = NoteForm(**chosen, auto_id="note-%s")
     if form.is_valid():
         note: Any = form.save(commit=False)
         note.host, note.cell_uuid, note.username = host, cell_uuid, request.user.get_username()
@@ -41,7 +42,9 @@ def leave(request: HttpRequest) -> HttpResponse:
     context = {
         **console.each_context(request),
         "title": _("Leave a note at %(host)s") % {"host": host},
-        "panel": {"host": host, "cell": {"uuid": cell_uuid}, "form": form},
+        "form": form,
+        "host": host,
+        "cell_uuid": cell_uuid,
         "back": _back_url(params),
     }
     return TemplateResponse(request, "admin/audit/leave_note.html", context)

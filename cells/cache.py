@@ -76,15 +76,16 @@ class CachedValue(Generic[V]):
                     loaded = self._loaded = _Loaded(value, generation, time.monotonic())
         return loaded.value
 
-    def latest(self) -> V:
+    def latest(self, times: float = 10) -> V:
         """The value without waiting for it: one that is too old is loaded anew in the background.
 
-        Only a value that was never loaded, has expired or is ten times too old is waited for.
+        Only a value that was never loaded, has expired or is so many ``times`` too old is waited
+        for.
         """
-        max_age = self.ttl() if callable(self.ttl) else self.ttl
-        if self._fresh(10 * max_age) is not None:
+        max_age = times * (self.ttl() if callable(self.ttl) else self.ttl)
+        if self._fresh(max_age) is not None:
             self.refresh()
-        return self.get(10 * max_age)
+        return self.get(max_age)
 
     def refresh(self) -> None:
         """Load the value anew in the background, if it is too old or never was loaded."""

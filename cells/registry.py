@@ -88,8 +88,8 @@ def _cell(mapping: CellMapping) -> Cell:
 class KnownCells(NamedTuple):
     """The cells in ``cell_mappings``, in Nova's order: all, and all but cell0."""
 
-    all: tuple[Cell, ...]
-    compute: tuple[Cell, ...]
+    cells: tuple[Cell, ...]
+    compute_cells: tuple[Cell, ...]
 
 
 def _read_cells() -> KnownCells:
@@ -110,12 +110,12 @@ def all_cells() -> tuple[Cell, ...]:
     answer.  Raises ``DatabaseError`` when the API database
     has never answered.
     """
-    return known_cells.get().all
+    return known_cells.get().cells
 
 
 def compute_cells() -> tuple[Cell, ...]:
     """The cells that can have hypervisors: all but cell0."""
-    return known_cells.get().compute
+    return known_cells.get().compute_cells
 
 
 def forget_cells() -> None:

@@ -90,36 +90,36 @@ aggregate_labels = HostValues(_read_aggregates)
 NAME = b"\xff"
 
 
-class Labels(NamedTuple):
-    """The labels of a cell's hypervisors, as a template of samples, and what it was made of."""
+class Template(NamedTuple):
+    """Samples of a cell's hypervisors with all but their values, and what they were made of."""
 
     label: str
     zones: dict[str, str]
     aggregates: dict[str, str]
     hostnames: tuple[str | None, ...]
     hosts: tuple[str | None, ...]
-    template: bytes
+    text: bytes
 
 
-#: The labels of each cell at the last scrape: most often they are the same again.
-_last_labels: dict[Cell, Labels] = {}
+#: The template of each cell at the last scrape: most often it is the same again.
+_last_templates: dict[Cell, Template] = {}
 
 
-def labels_of(
+def template_for(
     cell: Cell, label: str, hostnames: tuple[str | None, ...], hosts: tuple[str | None, ...]
 ) -> bytes:
     """The template for hypervisors with these names, on these hosts."""
     zones, aggregates = zones_in(cell), aggregate_labels.in_cell(cell)
-    last = _last_labels.get(cell)
+    last = _last_templates.get(cell)
     if last is None or last[:5] != (label, zones, aggregates, hostnames, hosts):
-        template = template_of(
+        text = template_of(
             f'cell="{label}",hostname="{escape(hostname)}",'
             f'availability_zone="{escape(zones.get(host or ""))}",'
             f'aggregates="{escape(aggregates.get(host or ""))}"'
             for hostname, host in zip(hostnames, hosts, strict=True)
         )
-        last = _last_labels[cell] = Labels(label, zones, aggregates, hostnames, hosts, template)
-    return last.template
+        last = _last_templates[cell] = Template(label, zones, aggregates, hostnames, hosts, text)
+    return last.text
 
 
 def template_of(labels: Iterable[str]) -> bytes:
@@ -166,7 +166,7 @@ def begin() -> Read:
         of_nodes = [row for row in rows if row[2] != SERVERS]
         columns = list(zip(*of_nodes, strict=True)) or [()] * (3 + len(BY_COLUMN))
         hostnames, hosts, states, *numbers = columns
-        template = labels_of(cell, label, hostnames, hosts)
+        template = template_for(cell, label, hostnames, hosts)
         total = sum(row[3] for row in rows if row[2] == SERVERS)
         return [
             *(

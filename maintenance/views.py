@@ -74,11 +74,12 @@ def start(request: HttpRequest) -> HttpResponse:
         messages.warning(request, _("No host was selected."))
         return HttpResponseRedirect(back)
     services = _services(plan, keys, of)
+    is_filled_in = "check" in params or "confirm" in params
     form = StartForm(
-        params if any(button in params for button in BUTTONS) else None,
+        params if is_filled_in else None,
         plan=plan.name,
         hosts=len(services.facts),
-        initial=_former_options(params.get("again", "")) | request.GET.dict(),
+        initial=_former_options(params.get("again", "")),
     )
     is_valid = form.is_valid()
     checked = preflights(plan, services.facts.values(), form.options())
@@ -133,8 +134,6 @@ def _row(request: HttpRequest, plan: Plan, preflight: Preflight) -> Row:
     return Row(preflight, typed, plan.commands(preflight))
 
 
-#: Those of the form: with one of them it has been filled in.
-BUTTONS = ("check", "confirm")
 #: What of the form is found again by who has to log in before it can be sent.
 FORM_FIELDS = (
     "action",
@@ -144,7 +143,8 @@ FORM_FIELDS = (
     "query",
     "again",
     "back",
-    *BUTTONS,
+    "check",
+    "confirm",
     *StartForm.base_fields,
 )
 

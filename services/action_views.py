@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
 from audit.journal import actor_of
-from audit.models import Channel, Entry
+from audit.models import Channel, Entry, Outcome
 from audit.undoing import undo_url, undone_by
 from cells.executors import CellUnavailable
 from cells.registry import Cell
@@ -345,15 +345,18 @@ def show_results(request: HttpRequest, site: Console) -> HttpResponse:
 
 
 def _undo_of(request: HttpRequest, request_id: str) -> dict[str, Any]:
-    """Where to take back what a request of this user has done; or by what that has been done."""
+    """Where to take back what a request of this user has done; or by what that has been done.
+
+    With how much of it is taken back, as long as there is more.
+    """
     of_request = Entry.objects.filter(request_id=request_id, username=request.user.get_username())
     entries = list(of_request[:MAX_SELECTED])
     undone = undone_by(entries)
     left = [entry for entry in entries if entry.pk not in undone]
-    return {
-        "undo_url": undo_url(request.user, left),
-        "undone_by": max(undone.values(), key=lambda undo: undo.pk, default=None),
-    }
+    if url := undo_url(request.user, left):
+        done = sum(entry.outcome == Outcome.DONE for entry in entries)
+        return {"undo_url": url, "undone": len(undone), "done": done}
+    return {"undone_by": max(undone.values(), key=lambda undo: undo.pk, default=None)}
 
 
 def _evacuation(servers: HostServers | None) -> str:

@@ -1,6 +1,7 @@
 """What all resources of the API have in common: authentication, versions and errors."""
 
 import base64
+import gc
 import json
 import logging
 import re
@@ -540,3 +541,19 @@ def test_reads_write_nothing(frame: ApiClient, cloud: Cloud) -> None:
         for path in ("/os-services", "/os-hypervisors", "/os-hypervisors/detail"):
             frame.get(path, version)
     assert [list(some.all()) for some in rows] == before
+
+
+@pytest.mark.parametrize("path", ["/os-services", "/os-hypervisors/detail", "/os-hypervisors/x"])
+def test_no_view_is_kept_until_garbage_is_collected(
+    cloud: Cloud, api: ApiClient, path: str
+) -> None:
+    cloud.host("cell1", "cmp")
+    api.get(path, "2.53")
+    gc.collect()
+    gc.disable()
+    try:
+        api.get(path, "2.53")
+        kept = [vars(one) for one in gc.get_objects() if isinstance(one, NovaViewSet)]
+    finally:
+        gc.enable()
+    assert not any(kept)

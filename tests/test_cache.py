@@ -162,3 +162,13 @@ def test_the_latest_value_is_not_waited_for() -> None:
     assert cached.latest() == 3
     ages[0] = 0.0
     assert cached.latest() == 4
+
+
+def test_how_old_a_value_may_be_that_is_not_waited_for() -> None:
+    loads, ages = iter(range(1, 100)), [600.0]
+    cached = CachedValue(lambda: next(loads), ttl=lambda: ages[0])
+    assert cached.latest() == 1
+    began = time.monotonic()
+    time.sleep(0.3)
+    ages[0] = (time.monotonic() - began) / 3  # so that it is three times as old
+    assert cached.latest(2) == 2

@@ -113,15 +113,21 @@ def test_a_host_of_that_name_in_another_cell_does_not_have_its_problem(
 
 def test_a_choice_adds_and_removes_its_value(cloud: Cloud, console: Client) -> None:
     small_fleet(cloud)
-    url = f"{NODES}?status=enabled&state=up"
-    closed, opened = (re.sub(r"\s+", " ", page(console, one)) for one in (url, f"{url}&_facets=1"))
-    assert 'href="?_facets=1&amp;state=up&amp;state=down&amp;status=enabled"' in opened
-    assert 'href="?_facets=1&amp;state=up" aria-current="true"' in opened
-    for html, facets in ((closed, ""), (opened, "_facets=1&amp;")):
-        assert f'<a class="chip" href="?{facets}state=up">' in html
+    query = "?status=enabled&state=up"
+    closed, opened, filters = (
+        re.sub(r"\s+", " ", page(console, f"{NODES}{url}"))
+        for url in (query, f"{query}&_facets=1", f"filters/{query}&_facets=1")
+    )
+    for html in (opened, filters):
+        assert 'href="?state=up&amp;state=down&amp;status=enabled"' in html
+        assert 'href="?state=up" aria-current="true"' in html
+    for html in (closed, opened):
+        assert '<a class="chip" href="?state=up">' in html
         assert "Status: enabled" in html
     assert 'class="choice"' not in closed
     assert 'href="?_facets=True&amp;state=up&amp;status=enabled"' in closed
+    assert 'data-src="filters/?_facets=True&amp;state=up&amp;status=enabled"' in closed
+    assert '="?_facets' not in opened
     assert console.get(f"{NODES}?{'&'.join(f'cell={n}' for n in range(500))}").status_code == 400
 
 

@@ -249,9 +249,9 @@ def test_all_breadcrumbs_begin_with_the_overview(
     answers["bye"] = console.post("/admin/logout/", headers=headers)
     for path, answer in answers.items():
         assert answer.status_code == 200, path
-        (crumbs,) = re.findall(
-            r'<div class="breadcrumbs">(.*?)</div>', answer.content.decode(), re.DOTALL
-        )
+        html = answer.content.decode()
+        assert html.count('class="languages"') == 1, path
+        (crumbs,) = re.findall(r'<div class="breadcrumbs">(.*?)</div>', html, re.DOTALL)
         start, *more = (part.strip() for part in re.sub(r"<[^>]*>", "", crumbs).split("&rsaquo;"))
         assert start == first, path
         assert all(more), path

@@ -1,6 +1,7 @@
 """Logging in to the console with Keystone, beside the portal's own accounts."""
 
 import datetime
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -264,6 +265,22 @@ def test_an_expired_token_opens_nothing_whatever_the_cookie_says(portal: Portal)
     row.expire_date = timezone.now() + datetime.timedelta(hours=1)
     row.save()
     assert client.get(SERVICES).status_code == 302
+
+
+def test_a_form_outlives_the_session_that_its_token_ends(portal: Portal) -> None:
+    """Also where the form is of a still earlier session, so that its CSRF token is wrong."""
+    client = portal.log_in()
+    html = client.get(SERVICES).content.decode()
+    (sender, *_others) = re.findall(r'name="sender" value="([^"]+)"', html)
+    client.handler.enforce_csrf_checks = True
+    portal.keystone.intercept = lambda call: (
+        portal.keystone._recorded("not a token") if "x-subject-token" in call.headers else None
+    )
+    portal.time_passes()
+    form = {"action": "disable", "key": "x", "sender": sender}
+    assert client.post(f"{SERVICES}act/", form)["Location"].startswith("/admin/login/?next=")
+    (kept,) = client.session["kept_forms"].values()
+    assert "action=disable" in kept["form"]
 
 
 def test_neither_the_password_nor_a_readable_token_is_kept(portal: Portal) -> None:

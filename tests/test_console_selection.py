@@ -13,7 +13,6 @@ from pytest_django import Settings
 from audit.models import Note
 from cells.registry import Cell
 from maintenance import views as maintenance_views
-from maintenance.models import Maintenance
 from portal.console import selection
 from services.models import Service
 from tests.clouds import Cloud
@@ -180,8 +179,9 @@ def address_after_login(response: Any) -> str:
 def logged_in(client: Client, name: str = "ann") -> None:
     """Log in as a browser does, which keeps what its session has."""
     user = User.objects.get(username=name)
-    user.set_password("secret")
-    user.save()
+    if not user.check_password("secret"):
+        user.set_password("secret")
+        user.save()
     credentials = {"username": name, "password": "secret"}
     assert client.post("/admin/login/", credentials).status_code == 302
 
@@ -226,14 +226,14 @@ def test_a_kept_form_is_its_senders_alone(cloud: Cloud, console: Client) -> None
     answer = console.get(address, follow=True)
     assert answer.redirect_chain[-1][0] == "/admin/"
     html = answer.content.decode()
-    assert "This form is not kept any more, or not for you." in html
+    assert "This form is no longer kept, or is not yours." in html
     assert "new fans" not in html
     assert console.session["kept_forms"] == {}
     assert not now_in(cloud, "cell1", service).disabled
     # Another browser does not find it either.
     other = Client()
     logged_in(other)
-    assert "not kept any more" in other.get(address, follow=True).content.decode()
+    assert "no longer kept" in other.get(address, follow=True).content.decode()
 
 
 def test_nothing_is_kept_for_nobody(cloud: Cloud, console: Client, settings: Settings) -> None:
@@ -248,26 +248,80 @@ def test_nothing_is_kept_for_nobody(cloud: Cloud, console: Client, settings: Set
     assert not Session.objects.exists()
 
 
-@pytest.mark.parametrize("button", ["check", "confirm"])
-def test_a_form_is_found_again_as_it_was_filled_in(
-    cloud: Cloud, console: Client, button: str
+@pytest.mark.parametrize("change", [{"password": "!"}, {"is_active": False}])
+def test_nothing_is_kept_for_who_may_not_log_in_again(
+    cloud: Cloud, console: Client, change: dict[str, Any]
 ) -> None:
-    services = [cloud.host("cell1", f"host-{n}")[0] for n in range(2)]
-    sender = form_on(console, NODES)["sender"]
-    form = {"action": "empty", "key": [one.uuid for one in services], "sender": sender}
-    filled_in = {"reason": "new fans", "at_once": "7", "hosts_at_once": "", button: "1"}
-    for fields in ({}, filled_in):  # the second without the box that is ticked at first
-        logged_in(console)
+    """A form that somebody has copied is worth nothing once the account was locked."""
+    cloud.host("cell1", "a")
+    form = form_on(console, NODES) | {"action": "disable", "key": "x"}
+    console.logout()
+    User.objects.filter(username="ann").update(**change)
+    assert address_after_login(console.post(f"{SERVICES}act/", form)) == "/admin/"
+    assert not Session.objects.exists()
+
+
+def test_what_no_page_sends_is_not_kept(cloud: Cloud, console: Client) -> None:
+    cloud.host("cell1", "a")
+    form = form_on(console, NODES) | {"action": "disable", "key": "x"}
+    console.logout()
+    for field, value in (("reason", "x" * 100_000), ("key", ["x" * 36] * 1900)):
+        answer = console.post(f"{SERVICES}act/", form | {field: value})
+        assert address_after_login(answer) == "/admin/"
+    assert not Session.objects.exists()
+
+
+def test_a_form_that_is_carried_out_is_kept_no_longer(cloud: Cloud, console: Client) -> None:
+    service, _node = cloud.host("cell1", "a")
+    form = form_on(console, NODES) | {"action": "disable", "key": service.uuid}
+    form |= {"reason": "x" * 256}
+    console.logout()
+    address = address_after_login(console.post(f"{SERVICES}act/", form))
+    logged_in(console)
+    html = page(console, address)
+    for reason in ("y" * 256, "fans"):  # the former is too long, and can be mended
+        hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', html)
+        assert len(console.session["kept_forms"]) == 1
+        answer = console.post(f"{SERVICES}act/", dict(hidden) | {"reason": reason, "confirm": "1"})
+        html = answer.content.decode()
+    assert answer.status_code == 302
+    assert now_in(cloud, "cell1", service).disabled_reason == "fans"
+    assert console.session["kept_forms"] == {}
+
+
+def test_the_options_of_a_maintenance_are_found_again(cloud: Cloud, console: Client) -> None:
+    logged_in(console)
+    chosen = [cloud.host("cell1", host)[0].uuid for host in ("a", "b")]
+    first = form_on(console, NODES) | {"action": "empty", "key": chosen}
+    del first["confirm"]
+    filled_in = first | {"at_once": "7", "hosts_at_once": "2", "move_stopped": "on"}
+
+    def found_again(form: dict[str, Any]) -> str:
         console.logout()
-        address = address_after_login(console.post(START, form | fields))
+        address = address_after_login(console.post(START, form))
         logged_in(console)
-        html = page(console, address)
-        (box,) = re.findall(r'<input type="checkbox" name="stop_on_failure"[^>]*>', html)
-        assert ("checked" in box) is (not fields)
-        (at_once,) = re.findall(r'<input type="number" name="at_once" value="(\d+)"', html)
-        assert (at_once == "7") is bool(fields)
-        assert "errorlist" not in html
-    assert not Maintenance.objects.exists()
+        return page(console, address)
+
+    for button in ("check", "confirm"):
+        html = found_again(filled_in | {button: "1"})
+        assert 'name="at_once" value="7"' in html
+        assert 'name="hosts_at_once" value="2"' in html
+        (ticked,) = re.findall(r'name="([^"]*)"[^>]* checked', html)
+        assert ticked == "move_stopped"
+        assert 'class="error"' not in html
+    # Of a list that only asks for the form, there is nothing to find but the hosts.
+    html = found_again(first)
+    (ticked,) = re.findall(r'name="([^"]*)"[^>]* checked', html)
+    assert ticked == "stop_on_failure"
+
+
+def test_forms_are_shown_and_sent_in_no_other_way(cloud: Cloud, console: Client) -> None:
+    service, _node = cloud.host("cell1", "a")
+    query = f"?host=a&cell={cloud.cell('cell1').uuid}&action=disable&key={service.uuid}"
+    for path in ("/admin/notes/", f"{SERVICES}act/"):
+        assert console.get(f"{path}{query}").status_code == 200
+        for method in (console.put, console.delete, console.patch):
+            assert method(f"{path}{query}").status_code == 405
 
 
 def test_a_form_of_nobody_needs_its_csrf_token(cloud: Cloud, console: Client) -> None:
@@ -297,6 +351,28 @@ def test_a_form_of_an_earlier_session_is_shown_again(cloud: Cloud, console: Clie
     assert strict.post("/admin/notes/1/clear/", form).status_code == 403
 
 
+def test_a_form_of_an_earlier_session_is_shown_to_who_logs_in(
+    cloud: Cloud, console: Client
+) -> None:
+    """The session of the other tab may have ended, too."""
+    service, _node = cloud.host("cell1", "a")
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.get(username="ann"))
+    form = form_on(strict, NODES) | {"action": "disable", "key": service.uuid}
+    strict.session.flush()
+    address = address_after_login(strict.post(f"{SERVICES}act/", form))
+    strict.force_login(User.objects.get(username="ann"))
+    html = page(strict, address)
+    assert "logged in again" not in html
+    assert 'value="new fans"' in html
+    # Without cookies nothing could be found again.
+    strict.cookies.clear()
+    answer = strict.post(f"{SERVICES}act/", form)
+    assert answer.status_code == 403
+    assert "the browser keeps no cookies" in answer.content.decode()
+    assert not answer.cookies
+
+
 def test_a_note_is_found_again_after_logging_in(cloud: Cloud, console: Client) -> None:
     service, _node = cloud.host("cell1", "a")
     path = f"{SERVICES}{service.uuid}/"
@@ -319,6 +395,7 @@ def test_a_note_is_found_again_after_logging_in(cloud: Cloud, console: Client) -
         (f"http://testserver{NODES}?cell=cell1", f"{NODES}?cell=cell1"),
         ("http://evil.example/admin/", "/admin/"),
         ("http://testserver//evil.example/", "/admin/"),
+        ("http://[", "/admin/"),
         ("", "/admin/"),
     ],
 )

@@ -1,4 +1,7 @@
-"""A disk without space: nothing more can be written, by a worker that runs already."""
+"""A disk that takes no more: whatever a running worker writes fails, as on one that is full.
+
+The limit on the size of a process's files does it, so SQLite speaks of an I/O error, not of space.
+"""
 
 import http.client
 import json
@@ -57,13 +60,15 @@ class Requests:
 
 @contextmanager
 def full_disk(server: PortalServer) -> Iterator[None]:
-    """What the workers write fails as on a full disk: to databases, and to the log."""
+    """What the workers write fails: to databases, and to the log."""
     workers = [worker.pid for worker in psutil.Process(server.process.pid).children()]
     for worker in workers:
         prlimit(worker, RLIMIT_FSIZE, (0, RLIM_INFINITY))
-    yield
-    for worker in workers:
-        prlimit(worker, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        for worker in workers:
+            prlimit(worker, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
 
 
 def test_it_refuses_what_it_cannot_put_on_record_and_reads_on(tmp_path: Path) -> None:

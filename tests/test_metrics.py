@@ -23,7 +23,7 @@ from audit.models import Channel, Entry, OutboxMessage, Outcome
 from cells.availability_zones import host_zones
 from cells.models import AggregateMetadata
 from cells.registry import Cell
-from hypervisors.metrics import _last_labels, aggregate_labels
+from hypervisors.metrics import _last_templates, aggregate_labels
 from hypervisors.report import latest_report
 from portal.models import ApiToken
 from tests.clients import ApiClient
@@ -162,15 +162,15 @@ def test_labels_are_made_again_only_where_the_cell_has_changed(patient: None, cl
     for cell in ("cell1", "cell2"):
         cloud.host(cell, f"{cell}-cmp")
     scrape()
-    before = {cell.name: labels.template for cell, labels in _last_labels.items()}
+    before = {cell.name: template.text for cell, template in _last_templates.items()}
 
     cloud.add_aggregate("ssd", ["cell2-cmp"])
     aggregate_labels.by_cell.expire()
     samples = scrape()
 
     assert {s.labels["aggregates"] for s in samples["openstack_nova_running_vms"]} == {"", "ssd"}
-    after = {cell.name: labels for cell, labels in _last_labels.items()}
-    assert after["cell1"].template is before["cell1"]
+    after = {cell.name: template for cell, template in _last_templates.items()}
+    assert after["cell1"].text is before["cell1"]
     assert after["cell1"].aggregates == {}
     assert after["cell2"].aggregates == {"cell2-cmp": "ssd"}
 

@@ -193,7 +193,7 @@ def test_what_is_undone_says_so_and_is_not_offered_again(
         assert re.search(link, html), shown
         assert f"entry={entry.pk}" not in html, shown
     html = page(console.get(f"{AUDIT}{undo.pk}/change/"))
-    back = rf'<a href="{opened}"> takes back “disable” by ann at <time'
+    back = rf"<a href=\"{opened}\"> undoes ann's “disable” of <time"
     assert re.search(back, html)
     # An address that was kept is answered, too, and so is who was slower.
     assert "That was undone by ann already." in page(console.get(url, follow=True))
@@ -222,6 +222,23 @@ def test_of_a_bulk_action_the_rest_is_offered(cloud: Cloud, console: Client) -> 
     html = page(console.get(f"{AUDIT}{third.pk}/change/"))
     assert f"request={third.request_id}" not in html
     assert html.count("undone</span> by ann") == 4
+
+
+def test_results_tell_how_much_of_a_bulk_action_is_undone(cloud: Cloud, console: Client) -> None:
+    keys = [cloud.host("cell1", f"host-{number}")[0].uuid for number in range(3)]
+    form = {"action": "disable", "key": keys, "reason": "fan", "confirm": "1"}
+    results = console.post(ACT, form)["Location"]
+    html = page(console.get(results))
+    assert "undone" not in html
+    confirmed(console, f"{ACT}?action=undo&entry={Entry.objects.get(bulk_position=2).pk}")
+    html = page(console.get(results))
+    assert "1 of 3 undone" in html
+    assert "undone</span> by" not in html
+    confirmed(console, undo_link(html))
+    html = page(console.get(results))
+    assert "of 3 undone" not in html
+    assert "undone</span> by ann" in html
+    assert "action=undo" not in html
 
 
 def test_who_may_not_see_the_audit_is_told_without_a_link(cloud: Cloud) -> None:

@@ -20,7 +20,7 @@ from cells.locate import MayBeMissing, NotFound, by_key, key_of
 from cells.merge import in_parts
 from cells.registry import Cell
 from portal.console import preferences, saved_views, stepping
-from portal.console.changelist import AcrossCellsChangeList
+from portal.console.changelist import AcrossCellsChangeList, FacetsChangeList
 from portal.console.columns import Column, column
 from portal.console.export import CHUNK_SIZE, csv_response, incomplete_note
 from portal.console.filters import ListFilter
@@ -195,6 +195,7 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         return [
             path("", view(self.changelist_view), name=f"{name}_changelist"),
             path("export.csv", view(self.csv_view), name=f"{name}_csv"),
+            path("filters/", view(self.filters_view), name=f"{name}_filters"),
             *saved_views.urls(self),
             *preferences.urls(self),
             *stepping.urls(self),
@@ -202,7 +203,9 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
         ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[AcrossCellsChangeList]:
-        return AcrossCellsChangeList
+        match = request.resolver_match
+        is_of_filters = match is not None and match.url_name == f"{url_name(self.opts)}_filters"
+        return FacetsChangeList if is_of_filters else AcrossCellsChangeList
 
     def get_changelist_instance(self, request: HttpRequest) -> AcrossCellsChangeList:
         return cast(AcrossCellsChangeList, super().get_changelist_instance(request))
@@ -218,6 +221,13 @@ class AcrossCellsAdmin(ReadOnlyAdminMixin, BoundedQueryMixin):
             "saved_views": saved_views.saved_views(request, self),
         }
         return super().changelist_view(request, context | (extra_context or {}))
+
+    def filters_view(self, request: HttpRequest) -> HttpResponse:
+        """The filters of a list alone, which its page fetches when they are opened."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {"cl": self.get_changelist_instance(request)}
+        return TemplateResponse(request, "admin/across_cells/filters.html", context)
 
     def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         """The full filtered list as CSV."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol, cast
 
+from django.contrib.admin.options import IS_FACETS_VAR
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -92,6 +93,7 @@ class AcrossCellsChangeList(ChangeList):
             for list_filter in cast(Any, self.list_filter)
         ]
         self.has_filters = True
+        self.filter_params.pop(IS_FACETS_VAR, None)  # not for the lists that this one leads to
         self.has_active_filters = any(spec.is_active for spec in self.filter_specs)
         self.clear_all_filters_qs = self.get_query_string(
             {spec.parameter_name: None for spec in self.filter_specs}
@@ -166,16 +168,10 @@ class AcrossCellsChangeList(ChangeList):
         cells = all_cells()
         limit = keys_at_first(stop, len(cells)) if stop <= MAX_FIRST_KEYS else None
         answers = ask_cells(cells, partial(self._ask, limit=limit))
-        self.missing = answers.missing
-        self.counts = Counts(
-            self.rows.counted,
-            self.rows.names,
-            tuple(self.rows.sums),
-            {cell: counts for cell, (counts, _keys) in answers.by_cell.items()},
-            self.missing,
+        self._note_counts(
+            {cell: counts for cell, (counts, _keys) in answers.by_cell.items()}, answers.missing
         )
         rows_by_cell = self.counts.rows_by_cell()
-        self.result_count = sum(rows_by_cell.values())
         self.multi_page = self.result_count > self.list_per_page
         self.paginator = Paginator(range(self.result_count), self.list_per_page)
         self.page_num = min(max(1, self.page_num), self.paginator.num_pages)
@@ -190,6 +186,15 @@ class AcrossCellsChangeList(ChangeList):
             places = places[start:]
             self._add_missing(missing)
         self.result_list = self.rows_at(places, self.columns)
+
+    def _note_counts(
+        self, by_cell: Mapping[Cell, CellCounts], missing: list[CellUnavailable]
+    ) -> None:
+        self.missing = missing
+        self.counts = Counts(
+            self.rows.counted, self.rows.names, tuple(self.rows.sums), by_cell, missing
+        )
+        self.result_count = sum(self.counts.rows_by_cell().values())
 
     def _ask(self, cell: Cell, limit: int | None) -> tuple[CellCounts, list[Keys]]:
         counts = self.rows.count_in(cell)
@@ -240,11 +245,15 @@ class AcrossCellsChangeList(ChangeList):
             headings.append(Heading(column, sort, link))
         return headings
 
+    @property
+    def own_query(self) -> str:
+        """The query string of the page that is shown."""
+        return self.get_query_string({PAGE_VAR: self.page_num if self.page_num > 1 else None})
+
     def table(self) -> list[TableRow]:
         """The rows of the table; the first column is the row heading."""
         first, *others = self.columns
-        page = self.page_num if self.page_num > 1 else None
-        query = self.get_query_string({PAGE_VAR: page}).removeprefix("?")
+        query = self.own_query.removeprefix("?")
         start = self.page.start_index()
         attributes = [column.attributes for column in others]
         return [
@@ -292,6 +301,15 @@ class AcrossCellsChangeList(ChangeList):
     @property
     def link_without_search(self) -> str:
         return self.get_query_string({SEARCH_VAR: None})
+
+
+class FacetsChangeList(AcrossCellsChangeList):
+    """The filters of a list with the counts of their choices, and none of its rows."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        answers = ask_cells(all_cells(), self.rows.count_in)
+        self._note_counts(answers.by_cell, answers.missing)
+        self.result_list = []
 
 
 def per_page(requested: str | int | None, default: int) -> int:

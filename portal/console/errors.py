@@ -10,7 +10,7 @@ from django.core.exceptions import BadRequest
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
-from django.urls import resolve, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.csrf import csrf_failure as plain_csrf_failure
@@ -86,13 +86,18 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """
     if not is_of_console(request):
         return plain_csrf_failure(request, reason)
-    fields = getattr(resolve(request.path_info).func, "kept_fields", ())
-    if fields and (again := kept_forms.keep(request, fields)):
-        messages.warning(
-            request,
-            _("You have logged in again since this form was shown. Nothing has been done yet."),
-        )
-        return HttpResponseRedirect(again)
+    view = request.resolver_match and request.resolver_match.func
+    fields = getattr(view, "kept_fields", ())
+    if fields and request.COOKIES:
+        may = console.has_permission(request)  # first: asking may end the session that keeps forms
+        if again := kept_forms.keep(request, fields):
+            if not may:
+                return console.ask_to_log_in(again)
+            messages.warning(
+                request,
+                _("You have logged in again since this form was shown. Nothing has been done yet."),
+            )
+            return HttpResponseRedirect(again)
     cause = _(
         "The form is not of your present session: you have logged in again since it was shown, or "
         "the browser keeps no cookies. Nothing was done. Go back, reload the page, and send the "

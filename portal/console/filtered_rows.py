@@ -91,7 +91,7 @@ class FilteredRows:
         """
         if not self.counted:
             counted = self._fetch(cell, self.in_cell(cell), self._count_all)
-            return {(): (sum(number for _one, number in counted),)}
+            return {(): (sum(number for _, number in counted),)}
         ungrouped = tuple(
             list_filter
             for list_filter in self.filters

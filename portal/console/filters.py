@@ -358,21 +358,24 @@ class ChoicesFilter(ListFilter):
         return [(value, self.display(value)) for value in sorted(found)]
 
 
-class ConditionsFilter(ListFilter):
+class ConditionalFilter(ListFilter):
+    """The base of filters whose values are conditions."""
+
+    @cached_property
+    def conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
+        return self.get_conditions()
+
+    def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
+        """The label and the condition of each value."""
+        raise NotImplementedError
+
+
+class ConditionsFilter(ConditionalFilter):
     """Conditions of which a row may meet several; further choices are any of them, and none."""
 
     ANY, NONE = "any", "none"
     any_label: "ClassVar[StrOrPromise]" = _("any")
     none_label: "ClassVar[StrOrPromise]" = _("none")
-
-    @cached_property
-    def conditions(self) -> "dict[str, tuple[StrOrPromise, Q]]":
-        """The label and the condition of each value; read in the request's thread."""
-        return dict(self.get_conditions())
-
-    def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
-        """The label and the condition of each value."""
-        raise NotImplementedError
 
     def annotation(self, value: str) -> str:
         return f"filter_{self.parameter_name}_{value.replace('-', '_')}"
@@ -414,7 +417,7 @@ class ConditionsFilter(ListFilter):
             yield value, label
 
 
-class SummedFilter(ListFilter):
+class SummedFilter(ConditionalFilter):
     """Conditions that are counted without grouping rows by them: for those by which there would be
     too many groups.
 
@@ -423,15 +426,6 @@ class SummedFilter(ListFilter):
     """
 
     grouped = False
-
-    @cached_property
-    def conditions(self) -> "dict[str, tuple[StrOrPromise, Q]]":
-        """The label and the condition of each value; read in the request's thread."""
-        return dict(self.get_conditions())
-
-    def get_conditions(self) -> "Mapping[str, tuple[StrOrPromise, Q]]":
-        """The label and the condition of each value."""
-        raise NotImplementedError
 
     def sum_name(self, value: str) -> str:
         """What the sum for a value is called in a group."""

@@ -20,8 +20,8 @@ from portal.models import ListPreference
 #: Query parameters of lists in addition to Django's, and of the page of a row.
 PER_PAGE_VAR, COLUMNS_VAR = "per_page", "columns"
 FILTERS_VAR, AT_VAR = "_changelist_filters", "at"
-#: What is not part of a view of a list.
-PASSING = (PAGE_VAR, ERROR_FLAG, IS_FACETS_VAR)
+#: Parameters that a saved view drops.
+TRANSIENT_PARAMS = (PAGE_VAR, ERROR_FLAG, IS_FACETS_VAR)
 
 
 def url_name(opts: Any) -> str:
@@ -43,7 +43,7 @@ def list_url(model_admin: "ModelAdmin[Any]", query: str = "") -> str:
 def query_without(query: str, *names: str) -> str:
     """A list's query string as it was posted, without these parameters and those of no view."""
     params = QueryDict(query.removeprefix("?"), mutable=True)
-    for name in (*PASSING, *names):
+    for name in (*TRANSIENT_PARAMS, *names):
         params.pop(name, None)
     return params.urlencode()
 

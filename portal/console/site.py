@@ -15,6 +15,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
 from django.views.i18n import set_language
 
 from cells.registry import Cell, age_of_mappings
@@ -155,12 +156,13 @@ class Console(admin.AdminSite):
         @wraps(wrapped)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             if request.method == "POST" and not self.has_permission(request):
-                return self._ask_to_log_in(_page_of_form(request))
+                return self.ask_to_log_in(_page_of_form(request))
             return wrapped(request, *args, **kwargs)
 
         return guarded
 
-    def _ask_to_log_in(self, url: str) -> HttpResponse:
+    def ask_to_log_in(self, url: str) -> HttpResponse:
+        """The way to the login, which leads to ``url`` afterwards."""
         return redirect_to_login(url, reverse("admin:login", current_app=self.name))
 
     def form_view(self, view: Callable[..., HttpResponse], *fields: str) -> Callable[..., Any]:
@@ -168,19 +170,23 @@ class Console(admin.AdminSite):
 
         Who sends it then finds it again after logging in: a GET with these ``fields``.
         """
-        wrapped = self.admin_view(view)
+        wrapped = self.admin_view(require_http_methods(["GET", "HEAD", "POST"])(view))
 
+        @wraps(wrapped)
         def form(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             may = self.has_permission(request)
             if request.method == "POST" and not may and (url := kept_forms.keep(request, fields)):
-                return self._ask_to_log_in(url)
+                return self.ask_to_log_in(url)
             if request.method == "GET" and may and kept_forms.KEPT in request.GET:
                 kept = kept_forms.find(request)
                 if kept is None:
-                    messages.warning(request, _("This form is not kept any more, or not for you."))
+                    messages.warning(request, _("This form is no longer kept, or is not yours."))
                     return HttpResponseRedirect(reverse("admin:index"))
                 request.GET = kept  # type: ignore[assignment]
-            return wrapped(request, *args, **kwargs)
+            response = wrapped(request, *args, **kwargs)
+            if request.method == "POST" and may and response.status_code == 302:
+                kept_forms.forget(request)  # it was carried out, or there is nothing left to do
+            return response
 
         form.kept_fields = fields  # type: ignore[attr-defined]
         return form
@@ -210,7 +216,10 @@ class Console(admin.AdminSite):
 
 def _page_of_form(request: HttpRequest) -> str:
     """The page of the console that a form was on, as far as the browser tells."""
-    page = urlsplit(request.headers.get("Referer", ""))
+    try:
+        page = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:  # no URL at all
+        return reverse("admin:index")
     if page.netloc != request.get_host() or not page.path.startswith(reverse("admin:index")):
         return reverse("admin:index")
     return urlunsplit(("", "", page.path, page.query, ""))

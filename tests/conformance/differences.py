@@ -20,9 +20,10 @@ from tests.conformance.states import CELL_DOWN, WITHOUT_UUIDS
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-#: Headers that the portal adds to every response.
+#: Headers that the portal adds to pages.
+PAGE_HEADERS = ("content-security-policy",)
+#: And to every response.
 ADDED_HEADERS = (
-    "content-security-policy",
     "cross-origin-opener-policy",
     "referrer-policy",
     "x-content-type-options",

@@ -114,7 +114,7 @@ def go_to(visitor: Visitor, name: str) -> None:
         page.goto(results)
         if what == "entry":
             page.click("a:has-text('undone')")
-            page.click("a:has-text('takes back')")
+            page.click("a:has-text('undoes')")
         assert page.locator(".badge", has_text="undone").count()
         return
     if verb == "note":

@@ -67,12 +67,15 @@ def row_url(cell: Cell, row: Any) -> str:
 
 @register.simple_tag(takes_context=True)
 def sender(context: Context) -> SafeString:
-    """A hidden input that says who sends a form; see ``portal.console.kept_forms``."""
-    return format_html(
-        '<input type="hidden" name="{}" value="{}">',
-        kept_forms.SENDER,
-        kept_forms.signature(context["request"].user),
-    )
+    """Hidden inputs that say who sends a form, and which kept one it is, if it is one of them.
+
+    See ``portal.console.kept_forms``.
+    """
+    request = context["request"]
+    fields = {kept_forms.SENDER: kept_forms.signature(request.user)}
+    if name := kept_forms.name_of(request):
+        fields[kept_forms.KEPT] = name
+    return format_html_join("", '<input type="hidden" name="{}" value="{}">', fields.items())
 
 
 @register.simple_tag

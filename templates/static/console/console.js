@@ -50,7 +50,7 @@ function openFilters() {
   }
   const matches = (query) => window.matchMedia(query).matches;
   const wasOpen = sessionStorage.getItem("filters") === "open" && matches("(min-width: 768px)");
-  filters.open = wasOpen || matches("(min-width: 1600px)");
+  filters.open = !filters.dataset.src || wasOpen || matches("(min-width: 1600px)");
   filters.querySelector("summary").addEventListener("click", () => { // before it opens or closes
     sessionStorage.setItem("filters", filters.open ? "" : "open");
   });
@@ -72,14 +72,6 @@ async function loadFilters(filters) {
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const loaded = page.querySelector("#filters .filter-columns");
     if (response.ok && !response.redirected && loaded) {
-      for (const link of loaded.querySelectorAll("a[href]")) { // to lists that need not count
-        const url = new URL(link.getAttribute("href"), location.href);
-        url.searchParams.delete("_facets");
-        link.href = url.href;
-      }
-      for (const input of loaded.querySelectorAll("input[name=_facets]")) {
-        input.remove();
-      }
       filters.querySelector(".filter-columns").replaceWith(loaded);
     }
   } catch {
