@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
+from django.db.models import CharField
 from django.db.models.lookups import Exact, Lookup
 
 from cells.statements import Parameter
@@ -56,14 +57,20 @@ class Like(Lookup):
         return rf"LOWER({left}) LIKE %s ESCAPE '\'", (*params, pattern)
 
 
-#: Longer than Nova's columns are: nothing in them is equal to it.
-_NOTHING = "?" * 256
+#: Equal to nothing in Nova's columns of text, which are shorter.
+_NO_TEXT = "?" * 256
+#: Beyond any column: equal to no number.
+_NO_NUMBER = 2**64
 
 #: For values that are given when a statement is executed: what a driver makes one parameter of.
-_AMONG_GIVEN: dict[str, tuple[str, Callable[[Collection[Any]], Any]]] = {
-    "postgresql": ("%s = ANY(%%s)", list),
-    "mysql": ("%s IN %%s", lambda values: tuple(values) or (_NOTHING,)),  # no list may be empty
-    "sqlite": ("%s IN (SELECT value FROM json_each(%%s))", lambda values: json.dumps([*values])),
+#: For MySQL, whose lists must not be empty, with a value that is equal to none.
+_AMONG_GIVEN: dict[str, tuple[str, Callable[[Collection[Any], Any], Any]]] = {
+    "postgresql": ("%s = ANY(%%s)", lambda values, none: list(values)),
+    "mysql": ("%s IN %%s", lambda values, none: tuple(values) or (none,)),
+    "sqlite": (
+        "%s IN (SELECT value FROM json_each(%%s))",
+        lambda values, none: json.dumps([*values]),
+    ),
 }
 
 
@@ -83,7 +90,9 @@ class Among(Lookup):
         values: frozenset[str] | Parameter = self.rhs
         if isinstance(values, Parameter):
             sql, as_given = _AMONG_GIVEN[connection.vendor]
-            return sql % left, (*params, values.then(as_given))
+            is_text = isinstance(self.lhs.output_field, CharField)
+            none = _NO_TEXT if is_text else _NO_NUMBER
+            return sql % left, (*params, values.then(lambda given: as_given(given, none)))
         if not values:
             raise EmptyResultSet
         if connection.vendor == "postgresql":

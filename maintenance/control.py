@@ -116,7 +116,7 @@ def stop(maintenance: Maintenance, actor: Actor) -> None:
     asked = Maintenance.objects.active().filter(pk=maintenance.pk)
     if not asked.update(stop_requested_by=actor.username):
         raise Conflict(_("It has ended already: %s.") % maintenance.state_label)
-    record.step(maintenance, "maintenance-stop", "", actor=actor)
+    record.step(maintenance, record.STOP, "", actor=actor)
     engine.make_due(maintenance)
 
 
@@ -137,5 +137,5 @@ def give_back(maintenance: Maintenance, actor: Actor) -> None:
     )
     if not changed:
         raise Conflict(_("It cannot be returned: it is %s.") % maintenance.state_label)
-    record.step(maintenance, "maintenance-return", "", actor=actor)
+    record.step(maintenance, record.RETURN, "", actor=actor)
     engine.make_due(maintenance)

@@ -109,7 +109,7 @@ def note_servers(maintenance: Maintenance, seen: Observation) -> None:
     Server.objects.bulk_create(servers, ignore_conflicts=True)
     for server in servers:
         if server.fate == Fate.STUCK:
-            _put(server, Outcome.REFUSED, "maintenance-server", server.cause)
+            _put(server, Outcome.REFUSED, record.SERVER, server.cause)
 
 
 # --- seeing what came of it -------------------------------------------------------------------
@@ -152,7 +152,7 @@ def _follow_move(
         request_id = mover.latest_request(server.uuid, Method(server.method))
         server.fate, server.request_id = Fate.MOVING, request_id
         server.save(update_fields=["fate", "request_id"])
-        _put(server, Outcome.DONE, f"maintenance-{server.method}", server.request_id)
+        _put(server, Outcome.DONE, server.method, server.request_id)
     if is_busy:
         return
     if server.method == Method.COLD and instance.vm_state == "resized":
@@ -209,7 +209,7 @@ def _confirm(lease: Lease, server: Server, instance: Instance, mover: Mover) -> 
         server.save(update_fields=["busy_since"])
         raise
     else:
-        _put(server, Outcome.DONE, "maintenance-confirm", request_id)
+        _put(server, Outcome.DONE, record.CONFIRM, request_id)
 
 
 def _came_back(server: Server, migration: Migration, mover: Mover) -> None:
@@ -337,7 +337,7 @@ def _request(lease: Lease, server: Server, seen: Observation, mover: Mover) -> N
     else:
         server.fate = Fate.MOVING
         server.save(update_fields=["fate", "request_id"])
-        _put(server, Outcome.DONE, f"maintenance-{server.method}", server.request_id)
+        _put(server, Outcome.DONE, server.method, server.request_id)
 
 
 def _refused(server: Server, refusal: ComputeRefused) -> None:
@@ -360,7 +360,7 @@ def _end(server: Server, fate: Fate, cause: str = "", target: str = "") -> None:
         Fate.MOVED: f"is on {server.target}" + (f": {cause}" if cause else ""),
         Fate.GONE: "was deleted meanwhile",
     }.get(fate, cause)
-    _put(server, outcome, "maintenance-server", words)
+    _put(server, outcome, record.SERVER, words)
 
 
 def _put(server: Server, outcome: Outcome, action: str, text: str) -> None:

@@ -1,7 +1,8 @@
 """The audit entries of a maintenance, and the messages about its changes of state."""
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -10,32 +11,34 @@ from audit import journal
 from audit.journal import Actor
 from audit.models import Entry, Outcome
 from maintenance import webhook
-from maintenance.models import Maintenance
+from maintenance.models import Maintenance, Method, PlanName
 from maintenance.subjects import actor_of
 from services.models import NOVA_COMPUTE
 
 KIND = "maintenance"
-#: What the audit calls its steps: plans, what was asked for, and how servers are moved.
-ACTIONS = (
-    gettext_noop("maintenance-empty"),
-    gettext_noop("maintenance-evacuate"),
-    gettext_noop("maintenance-retire"),
-    gettext_noop("maintenance-stop"),
-    gettext_noop("maintenance-return"),
-    gettext_noop("maintenance-server"),
-    gettext_noop("maintenance-confirm"),
-    gettext_noop("maintenance-live-migration"),
-    gettext_noop("maintenance-migration"),
-    gettext_noop("maintenance-evacuation"),
-)
+#: What was asked of a maintenance, or became of one of its servers.
+STOP, RETURN, SERVER, CONFIRM = "stop", "return", "server", "confirm"
+#: What the audit calls these, the plans, and the ways in which servers are moved.
+ACTIONS: Final[Mapping[str, str]] = {
+    PlanName.EMPTY: gettext_noop("maintenance-empty"),
+    PlanName.EVACUATE: gettext_noop("maintenance-evacuate"),
+    PlanName.RETIRE: gettext_noop("maintenance-retire"),
+    STOP: gettext_noop("maintenance-stop"),
+    RETURN: gettext_noop("maintenance-return"),
+    SERVER: gettext_noop("maintenance-server"),
+    CONFIRM: gettext_noop("maintenance-confirm"),
+    Method.LIVE: gettext_noop("maintenance-live-migration"),
+    Method.COLD: gettext_noop("maintenance-migration"),
+    Method.EVACUATION: gettext_noop("maintenance-evacuation"),
+}
 
 
 def entry_of(maintenance: Maintenance, action: str, actor: Actor | None = None) -> Entry:
-    """An entry about the host of a maintenance, not on record yet."""
+    """An entry about the host of a maintenance, not on record yet; ``action`` is of ``ACTIONS``."""
     key = maintenance.service_key
     return journal.draft(
         actor or actor_of(maintenance),
-        action,
+        ACTIONS[action],
         cell_uuid=maintenance.cell_uuid,
         cell_name=maintenance.cell_name,
         service_uuid="" if ":" in key else key,
@@ -51,7 +54,7 @@ def step(
     outcome: Outcome = Outcome.DONE,
     actor: Actor | None = None,
 ) -> None:
-    """Put a step on record: that a server was asked to move, where it went."""
+    """Put a step of ``ACTIONS`` on record: that a server was asked to move, where it went."""
     entry = entry_of(maintenance, action, actor)
     entry.outcome, entry.message = outcome, message
     entry.save()
@@ -59,9 +62,7 @@ def step(
 
 def state_changed(maintenance: Maintenance, before: str, username: str = "") -> None:
     """Put a change of state on record with its message, in the transaction that makes it."""
-    entry = entry_of(
-        maintenance, f"maintenance-{maintenance.plan}", actor_of(maintenance, username)
-    )
+    entry = entry_of(maintenance, maintenance.plan, actor_of(maintenance, username))
     entry.before, entry.after = {"state": before or None}, {"state": maintenance.state}
     entry.message = ": ".join(filter(None, (maintenance.state, maintenance.message)))
     messages = webhook.messages(event(maintenance, before))

@@ -52,11 +52,11 @@ class PortalAdminConfig(AdminConfig):
     default_site = "portal.console.site.Console"
 
     def ready(self) -> None:
-        refuse_other_task_backends()  # before the modules that are imported now declare tasks
+        check_task_backend()  # before the modules that are imported now declare tasks
         super().ready()
 
 
-def refuse_other_task_backends() -> None:
+def check_task_backend() -> None:
     """End the program with one line if ``TASK_BACKEND`` names no backend of django-tasks.
 
     The settings cannot see to that: backends import Django's settings themselves.
@@ -67,4 +67,4 @@ def refuse_other_task_backends() -> None:
     except ImportError as error:
         sys.exit(f"TASK_BACKEND: {name!r} cannot be used: {error}")
     if not (isinstance(backend, type) and issubclass(backend, BaseTaskBackend)):
-        sys.exit(f"TASK_BACKEND: {name!r} cannot be used: no task backend")
+        sys.exit(f"TASK_BACKEND: {name!r} is not a task backend")

@@ -91,7 +91,7 @@ def post_worker_init(worker: Any) -> None:
         prepare()
     except ConfigError as error:
         worker.log.error("%s", error)
-        sys.exit(Arbiter.WORKER_BOOT_ERROR)  # every worker would fail, so all of gunicorn ends
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
     if schema.is_incomplete(look=True):  # the log says which
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
     connections.close_all()  # threads have their own

@@ -10,6 +10,7 @@ refused at once with 503.
 import gc
 import json
 import logging
+import mmap
 import re
 import socket
 import sys
@@ -41,6 +42,10 @@ MAX_BUFFERED = 128 * 1024
 SWITCH_INTERVAL = 0.0005
 #: Seconds after which a client that was refused may try again.
 RETRY_AFTER = 1
+#: Seconds after which another worker is started in place of one that could not boot.
+BOOT_AGAIN_AFTER = 5.0
+#: Whether any worker of this master has booted: memory that all of them share.
+_HAS_BOOTED = mmap.mmap(-1, 1)
 
 HEALTH = re.compile(rb"(GET|HEAD|OPTIONS) /(healthz|healthcheck)?[ ?]")
 CONTENT_LENGTH = re.compile(rb"(?mi)^content-length:[ \t]*(\d{1,18})[ \t]*\r?$")
@@ -106,24 +111,41 @@ class Pool:
 class PortalWorker(ThreadWorker):  # type: ignore[misc]
     """A worker whose connections are read, in flight, or lingering until the client closes."""
 
-    def load_wsgi(self) -> None:
-        """Load the application; if a setting is malformed, end all of gunicorn with the cause.
+    def init_process(self) -> None:
+        """Boot, and serve until the end.
 
-        Every other worker would fail, too.
+        If the worker cannot boot, nor has another, the cause ends all of gunicorn: none would.
+        Otherwise those that serve go on, and in ``BOOT_AGAIN_AFTER`` seconds the next one tries,
+        when the malformed setting may have been put right.
         """
         try:
-            super().load_wsgi()
+            super().init_process()
+            return
         except SystemExit as error:
-            if not isinstance(error.code, str):
+            if self.booted or not (
+                isinstance(error.code, str) or error.code == Arbiter.WORKER_BOOT_ERROR
+            ):
+                raise  # it was told to end
+            if isinstance(error.code, str):
+                self.log.critical("%s", error.code)
+        except Exception:
+            if self.booted:
                 raise
-            self.log.critical("%s", error.code)
+            self.log.exception("The worker cannot boot.")
+        if not _HAS_BOOTED[0]:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        until = time.monotonic() + BOOT_AGAIN_AFTER
+        while self.alive and time.monotonic() < until:
+            self.notify()
+            time.sleep(0.1)
+        sys.exit(1)
 
     def run(self) -> None:
         from django.conf import settings
 
         from portal.request_metrics import REFUSED
 
+        _HAS_BOOTED[0] = True
         sys.setswitchinterval(SWITCH_INTERVAL)
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at by every full collection
@@ -133,7 +155,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]
         max_wait = settings.CELL_DEADLINE + 0.5
         limit = max(settings.MAX_IN_FLIGHT, self.cfg.threads)
         self.requests = Pool(self.tpool, limit, max_wait)
-        # Load balancers are answered under load, too: else they would take the portal out of
+        # Load balancers are answered under load, too: otherwise they would take the portal out of
         # service when it is needed most.
         self.health = Pool(ThreadPoolExecutor(1, thread_name_prefix="health"), limit, max_wait)
         super().run()

@@ -40,6 +40,22 @@ def test_rows_are_among_values_that_are_given_later(
     assert {host for host, n in counted.rows(alias, hosts=hosts) if n} == set(among)
 
 
+@pytest.mark.parametrize(
+    ("counts", "among", "others"),
+    [([], [], [-1, 0, 7]), ([0, 9], [0], [-1, 7]), ([-1], [-1], [0, 7])],
+)
+def test_numbers_are_among_values_that_are_given_later(
+    cloud: Cloud, counts: list[int], among: list[int], others: list[int]
+) -> None:
+    alias = cloud.cell("cell1").alias
+    for count in (-1, 0, 7):
+        Service.objects.using(alias).create(host=f"host{count}", report_count=count)
+    given = Q(report_count__among=Parameter("counts"))
+    for condition, expected in ((given, among), (~given, others)):
+        rows = Statement(Service.objects.filter(condition).values_list("report_count", flat=True))
+        assert sorted(rows.rows(alias, counts=counts)) == expected
+
+
 @pytest.mark.server
 def test_an_index_is_used_for_values_that_are_given_later(cloud: Cloud) -> None:
     """In a few hosts out of thousands; a function around the comparison would hide the column."""

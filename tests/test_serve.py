@@ -158,6 +158,8 @@ def test_a_port_in_use(portal: Served, tmp_path: Path) -> None:
 def test_interrupting_ends_everything_and_the_fleet_stays(tmp_path: Path) -> None:
     with served(tmp_path) as first:
         assert "cell0 and 4 cells" in first.text
+        assert "cell1: " not in first.text  # that is no answer, but progress
+        assert "cell1: " in (tmp_path / "stderr").read_text()
         children = first.children()
         assert len(children) >= 2
         os.killpg(first.process.pid, signal.SIGINT)  # as Ctrl-C does
@@ -286,7 +288,7 @@ def test_attached_to_a_database_that_is_away(tmp_path: Path) -> None:
         ("TASK_BACKEND", "nosuch", "TASK_BACKEND: 'nosuch' cannot be used: nosuch doesn't look"),
         ("TASK_BACKEND", "no.such", "TASK_BACKEND: 'no.such' cannot be used: No module named"),
         ("TASK_BACKEND", "django_tasks_db.X", "TASK_BACKEND: 'django_tasks_db.X' cannot be used: "),
-        ("TASK_BACKEND", "math.floor", "TASK_BACKEND: 'math.floor' cannot be used: no task"),
+        ("TASK_BACKEND", "math.floor", "TASK_BACKEND: 'math.floor' is not a task backend"),
         ("VAR_DIR", "/dev/null/var", "DATABASE_URL: not set, and VAR_DIR /dev/null/var cannot be"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "TRUSTED_PROXIES: '10.0.0.0/33' does not appear"),
     ],

@@ -13,9 +13,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.servers import PortalServer, serve
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.any_engine
 
@@ -80,16 +82,19 @@ def answer_on(connection: socket.socket) -> tuple[int, bytes, bytes]:
 
 
 @contextmanager
-def waiting(folder: Path, max_in_flight: int = MAX_IN_FLIGHT) -> Iterator[Waiting]:
+def waiting(
+    folder: Path, *arguments: str, max_in_flight: int = MAX_IN_FLIGHT, **settings: str
+) -> Iterator[Waiting]:
     go_on = folder / "go-on"
     environment = {
         "VAR_DIR": str(folder),
         "GO_ON": str(go_on),
         "MAX_IN_FLIGHT": str(max_in_flight),
         "CELL_DEADLINE": "60",
+        **settings,
     }
     log = folder / "gunicorn.log"
-    arguments = ("--threads", str(THREADS), "--graceful-timeout", "60")
+    arguments = ("--threads", str(THREADS), "--graceful-timeout", "60", *arguments)
     with serve(environment, log, *arguments, application="tests.waiting_wsgi") as server:
         try:
             yield Waiting(server, go_on)
@@ -264,6 +269,24 @@ def test_restarts_under_load_lose_nothing(tmp_path: Path) -> None:
         stopped.set()
         assert statuses.pop("refused") == len(clients)
         assert set(statuses) == {200}, statuses
+
+
+def test_a_mistake_in_the_settings_ends_no_worker_that_serves(tmp_path: Path) -> None:
+    conf = tmp_path / "nova.conf"
+    conf.touch()
+    with waiting(tmp_path, "--workers", "2", NOVA_CONFIG_FILES=str(conf)) as portal:
+        master = psutil.Process(portal.server.process.pid)
+        wait_until(lambda: len(master.children()) == 2)
+        workers = {int(portal.ask(GET % (b"/x", b""))[2]), *(one.pid for one in master.children())}
+        conf.write_text("[api\n")
+        lost, left = workers
+        os.kill(lost, signal.SIGKILL)
+        wait_until(lambda: f"{conf}: line 1: Invalid section" in portal.server.log.read_text())
+        time.sleep(1)
+        assert portal.ask(GET % (b"/x", b""))[::2] == (200, b"%d" % left)
+        conf.write_text("")
+        wait_until(lambda: int(portal.ask(GET % (b"/x", b""))[2]) not in workers)
+        assert portal.server.process.poll() is None
 
 
 def test_what_gunicorn_says_of_a_request_is_logged_as_all_else(portal_server: PortalServer) -> None:

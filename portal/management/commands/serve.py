@@ -84,7 +84,8 @@ class Command(Documented):
             call_command("migrate", verbosity=0, stderr=self.stderr)
             if settings.EMBEDDED:
                 if not CellMapping.objects.exists():
-                    call_command("demo", stdout=self.stdout, stderr=self.stdout)
+                    progress = self.stdout if settings.LOG_FORMAT == "json" else self.stderr
+                    call_command("demo", stdout=self.stdout, stderr=progress)
                 return
             checks = probe_cells()
         except ConfigError as error:
