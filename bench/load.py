@@ -10,6 +10,7 @@ connections and 16 that send their headers a byte at a time.
 import argparse
 import asyncio
 import itertools
+import logging
 import sys
 import time
 from collections import defaultdict
@@ -163,6 +164,7 @@ def main() -> int:
     parser.add_argument("--hosts-per-cell", type=int, default=200)
     parser.add_argument("--port", type=int, default=8778)
     options = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a refused connection has ended
     with served(options.cells, options.hosts_per_cell, options.port) as portal:
         return not asyncio.run(measure(portal, options))
 
