@@ -1,5 +1,6 @@
 """Metrics of hypervisors, as openstack-exporter names them, and of problems."""
 
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from cells.registry import Cell
 from cells.statements import Statement
 from hypervisors.models import ComputeNode, Instance
 from hypervisors.report import latest_report
-from portal.metrics import CellReader, Family, Read, escape
+from portal.metrics import CellReader, Family, Read, Samples, escape, written
 from services.models import state_expression
 
 LABELS = ("hostname", "availability_zone", "aggregates")
@@ -130,9 +131,13 @@ def template_of(labels: Iterable[str]) -> bytes:
     return b"".join(b"%b{%b} %%d\n" % (NAME, text.encode().replace(b"%", b"%%")) for text in labels)
 
 
-def samples(family: Family, template: bytes, values: Iterable[int]) -> bytes:
-    """The samples of the template, of that family and with these values."""
-    return family.name.encode().join((template % tuple(values)).split(NAME))
+def samples(family: Family, template: bytes, values: Iterable[int]) -> Samples:
+    """The samples of the template, of that family and with these values.
+
+    Raises ``TypeError`` for a value that is no integer.
+    """
+    numbers = array("q", values)
+    return lambda: family.name.encode().join((template % tuple(numbers)).split(NAME))
 
 
 def begin() -> Read:
@@ -161,7 +166,7 @@ def begin() -> Read:
     )
     statement = Statement(nodes.union(servers, all=True))
 
-    def read(cell: Cell, label: str) -> list[bytes]:
+    def read(cell: Cell, label: str) -> list[Samples]:
         rows = statement.rows(cell.alias)
         of_nodes = [row for row in rows if row[2] != SERVERS]
         columns = list(zip(*of_nodes, strict=True)) or [()] * (3 + len(BY_COLUMN))
@@ -173,7 +178,7 @@ def begin() -> Read:
                 samples(family, template, [unit * (number or 0) for number in column])
                 for (family, _column, unit), column in zip(BY_COLUMN, numbers, strict=True)
             ),
-            f'{TOTAL_VMS.name}{{cell="{label}"}} {total}\n'.encode(),
+            written(f'{TOTAL_VMS.name}{{cell="{label}"}} {total}\n'.encode()),
             servers_on_down_hosts(label, hosts, states, numbers[0]),
         ]
 
@@ -182,7 +187,7 @@ def begin() -> Read:
 
 def servers_on_down_hosts(
     label: str, hosts: Iterable[str], states: Iterable[str], servers: Iterable[int | None]
-) -> bytes:
+) -> Samples:
     """A sample for each host that is down and had servers."""
     running: dict[str, int] = defaultdict(int)
     for host, state, number in zip(hosts, states, servers, strict=True):

@@ -51,7 +51,10 @@ class Family:
         return f"# HELP {self.name} {self.documentation}\n# TYPE {self.name} gauge\n".encode()
 
 
-Read = Callable[[Cell, str], Sequence[bytes]]
+#: Writes samples.  It is called when they are sent, so that a scrape is never whole in memory;
+#: whatever can go wrong with what a cell has must have gone wrong before.
+Samples = Callable[[], bytes]
+Read = Callable[[Cell, str], Sequence[Samples]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class CellReader:
 
     ``begin`` is called at the beginning of a scrape, for what the cells have in common.  What it
     returns is called in each cell's executor with the cell and the value of its label ``cell``,
-    escaped, and returns the samples of each family, in the order of ``families``, as encoded text.
+    escaped, and returns the samples of each family, in the order of ``families``.
     ``refresh`` is called when the cells have been read, for what the next scrape shall know: what
     is done in the background meanwhile would take the time of this one.
     """
@@ -105,7 +108,7 @@ SCRAPE_SECONDS = Family(
 class CellAnswer:
     """The samples of each family, and how many seconds they took."""
 
-    samples: list[bytes]
+    samples: list[Samples]
     seconds: float
 
 
@@ -118,7 +121,7 @@ def cell_labels(cells: Iterable[Cell]) -> dict[Cell, str]:
     return labels
 
 
-def read_cells() -> list[tuple[Family, list[bytes]]]:
+def read_cells() -> list[tuple[Family, list[Samples]]]:
     """Every family of the cells, with the samples of all cells that answered in time."""
     cells = all_cells()
     labels = cell_labels(cells)
@@ -127,7 +130,7 @@ def read_cells() -> list[tuple[Family, list[bytes]]]:
     for reader in _readers:
         reader.refresh()
     families = [family for reader in _readers for family in reader.families]
-    blocks: list[list[bytes]] = [[] for _family in families]
+    blocks: list[list[Samples]] = [[] for _family in families]
     up: list[bytes] = []
     scraped: list[bytes] = []
     durations: list[bytes] = []
@@ -141,9 +144,9 @@ def read_cells() -> list[tuple[Family, list[bytes]]]:
             for block, samples in zip(blocks, answer.samples, strict=True):
                 block.append(samples)
     return [
-        (UP, up),
-        (SCRAPED, scraped),
-        (SCRAPE_SECONDS, durations),
+        (UP, [written(b"".join(up))]),
+        (SCRAPED, [written(b"".join(scraped))]),
+        (SCRAPE_SECONDS, [written(b"".join(durations))]),
         *zip(families, blocks, strict=True),
     ]
 
@@ -156,7 +159,7 @@ def _answered_last(cell: Cell) -> bool:
 def _read(cell: Cell, labels: dict[Cell, str], reads: list[Read]) -> CellAnswer:
     started = time.monotonic()
     label = escape(labels[cell])
-    samples = [text for read in reads for text in read(cell, label)]
+    samples = [each for read in reads for each in read(cell, label)]
     answer = CellAnswer(samples, time.monotonic() - started)
     _last_seconds[cell.uuid] = answer.seconds
     return answer
@@ -227,22 +230,33 @@ class _Registered(Collector):
                 logger.warning("metrics: %s: %s", type(collector).__name__, cause_of(error))
 
 
-def scrape() -> list[bytes]:
-    """Everything, in Prometheus's text format, in pieces."""
-    pieces: list[bytes] = []
-    for family, samples in read_cells():
-        pieces += [family.head(), *samples]
+def scrape() -> Iterator[bytes]:
+    """Everything, in Prometheus's text format, in pieces: all of it has been read by then."""
+    cells = read_cells()
     registry = CollectorRegistry()
     registry.register(_Registered())
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        pieces.append(generate_latest(registry))
+        others = generate_latest(registry)
     else:
-        pieces += [generate_latest(registry), generate_latest(REGISTRY)]
-    return pieces
+        others = generate_latest(registry) + generate_latest(REGISTRY)
+    return _write(cells, others)
+
+
+def _write(cells: list[tuple[Family, list[Samples]]], others: bytes) -> Iterator[bytes]:
+    for family, samples in cells:
+        yield family.head()
+        for write in samples:
+            yield write()
+    yield others
 
 
 # --- for readers and collectors -----------------------------------------------------------------
+
+
+def written(text: bytes) -> Samples:
+    """Samples that have been written already."""
+    return lambda: text
 
 
 def escape(value: object) -> str:

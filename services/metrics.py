@@ -7,7 +7,7 @@ from django.utils import timezone
 from cells.availability_zones import host_zones, zones_in
 from cells.registry import Cell
 from cells.statements import Statement
-from portal.metrics import CellReader, Family, Read, escape
+from portal.metrics import CellReader, Family, Read, Samples, escape, written
 from services.models import (
     API_BINARIES,
     Service,
@@ -31,7 +31,7 @@ class Rendered(NamedTuple):
     label: str
     zones: dict[str, str]
     rows: list[tuple[Any, ...]]
-    samples: list[bytes]
+    samples: list[Samples]
 
 
 #: What each cell's services looked like at the last scrape: most often they still do.
@@ -56,7 +56,7 @@ def begin() -> Read:
     )
     statement = Statement(services)
 
-    def read(cell: Cell, label: str) -> list[bytes]:
+    def read(cell: Cell, label: str) -> list[Samples]:
         rows, zones = statement.rows(cell.alias), zones_in(cell)
         last = _rendered.get(cell)
         if last is None or last[:3] != (label, zones, rows):
@@ -66,7 +66,7 @@ def begin() -> Read:
     return read
 
 
-def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[bytes]:
+def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[Samples]:
     """The samples of these rows."""
     name = AGENT_STATE.name
     states = [
@@ -78,7 +78,7 @@ def render(label: str, zones: Zones, rows: list[tuple[Any, ...]]) -> list[bytes]
     ]
     without_uuid = sum(row[0] is None for row in rows)
     counted = f'{WITHOUT_UUID.name}{{cell="{label}"}} {without_uuid}\n'
-    return ["".join(states).encode(), counted.encode()]
+    return [written("".join(states).encode()), written(counted.encode())]
 
 
 READER = CellReader((AGENT_STATE, WITHOUT_UUID), begin, host_zones.refresh)
