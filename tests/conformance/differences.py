@@ -46,7 +46,10 @@ class Difference:
 def judge(recorded: Recorded, ours: Answer, *, engine: str = "postgresql") -> Verdict:
     """Compare with Nova's answer on that engine, allowing for deliberate differences."""
     ours = replace(
-        ours, headers=[line for line in ours.headers if not line.startswith(ADDED_HEADERS)]
+        ours,
+        headers=[
+            line for line in ours.headers if not line.startswith(ADDED_HEADERS + PAGE_HEADERS)
+        ],
     )
     novas = [recorded.answer]
     if recorded.on_mysql is not None:

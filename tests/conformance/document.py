@@ -3,15 +3,20 @@
 import re
 from pathlib import Path
 
-from tests.conformance.differences import ADDED_HEADERS, DIFFERENCES
+from tests.conformance.differences import ADDED_HEADERS, DIFFERENCES, PAGE_HEADERS
 
 PATH = Path(__file__).resolve().parent.parent.parent / "docs" / "conformance.md"
 
 
 def deliberate_differences() -> str:
     """The list of deliberate differences, in Markdown."""
-    headers = ", ".join(f"`{name}`" for name in ADDED_HEADERS)
-    lines = [f"- **Headers for browsers.** Every response has the headers {headers}."]
+    of_all, of_pages = (
+        ", ".join(f"`{name}`" for name in names) for names in (ADDED_HEADERS, PAGE_HEADERS)
+    )
+    lines = [
+        "- **Headers for browsers.** "
+        f"Every response has the headers {of_all}, pages {of_pages}, too."
+    ]
     lines += [
         f"- **{difference.name[0].upper()}{difference.name[1:]}.** {difference.reason}"
         for difference in DIFFERENCES
