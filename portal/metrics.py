@@ -64,8 +64,8 @@ class CellReader:
     ``begin`` is called at the beginning of a scrape, for what the cells have in common.  What it
     returns is called in each cell's executor with the cell and the value of its label ``cell``,
     escaped, and returns the samples of each family, in the order of ``families``.
-    ``refresh`` is called when the cells have been read, for what the next scrape shall know: what
-    is done in the background meanwhile would take the time of this one.
+    ``refresh`` is called when the scrape has been sent, for what the next one shall know: what is
+    done in the background meanwhile would take the time of this one.
     """
 
     families: tuple[Family, ...]
@@ -127,8 +127,6 @@ def read_cells() -> list[tuple[Family, list[Samples]]]:
     labels = cell_labels(cells)
     reads = [reader.begin() for reader in _readers]
     answers = _ask(cells, partial(_read, labels=labels, reads=reads))
-    for reader in _readers:
-        reader.refresh()
     families = [family for reader in _readers for family in reader.families]
     blocks: list[list[Samples]] = [[] for _family in families]
     up: list[bytes] = []
@@ -244,11 +242,15 @@ def scrape() -> Iterator[bytes]:
 
 
 def _write(cells: list[tuple[Family, list[Samples]]], others: bytes) -> Iterator[bytes]:
-    for family, samples in cells:
-        yield family.head()
-        for write in samples:
-            yield write()
-    yield others
+    try:
+        for family, samples in cells:
+            yield family.head()
+            for write in samples:
+                yield write()
+        yield others
+    finally:
+        for reader in _readers:
+            reader.refresh()
 
 
 # --- for readers and collectors -----------------------------------------------------------------
