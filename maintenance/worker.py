@@ -64,6 +64,7 @@ def _keep() -> None:
 def _work() -> None:
     """Make the steps that are due, until the process ends."""
     from django_tasks_db.management.commands.db_worker import Worker
+    from django_tasks_db.models import DBTaskResult
 
     while not _stopping.wait(1):
         worker = Worker(
@@ -77,8 +78,11 @@ def _work() -> None:
             excluded_queue_names=[],
         )
         try:
+            # Looking costs a tenth of what it takes to begin working, and connecting.
+            if not DBTaskResult.objects.ready().exists():
+                continue
             worker.run()
         except DatabaseError as error:
             logger.warning("the queue is looked at again: %s", cause_of(error))
-        finally:
-            connections.close_all()
+        connections.close_all()
+    connections.close_all()
