@@ -219,7 +219,6 @@ def name_type(response: Response) -> None:
     """
     if response.accepted_renderer.format != "json":
         return
-    response._csp_exempt = True  # type: ignore[attr-defined]  # a browser runs nothing of it
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.content_type = "application/json"
     elif response.status_code >= HTTPStatus.BAD_REQUEST:

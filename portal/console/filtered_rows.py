@@ -5,17 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db.models import Count, QuerySet, Value
+from django.db.models import Count, QuerySet
 
 from cells.registry import Cell
 from cells.statements import Statement
-from portal.console.filters import CellCounts, Groups, ListFilter
+from portal.console.filters import ONE, CellCounts, Groups, ListFilter
 
 Rows = QuerySet[Any, Any]
 Row = tuple[Any, ...]
-
-#: Grouping by a constant is no grouping: one row.
-ONE = Value(1)
 
 
 class FilteredRows:

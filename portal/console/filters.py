@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 #: The maximum number of values of a filter; each may cost a condition in every cell.
 MAX_VALUES = 200
 
+#: Grouping by a constant is no grouping: one row.
+ONE = Value(1)
 #: The annotations shared by some rows, with their number ``n``.
 Group = Mapping[str, Any]
 #: The same in one cell: the numbers of its rows (``n``, and any sums) by the values they share.
@@ -441,8 +443,7 @@ class SummedFilter(ConditionalFilter):
         return self.conditions[value][1] if value in self.conditions else None
 
     def values_query(self, rows: "QuerySet[Any, Any]") -> "QuerySet[Any, Any]":
-        # Grouping by a constant is no grouping: one row.
-        summed: QuerySet[Any, Any] = rows.values_list(Value(1)).annotate(**self.sums())
+        summed: QuerySet[Any, Any] = rows.values_list(ONE).annotate(**self.sums())
         return summed
 
     def count_values(self, cell: Cell, rows: Iterable[tuple[Any, ...]]) -> Counter[str]:

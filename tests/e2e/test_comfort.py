@@ -141,6 +141,15 @@ def test_filters_come_before_the_list_on_a_phone(operator: Visitor) -> None:
     page.locator(".filter").first.wait_for()
 
 
+def test_filters_of_djangos_own_lists_are_opened_on_demand(operator: Visitor) -> None:
+    page = operator.page
+    page.set_viewport_size({"width": 1280, "height": 900})
+    operator.open("/admin/audit/entry/")
+    assert not page.locator(".filter").first.is_visible()
+    page.click("#filters > summary")
+    assert page.locator(".filter").first.is_visible()
+
+
 def focus_rings(page: Page) -> list[str]:
     """What is focused by the first Tabs, where its ring cannot be told from what is under it."""
     faint = []

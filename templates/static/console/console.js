@@ -50,7 +50,7 @@ function openFilters() {
   }
   const matches = (query) => window.matchMedia(query).matches;
   const wasOpen = sessionStorage.getItem("filters") === "open" && matches("(min-width: 768px)");
-  filters.open = !filters.dataset.src || wasOpen || matches("(min-width: 1600px)");
+  filters.open ||= wasOpen || matches("(min-width: 1600px)");
   filters.querySelector("summary").addEventListener("click", () => { // before it opens or closes
     sessionStorage.setItem("filters", filters.open ? "" : "open");
   });
