@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.servers import PortalServer, serve
@@ -275,9 +274,13 @@ def test_a_mistake_in_the_settings_ends_no_worker_that_serves(tmp_path: Path) ->
     conf = tmp_path / "nova.conf"
     conf.touch()
     with waiting(tmp_path, "--workers", "2", NOVA_CONFIG_FILES=str(conf)) as portal:
-        master = psutil.Process(portal.server.process.pid)
-        wait_until(lambda: len(master.children()) == 2)
-        workers = {int(portal.ask(GET % (b"/x", b""))[2]), *(one.pid for one in master.children())}
+        workers: set[int] = set()
+
+        def both_serve() -> bool:  # one that has not read its settings yet would read the mistake
+            workers.add(int(portal.ask(GET % (b"/x", b""))[2]))
+            return len(workers) == 2
+
+        wait_until(both_serve)
         conf.write_text("[api\n")
         lost, left = workers
         os.kill(lost, signal.SIGKILL)

@@ -16,7 +16,7 @@ def lasting(at_most: float) -> Iterator[None]:
     assert time.monotonic() - began < at_most
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen"
