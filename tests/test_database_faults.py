@@ -5,7 +5,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pytest_django import Settings
 from cells import breakers
 from cells.backends import guards
 from cells.database_urls import database_settings
+from cells.databases import alias_of
 from cells.deadlines import Line, each_within, within
 from services.models import Service
 from tests.clients import ApiClient
@@ -355,3 +356,31 @@ def test_a_file_that_is_gone_is_not_taken_for_an_empty_database(tmp_path: Path) 
     guards.forget_guards()  # as in a command, which may create it
     database.get_new_connection(database.get_connection_params()).close()
     assert file.exists()
+
+
+def test_a_file_that_takes_the_place_of_another_is_opened(tmp_path: Path) -> None:
+    """A backup that is put back; until then nothing is read from the file that was moved."""
+    file, backup = tmp_path / "cell.sqlite3", tmp_path / "backup.sqlite3"
+    for path, row in ((file, 1), (backup, 2)):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("CREATE TABLE rows (n)")
+            database.execute("INSERT INTO rows VALUES (?)", (row,))
+    alias = alias_of("of-the-file")
+    databases = {"default": {}, alias: database_settings(f"sqlite:///{file}", connect_timeout=1)}
+    kept: Any = ConnectionHandler(databases)[alias]
+
+    def read() -> int:
+        with kept.cursor() as cursor:
+            found: tuple[int] = cursor.execute("SELECT n FROM rows").fetchone()
+        return found[0]
+
+    assert read() == 1
+    opened = kept.connection
+    assert read() == 1
+    assert kept.connection is opened
+    file.rename(tmp_path / "away.sqlite3")
+    with pytest.raises(OperationalError, match="its database file is gone"):
+        read()
+    backup.rename(file)
+    assert read() == 2
+    kept.close()

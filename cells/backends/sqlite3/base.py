@@ -24,10 +24,32 @@ for kind, parse in (("date", parse_date), ("datetime", parse_datetime)):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    #: The file that is open, as device and inode; ``None`` if it may be created.
+    opened: tuple[int, int] | None = None
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         may_create = self.alias == DEFAULT_DB_ALIAS or not (
             is_cell_alias(self.alias) or is_serving()
         )
-        if not (may_create or self.is_in_memory_db() or Path(conn_params["database"]).exists()):
-            raise sqlite3.OperationalError("its database file is gone")
+        self.opened = None
+        if not (may_create or self.is_in_memory_db()):
+            self.opened = _identity(conn_params["database"])
+            if self.opened is None:
+                raise sqlite3.OperationalError("its database file is gone")
         return super().get_new_connection(conn_params)
+
+    def ensure_connection(self) -> None:
+        """Connect, again if the file was moved or replaced: an open one is read as it was."""
+        is_kept = self.connection is not None and not self.in_atomic_block
+        if is_kept and self.opened and self.opened != _identity(self.settings_dict["NAME"]):
+            self.close()
+        super().ensure_connection()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another that takes its place; ``None`` if there is none."""
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
