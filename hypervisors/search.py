@@ -14,7 +14,7 @@ from cells.locate import MAX_ID, key_from
 from cells.registry import Cell
 from cells.statements import Statement
 from hypervisors.models import ComputeNode, Instance
-from portal.console.search import MAX_PER_CELL, Found, Hit, Term
+from portal.console.search import MAX_FETCHED, Found, Hit, Term
 
 HYPERVISOR, SERVER = gettext_lazy("hypervisor"), gettext_lazy("server")
 
@@ -37,7 +37,7 @@ def find_hypervisors(term: Term) -> Callable[[Cell], Found]:
     rows: Any = ComputeNode.objects.annotate(exact=flag(exact)).filter(exact | begins)
     rows = rows.order_by("-exact", "hypervisor_hostname", "id")
     columns = ("id", "uuid", "hypervisor_hostname", "host", "host_ip", "exact")
-    statement = Statement(rows.values_list(*columns)[:MAX_PER_CELL])
+    statement = Statement(rows.values_list(*columns)[:MAX_FETCHED])
 
     def find(cell: Cell) -> Found:
         return Found([_hypervisor(cell, term, *row) for row in statement.rows(cell.alias)])
@@ -105,10 +105,10 @@ def find_servers(term: Term) -> Callable[[Cell], Found]:
         oldest = boundary.rows(cell.alias)
         rows = named.using(cell.alias)
         if not oldest:
-            return Found(_servers(cell, rows[:MAX_PER_CELL], _("name")))
+            return Found(_servers(cell, rows[:MAX_FETCHED], _("name")))
         rows = rows.filter(created_at__gt=oldest[0])
         remark = _("Only the %(n)d newest servers of a cell are looked for by name.")
-        return Found(_servers(cell, rows[:MAX_PER_CELL], _("name")), remark % {"n": NEWEST})
+        return Found(_servers(cell, rows[:MAX_FETCHED], _("name")), remark % {"n": NEWEST})
 
     return find
 

@@ -176,8 +176,11 @@ def _replace(request: HttpRequest) -> bool:
 
 def _errors(request: HttpRequest, action: ServiceAction, previews: Sequence[Preview]) -> list[str]:
     """What is wrong with what has been typed."""
-    if len(_reason(request)) > MAX_REASON_LENGTH:
-        return [_("The reason is longer than 255 characters.")]
+    if (length := len(_reason(request))) > MAX_REASON_LENGTH:
+        words = _(
+            "The reason has %(length)d characters, and Nova keeps 255; nothing has been done."
+        )
+        return [words % {"length": length}]
     possible = [preview for preview in previews if preview.is_possible]
     if action.asks_host and possible and not any(preview.is_typed_right for preview in possible):
         return [_("No host name was typed as it is; nothing has been done.")]
@@ -302,6 +305,8 @@ def _keep(request: HttpRequest, action: ServiceAction, results: Sequence[Result]
             "label": str(action.label),
             "request_id": actor_of(request, Channel.CONSOLE).request_id,
             "back": back,
+            "reason": _reason(request),
+            "replace": _replace(request),
             "results": [asdict(result) for result in results],
         }
     }
@@ -326,6 +331,11 @@ def show_results(request: HttpRequest, site: Console) -> HttpResponse:
         "opts": Service._meta,
         "title": _("%(action)s: results") % {"action": kept["label"]},
         **_undo_of(request, kept["request_id"]),
+        "action": action,
+        "reason": kept.get("reason", ""),
+        "replace": kept.get("replace", False),
+        # The rest of an undo is offered by its entry in the audit.
+        "not_done": [one["key"] for one in results if action and one["outcome"] == "failed"],
         "results": [
             (result, left.get(result["key"]), _evacuation(left.get(result["key"])))
             for result in results

@@ -31,8 +31,8 @@ class Facts:
     Reading a number that was not counted raises ``KeyError``.  ``aggregates`` are the names of
     those that a compute host is in, and ``disabling`` says who disabled the service; only
     ``facts_by_key`` reads them.  ``in_placement`` is what placement has of the host; ``None`` if
-    it was not asked.  ``host_nodes`` are the compute nodes of a host with servers, whose pages list
-    them.
+    it was not asked.  ``host_nodes`` are the compute nodes of a host of which those, or servers,
+    were counted.
     """
 
     found: Found[Service]
@@ -153,17 +153,21 @@ def facts_by_key(
 
 
 def _with_nodes(cell: Cell, counted: list[Facts]) -> list[Facts]:
-    """The facts with the nodes of the hosts that have servers, as far as those were counted."""
-    hosts = {facts.service.host or "" for facts in counted if facts.counts.get("servers")}
+    """The facts with the compute nodes of the hosts that have servers, or nodes to be named."""
+    hosts = {facts.service.host or "" for facts in counted if _has_nodes(facts)}
     if not hosts:
         return counted
     nodes = nodes_of_hosts(cell.alias, hosts)
     return [
         replace(facts, host_nodes=tuple(nodes.get(facts.service.host or "", ())))
-        if facts.counts.get("servers")
+        if _has_nodes(facts)
         else facts
         for facts in counted
     ]
+
+
+def _has_nodes(facts: Facts) -> bool:
+    return bool(facts.counts.get("servers") or facts.counts.get("nodes"))
 
 
 # --- counting ---------------------------------------------------------------------------------

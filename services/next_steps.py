@@ -38,24 +38,23 @@ def after_delete(facts: Facts) -> list[NextStep]:
     if not facts.is_compute or not facts.service.host:
         return []
     host = facts.service.host
-    steps = (
-        []
-        if facts.in_placement is not None
-        else [
+    steps = []
+    # Nova gives a resource provider the uuid of its compute node, and its name, not the host's.
+    providers = [node.uuid for node in facts.host_nodes if node.uuid]
+    if facts.in_placement is None and providers:
+        steps.append(
             NextStep(
                 _(
-                    "Remove the host's resource provider from placement, which was not asked. "
-                    "Look it up by name, and delete it by its uuid once it has no allocations."
+                    "Remove the host's resource provider from placement, which was not asked, "
+                    "once it has no allocations."
                 ),
                 "\n".join(
-                    (
-                        command("openstack", "resource", "provider", "list", "--name", host),
-                        "openstack resource provider delete UUID",
-                    )
+                    command("openstack", "resource", "provider", *words, uuid)
+                    for uuid in providers
+                    for words in (("show", "--allocations"), ("delete",))
                 ),
             )
-        ]
-    )
+        )
     if facts.aggregates:
         steps.append(
             NextStep(

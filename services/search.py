@@ -12,7 +12,7 @@ from cells.fields import flag
 from cells.locate import key_from
 from cells.registry import Cell
 from cells.statements import Statement
-from portal.console.search import MAX_PER_CELL, Found, Hit, Term
+from portal.console.search import MAX_FETCHED, Found, Hit, Term
 from services.models import API_BINARIES, Service
 
 KIND = gettext_lazy("service")
@@ -27,7 +27,7 @@ def find_services(term: Term) -> Callable[[Cell], Found]:
         exact |= Q(id=term.number)
     rows: Any = Service.objects.exclude(binary__in=API_BINARIES).annotate(exact=flag(exact))
     rows = rows.filter(exact | Q(host__istartswith=term.text)).order_by("-exact", "host", "id")
-    statement = Statement(rows.values_list("id", "uuid", "host", "binary")[:MAX_PER_CELL])
+    statement = Statement(rows.values_list("id", "uuid", "host", "binary")[:MAX_FETCHED])
 
     def find(cell: Cell) -> Found:
         return Found([_hit(cell, term, *row) for row in statement.rows(cell.alias)])

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from cells.models import AggregateHost
+from cells.registry import Cell
 from services.facts import facts_by_key
 from services.models import Service
 from tests.clouds import Cloud
@@ -117,10 +118,11 @@ def test_forced_down_but_reporting_is_red(cloud: Cloud, console: Client) -> None
 
 
 def test_deleting_asks_for_the_host_and_says_what_is_left(cloud: Cloud, console: Client) -> None:
-    service, _ = cloud.host("cell1", "cmp-1")
+    service, node = cloud.host("cell1", "cmp-1")
     cloud.add_aggregate("ssd", ["cmp-1", "cmp-2"])
     cloud.add_aggregate("rack r01", ["cmp-1"])
     preview = post(console, "delete", service)
+    assert "Servers on it:" not in preview
     assert "taken out of the aggregates rack r01, ssd" in preview
     assert f"compute service delete {service.uuid}" in preview
     assert "nothing has been done" in post(console, "delete", service, confirm="1")
@@ -128,7 +130,8 @@ def test_deleting_asks_for_the_host_and_says_what_is_left(cloud: Cloud, console:
     typed = {f"host:{service.uuid}": "cmp-1"}
     result = post(console, "delete", service, confirm="1", **typed)
     assert now_in(cloud, "cell1", service).deleted
-    assert "openstack resource provider list --name cmp-1" in result
+    assert f"openstack resource provider show --allocations {node.uuid}" in result
+    assert f"openstack resource provider delete {node.uuid}" in result
     assert "openstack aggregate add host &#x27;rack r01&#x27; cmp-1" in result
     assert (Entry.objects.get().before or {})["aggregates"] == ["rack r01", "ssd"]
     assert list(AggregateHost.objects.values_list("host", flat=True)) == ["cmp-2"]
@@ -155,3 +158,38 @@ def test_as_many_hosts_as_a_page_takes_can_be_forced_down(cloud: Cloud, console:
     response = console.post(ACT, {"action": "force-down", "key": keys, "confirm": "1", **typed})
     assert response.status_code == 302
     assert [now_in(cloud, "cell1", one).forced_down for one in services] == [False, True, False]
+
+
+def test_a_reason_that_is_too_long_is_shown_again_whole(cloud: Cloud, console: Client) -> None:
+    service, _ = cloud.host("cell1", "a")
+    reason = "because " * 40 + "of the fan"
+    html = post(console, "disable", service, reason=reason, confirm="1")
+    assert f"The reason has {len(reason)} characters" in html
+    assert f'value="{reason}"' in html
+    field = re.search(r'<input type="text" name="reason"[^>]*>', html)
+    assert field is not None
+    assert "maxlength" not in field[0]  # by which a browser cuts off what is pasted
+    assert not now_in(cloud, "cell1", service).disabled
+
+
+def test_nothing_typed_is_lost_when_a_cell_goes_away(
+    cloud: Cloud, console: Client, dead_cell: Cell
+) -> None:
+    here, _ = cloud.host("cell1", "here")
+    gone = Service(uuid="11111111-1111-1111-1111-111111111111")
+    preview = post(console, "disable", here, gone, reason="fan")
+    assert f'<input type="hidden" name="key" value="{gone.uuid}">' in preview
+    nothing = post(console, "disable", gone, reason="fan")
+    assert "Nothing was found in the responding cells." in nothing
+    assert "None of the services exists any more" not in nothing
+    assert "Update the preview" in nothing
+    result = post(console, "disable", here, gone, reason="fan", replace="1", confirm="1")
+    assert "not found in the cells that answer" in result
+    again = result.partition(f'<form method="post" action="{ACT}"')[2].partition("</form>")[0]
+    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', again))
+    assert (fields["action"], fields["key"], fields["reason"]) == ("disable", gone.uuid, "fan")
+    assert fields["replace"] == "1"
+    assert again.count('name="key"') == 1
+    assert "Try again…" in again
+    assert 'name="confirm"' not in again
+    assert "Try again…" not in post(console, "enable", here, confirm="1")

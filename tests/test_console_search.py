@@ -157,6 +157,17 @@ def test_a_silent_cell_is_named_by_the_mappings(
     assert [row[0] for row in found(console, 5)] == ["cmp-3"]
 
 
+def test_that_there_is_more_is_told(cloud: Cloud, console: Client) -> None:
+    """Also where no more than a page was fetched, as of one cell."""
+    for number in range(20):
+        cloud.add_service("cell1", f"cmp-{number:02}")
+    assert len(found(console, "cmp-")) == 20
+    assert "There are more" not in page(console, f"{SEARCH}?q=cmp-")
+    cloud.add_service("cell1", "cmp-20")
+    assert len(found(console, "cmp-")) == 20
+    assert "of each cell at most 20 of a kind are shown" in page(console, f"{SEARCH}?q=cmp-")
+
+
 def test_only_what_may_be_seen_is_found(cloud: Cloud) -> None:
     service, node = cloud.host("cell1", "cmp-1")
     user = User.objects.create_user("viewer", is_staff=True)

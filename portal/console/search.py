@@ -24,8 +24,10 @@ from cells.scatter_gather import ask_cells
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-#: How many rows of a kind are fetched from each cell, and how many are shown of all.
+#: How many rows of a kind are shown of each cell, and how many of all.
 MAX_PER_CELL, MAX_SHOWN = 20, 100
+#: How many are fetched: by one more it is known that there are more.
+MAX_FETCHED = MAX_PER_CELL + 1
 MAX_LENGTH = 255
 UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
@@ -106,7 +108,8 @@ def search(request: HttpRequest, site: AdminSite, sources: Sequence[SearchSource
     finders = [ask for source in permitted if term.text and (ask := source.find(term))]
     answers = ask_cells(all_cells() if finders else (), lambda cell: [ask(cell) for ask in finders])
     by_source = list(zip(*answers.values(), strict=True))
-    hits = [hit for of_source in by_source for found in of_source for hit in found.hits]
+    everything = [found for of_source in by_source for found in of_source]
+    hits = [hit for found in everything for hit in found.hits[:MAX_PER_CELL]]
     hits.sort(key=lambda hit: not hit.is_exact)
     url = destination(term, hits, is_complete=answers.complete)
     if url:
@@ -117,10 +120,11 @@ def search(request: HttpRequest, site: AdminSite, sources: Sequence[SearchSource
         "title": _("Search"),
         "term": term.text,
         "hits": hits[:MAX_SHOWN],
-        "more": max(0, len(hits) - MAX_SHOWN),
-        "remarks": list(
-            dict.fromkeys(f.remark for of_source in by_source for f in of_source if f.remark)
-        ),
+        "has_more": len(hits) > MAX_SHOWN
+        or any(len(found.hits) > MAX_PER_CELL for found in everything),
+        "max_per_cell": MAX_PER_CELL,
+        "max_shown": MAX_SHOWN,
+        "remarks": list(dict.fromkeys(found.remark for found in everything if found.remark)),
         "places": [place for place in mapped_places(term) if place.cell in silent],
         "missing": answers.missing,
     }
