@@ -38,12 +38,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 raise sqlite3.OperationalError("its database file is gone")
         return super().get_new_connection(conn_params)
 
-    def ensure_connection(self) -> None:
-        """Connect, again if the file was moved or replaced: an open one is read as it was."""
+    def _cursor(self, name: str | None = None) -> Any:
+        """A cursor, on a new connection if the file was moved or replaced: one that is open is
+        read, and written to, where it is then.
+        """
         is_kept = self.connection is not None and not self.in_atomic_block
         if is_kept and self.opened and self.opened != _identity(self.settings_dict["NAME"]):
             self.close()
-        super().ensure_connection()
+        return super()._cursor(name)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
