@@ -43,6 +43,7 @@ class CachedValue(Generic[V]):
         self._in_background = threading.Lock()
         self._generation = 0
         self._loaded: _Loaded[V] | None = None
+        self._kept_at = float("-inf")  # of time.monotonic()
 
     @property
     def last(self) -> V | None:
@@ -53,6 +54,16 @@ class CachedValue(Generic[V]):
     def is_fresh(self) -> bool:
         """Whether ``get()`` would return the value without loading it."""
         return self._fresh(None) is not None
+
+    def age_if_kept(self, within: float) -> float | None:
+        """How old the value is, in seconds, if it could not be loaded again.
+
+        ``None`` if that has not been tried ``within`` so many seconds.
+        """
+        loaded, now = self._loaded, time.monotonic()
+        if loaded is None or self._kept_at < loaded.at or now - self._kept_at > within:
+            return None
+        return now - loaded.at
 
     def get(self, max_age: float | None = None) -> V:
         """The value, at most ``max_age`` seconds old (``ttl`` unless given).
@@ -72,6 +83,7 @@ class CachedValue(Generic[V]):
                         if self._loaded is None:
                             raise
                         logger.warning("%s: not read again: %s", self.load.__name__, error)
+                        self._kept_at = time.monotonic()
                         return self._loaded.value
                     loaded = self._loaded = _Loaded(value, generation, time.monotonic())
         return loaded.value

@@ -171,10 +171,13 @@ _remembered: Remembered[str, int] = Remembered()
 
 
 def age_of_mappings() -> float | None:
-    """How old what is known of Nova's API database is, in seconds, if that does not answer."""
+    """How old what is known of Nova's API database is, in seconds, if that does not answer.
+
+    Or if it does, and the cells cannot be read from it: its file is gone, or a table.
+    """
     guard = guard_of(CellMapping.objects.db)
     if guard is None or not guard.breaker.is_open():
-        return None
+        return known_cells.age_if_kept(2 * settings.CELL_MAPPINGS_TTL)
     return time.time() - (guard.breaker.answered_at or 0)
 
 

@@ -98,6 +98,26 @@ def test_an_error_keeps_the_last_value() -> None:
     assert cached.get() == 3
 
 
+def test_how_old_a_value_is_that_cannot_be_loaded_again() -> None:
+    results: Iterator[int | OSError] = iter([1, OSError("away"), 3])
+
+    def load() -> int:
+        result = next(results)
+        if isinstance(result, OSError):
+            raise result
+        return result
+
+    cached = CachedValue(load, ttl=0, kept_on=(OSError,))
+    assert [cached.get(), cached.age_if_kept(60)] == [1, None]
+    time.sleep(0.01)
+    assert cached.get() == 1
+    age = cached.age_if_kept(60)
+    assert age is not None
+    assert 0.01 <= age < 10
+    assert cached.age_if_kept(0) is None  # it may be back since
+    assert [cached.get(), cached.age_if_kept(60)] == [3, None]
+
+
 def test_one_thread_loads_for_all() -> None:
     together = threading.Barrier(8)
     loads: list[int] = []

@@ -21,6 +21,7 @@ from cells.backends import guards
 from cells.database_urls import database_settings
 from cells.databases import alias_of
 from cells.deadlines import Line, each_within, within
+from cells.registry import Cell
 from services.models import Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
@@ -385,3 +386,26 @@ def test_a_file_that_takes_the_place_of_another_is_opened(tmp_path: Path) -> Non
     backup.rename(file)
     assert read() == 2
     kept.close()
+
+
+def test_the_file_of_novas_api_database_is_gone(
+    tmp_path: Path, cloud: Cloud, console: Client, settings: Settings, dead_cell: Cell
+) -> None:
+    """What needs no mapping is found, and every page says what it does not know."""
+    service, _ = cloud.host("cell1", "cmp-1")
+    for page in ("", "services/service/", "hypervisors/computenode/"):
+        assert "API database does not" not in console.get(f"/admin/{page}").content.decode()
+    settings.CELL_MAPPINGS_TTL = 0.5
+    time.sleep(0.5)
+    cloud.point_own("api", f"sqlite:///{tmp_path}/none/api.sqlite3")
+    try:
+        for page in ("", "services/service/", "hypervisors/computenode/", "audit/entry/"):
+            shown: Any = console.get(f"/admin/{page}")
+            assert shown.status_code == 200, page
+            text = " ".join(shown.content.decode().split())
+            assert "API database does not answer: cells, hosts and aggregates are as" in text, page
+        found = console.get("/admin/search/?q=cmp").content.decode()
+        assert str(service.uuid) in found
+        assert "so it is not known what is mapped to the cells that" in found
+    finally:
+        cloud.point_own("api", cloud.api_url)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin import AdminSite
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -114,7 +115,18 @@ def search(request: HttpRequest, site: AdminSite, sources: Sequence[SearchSource
     url = destination(term, hits, is_complete=answers.complete)
     if url:
         return HttpResponseRedirect(url)
-    silent = {unavailable.cell for unavailable in answers.missing}
+    places, remarks = [], [found.remark for found in everything if found.remark]
+    if answers.missing:
+        silent = {unavailable.cell for unavailable in answers.missing}
+        try:
+            places = [place for place in mapped_places(term) if place.cell in silent]
+        except DatabaseError:
+            remarks.append(
+                _(
+                    "Nova's API database does not answer, so it is not known what is mapped to the "
+                    "cells that are not responding."
+                )
+            )
     context = {
         **site.each_context(request),
         "title": _("Search"),
@@ -124,8 +136,8 @@ def search(request: HttpRequest, site: AdminSite, sources: Sequence[SearchSource
         or any(len(found.hits) > MAX_PER_CELL for found in everything),
         "max_per_cell": MAX_PER_CELL,
         "max_shown": MAX_SHOWN,
-        "remarks": list(dict.fromkeys(found.remark for found in everything if found.remark)),
-        "places": [place for place in mapped_places(term) if place.cell in silent],
+        "remarks": list(dict.fromkeys(remarks)),
+        "places": places,
         "missing": answers.missing,
     }
     return TemplateResponse(request, "admin/search.html", context)

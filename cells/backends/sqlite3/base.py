@@ -45,7 +45,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         is_kept = self.connection is not None and not self.in_atomic_block
         if is_kept and self.opened and self.opened != _identity(self.settings_dict["NAME"]):
             self.close()
-        return super()._cursor(name)
+        return super()._cursor(name)  # type: ignore[misc]
 
 
 def _identity(path: str) -> tuple[int, int] | None:
