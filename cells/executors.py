@@ -120,22 +120,26 @@ class CellExecutor:
                 continue
             if job is None:
                 break
-            future, function = job
-            if future.set_running_or_notify_cancel():
-                try:
-                    result = self._call(function)
-                except BaseException as error:
-                    self._failed.inc()
-                    future.set_exception(error)
-                else:
-                    self._answered.inc()
-                    future.set_result(result)
-            del job, future, function
+            self._do(*job)
+            del job  # or what it returned would be kept until there is another
             with self._lock:
                 self.pending -= 1
         if self.cell.alias in connections.settings:
             connections[self.cell.alias].close()
         CONNECTIONS.labels(self.cell.name).dec()
+
+    def _do(self, future: "Future[Any]", function: Callable[[], Any]) -> None:
+        """Do a job, unless nobody waits for it any more."""
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self._call(function)
+        except BaseException as error:
+            self._failed.inc()
+            future.set_exception(error)
+        else:
+            self._answered.inc()
+            future.set_result(result)
 
     def _probe(self) -> None:
         """Find out whether the cell answers again; the breaker has the result."""

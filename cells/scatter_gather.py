@@ -205,6 +205,11 @@ class AcrossCells(Generic[M]):
         """Every cell's rows."""
         return ask_cells(self.cells, rows_of(self.queryset))
 
+    def made(self, make: Callable[[list[Any]], T]) -> Answers[T]:
+        """What ``make`` makes of every cell's rows, in its thread; see ``Statement.made``."""
+        statement = Statement(self.queryset)
+        return ask_cells(self.cells, lambda cell: statement.made(cell.alias, make))
+
     def count(self) -> Answers[int]:
         """How many rows each cell has."""
         return self.ask(lambda rows: rows.count())

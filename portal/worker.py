@@ -143,12 +143,14 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         from django.conf import settings
 
+        from portal.memory import Memory
         from portal.request_metrics import REFUSED
 
         _HAS_BOOTED[0] = True
         sys.setswitchinterval(SWITCH_INTERVAL)
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at by every full collection
+        self.memory = Memory()
         self.refusals = REFUSED
         self.waiting: dict[Connection, None] = {}  # those that are not in flight
         # The first to ask a cell that hangs wait for CELL_DEADLINE, and others for their threads.
@@ -236,6 +238,7 @@ class PortalWorker(ThreadWorker):  # type: ignore[misc]
                 self.refuse(conn, HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time.")
             else:
                 self.drop(conn)
+        self.memory.give_back()
 
     # --- requests -----------------------------------------------------------------------------
 

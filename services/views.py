@@ -1,7 +1,9 @@
 """os-services."""
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +21,7 @@ from cells.availability_zones import zones_of_hosts
 from cells.fields import as_stored, utc_now
 from cells.locate import remember
 from cells.registry import all_cells
-from cells.scatter_gather import AcrossCells
+from cells.scatter_gather import AcrossCells, Answers
 from portal.api.endpoints import endpoint
 from portal.api.faults import (
     BadRequest,
@@ -29,8 +31,9 @@ from portal.api.faults import (
     ItemNotFound,
     ServiceUnavailable,
 )
-from portal.api.responses import NoContent, NovaResponse
+from portal.api.responses import Listed, NoContent, NovaResponse
 from portal.api.schemas import as_integer, check_uuid
+from portal.api.serializers import Plan, Row
 from portal.api.views import NovaViewSet
 from portal.microversions import Versioned
 from services import actions, schemas
@@ -42,15 +45,20 @@ from services.locate import ServiceRef
 from services.models import API_BINARIES, NOVA_COMPUTE, Service, Zones, up_window
 from services.serializers import BACKFILL_WARNING, ServiceSerializer
 
-#: Above this number of hosts the zones of all are read rather than those of the hosts.
-MANY_HOSTS = 1000
-
 FAULTS: dict[type[Refused], type[Fault]] = {
     Invalid: BadRequest,
     Missing: ItemNotFound,
     Conflict: ConflictFault,
     Unavailable: ServiceUnavailable,
 }
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A cell's services as they are listed, and whether one of them still has no uuid."""
+
+    json: bytes
+    lacks_uuid: bool
 
 
 class ServiceViewSet(NovaViewSet):
@@ -74,33 +82,43 @@ class ServiceViewSet(NovaViewSet):
     @endpoint("list", query=schemas.LIST, response=schemas.LISTED, samples=("list", "list-unknown"))
     def list(self, request: Request, **kwargs: Any) -> Response:
         """All services, cell by cell, in each by id."""
-        plan = self.get_plan()
-        rows = self.filter_queryset(self.get_queryset())
-        answers = AcrossCells(rows.values_list(*as_stored(Service, plan.columns), "uuid")).all()
+        answers = self._rendered()
         unknown = (
             compute_hosts_in(answers.missing, self.query)
             if self.lists_unknown.at(self.version)
             else {}
         )
+        parts: list[bytes] = []
+        for cell in all_cells():
+            if cell in answers.by_cell:
+                parts.append(answers.by_cell[cell].json)
+            elif cell in unknown:
+                parts.append(Listed.part([_unknown(host) for host in unknown[cell]]))
+        self.warn_of(answers.missing)
+        lacks_uuid = any(rendered.lacks_uuid for rendered in answers.values())
+        if lacks_uuid and self.lookup_field == "uuid":
+            self.warnings.append(BACKFILL_WARNING)
+        return NovaResponse(Listed(self.collection_name, parts))
+
+    def _rendered(self) -> Answers[Rendered]:
+        """What each cell has of the services that the request is about.
+
+        All services, and all of nova-compute, are rendered by the threads that have read them, with
+        the zones of all hosts.  For others it is enough to read the zones of the hosts they are on.
+        """
+        plan = self.get_plan()
+        columns = (*as_stored(Service, plan.columns), "uuid")
+        rows = AcrossCells(self.filter_queryset(self.get_queryset()).values_list(*columns))
+        if not self.query.get("host") and self.query.get("binary") in (None, "", NOVA_COMPUTE):
+            return rows.made(partial(_render, plan, self._context(utc_now())))
+        answers = rows.all()
         host = plan.columns.index("host")
         hosts = {row[host] for found in answers.values() for row in found} - {None}
-        context = self._context(utc_now(), hosts if len(hosts) <= MANY_HOSTS else None)
-        services: list[dict[str, Any]] = []
-        without_uuid = False
-        for cell in all_cells():
-            found = answers.by_cell.get(cell, [])
-            uuids = [row[-1] for row in found]
-            without_uuid = without_uuid or None in uuids
-            remember(cell, uuids)
-            services += plan.render(found, context)
-            services += [
-                {"binary": NOVA_COMPUTE, "host": host, "status": "UNKNOWN"}
-                for host in unknown.get(cell, ())
-            ]
-        self.warn_of(answers.missing)
-        if without_uuid and self.lookup_field == "uuid":
-            self.warnings.append(BACKFILL_WARNING)
-        return NovaResponse({"services": services})
+        render = partial(_render, plan, self._context(utc_now(), hosts))
+        for cell, found in answers.by_cell.items():
+            remember(cell, (row[-1] for row in found))
+        by_cell = {cell: render(found) for cell, found in answers.by_cell.items()}
+        return Answers(by_cell, answers.missing)
 
     @endpoint(
         "update",
@@ -194,6 +212,17 @@ class ServiceViewSet(NovaViewSet):
         context = self._context(timezone.now(), [service.host or ""])
         [shown] = plan.render([row], context)
         return shown
+
+
+def _render(plan: Plan, context: dict[str, Any], rows: Sequence[Row]) -> Rendered:
+    """A cell's services; the last column of their rows is their uuid."""
+    lacks_uuid = any(row[-1] is None for row in rows)
+    return Rendered(Listed.part(plan.render(rows, context)), lacks_uuid)
+
+
+def _unknown(host: str) -> dict[str, Any]:
+    """What is listed of the nova-compute of a host whose cell does not answer."""
+    return {"binary": NOVA_COMPUTE, "host": host, "status": "UNKNOWN"}
 
 
 def as_asked(ref: ServiceRef, change: Change) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from cells import statements
 from cells.executors import executor_for
 from cells.registry import Cell
 from cells.router import CellNotNamed
@@ -82,6 +83,57 @@ def test_the_order_is_the_cells_whoever_answers_first(cloud: Cloud) -> None:
 
     answers = ask_cells(cloud.cells, ask)
     assert list(answers.values()) == ["cell0", "cell1", "cell2", "cell3"]
+
+
+def test_made_of_rows_are_those_of_each_cell(cloud: Cloud) -> None:
+    add_services(cloud)
+    cloud.add_service("cell2", "another")
+    names = SERVICES.order_by("id").values_list("host", flat=True)
+    for queryset in (names, names.filter(host="nowhere"), SERVICES.none()):
+        rows = AcrossCells(queryset)
+        assert rows.made(tuple).by_cell == {
+            cell: tuple(found) for cell, found in rows.all().by_cell.items()
+        }
+
+
+def test_few_threads_make_something_of_rows_at_a_time(cloud: Cloud) -> None:
+    together = threading.Barrier(statements.READERS)
+    making: list[int] = []
+
+    def make(rows: list[Any]) -> int:
+        making.append(1)
+        together.wait(10)
+        now = len(making)
+        together.wait(10)
+        making.pop()
+        return now
+
+    assert set(AcrossCells(SERVICES).made(make).values()) == {statements.READERS}
+
+
+def test_a_thread_that_hangs_with_its_rows_keeps_no_other_from_reading(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SQLite does, whose file is read as rows are fetched."""
+    monkeypatch.setattr(statements, "PATIENCE", 0.01)
+    together = threading.Barrier(len(cloud.cells))  # none gets on before all are there
+    answers = AcrossCells(SERVICES).made(lambda rows: together.wait(10))
+    assert sorted(answers.values()) == [0, 1, 2, 3]
+
+
+def test_an_error_in_what_is_made_of_rows_is_that_cells(cloud: Cloud) -> None:
+    add_services(cloud)
+
+    def make(rows: list[Service]) -> str:
+        [service] = rows
+        if service.host == "cell2":
+            raise ValueError("nonsense in cell2")
+        return str(service.host)
+
+    for _ in range(statements.READERS + 1):  # its turn is over all the same
+        answers = AcrossCells(SERVICES).made(make)
+        assert list(answers.values()) == ["cell0", "cell1", "cell3"]
+        assert missing(answers) == {"cell2": "ValueError: nonsense in cell2"}
 
 
 def test_only_the_cells_asked_for(cloud: Cloud) -> None:

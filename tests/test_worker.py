@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.servers import PortalServer, serve
@@ -226,6 +227,14 @@ def test_stopping_answers_what_has_been_sent(tmp_path: Path) -> None:
         portal.go_on.touch()
         assert {answer_on(one)[0] for one in full} == {200}
         assert portal.server.process.wait(60) == 0
+
+
+def test_memory_of_large_answers_is_given_back(portal: Waiting) -> None:
+    worker = psutil.Process(int(portal.ask(GET % (b"/x", b""))[2]))
+    before = worker.memory_info().rss
+    for _ in range(3):
+        assert portal.ask(GET % (b"/large", b""))[0] == 200  # 64 MiB
+        wait_until(lambda: worker.memory_info().rss < before + 32 * 2**20)
 
 
 def test_restarts_under_load_lose_nothing(tmp_path: Path) -> None:

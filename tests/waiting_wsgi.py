@@ -1,7 +1,8 @@
 """A WSGI application for tests of the worker that serves it: it waits until it is let go on.
 
 ``/wait`` is answered when the file ``GO_ON`` exists, everything else at once.  The answer is the
-request's body, or the id of the process if it has none.
+request's body, or the id of the process if it has none.  ``/large`` needs much memory meanwhile,
+and keeps a little of it, here and there.
 """
 
 import os
@@ -18,11 +19,18 @@ __all__ = ["application", "portal"]
 worker.ARRIVAL = 2.0
 schema.unapplied = list  # it has no database
 
+#: Bytes that ``/large`` needs, and of each block of them.
+MUCH, BLOCK = 64 * 2**20, 2000
+kept: list[bytes] = []
+
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     if environ["PATH_INFO"] == "/wait":
         while not Path(os.environ["GO_ON"]).exists():
             time.sleep(0.01)
+    if environ["PATH_INFO"] == "/large":
+        blocks = [bytes(BLOCK) for _ in range(MUCH // BLOCK)]
+        kept.extend(blocks[::5000])
     body = environ["wsgi.input"].read() or str(os.getpid()).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]

@@ -10,6 +10,7 @@ from django.contrib import admin
 from rest_framework import renderers
 
 from portal.api.forms import put_form
+from portal.api.responses import Listed
 from portal.api.versioning import HEADER, PICKER
 from portal.microversions import HISTORY, MAX_VERSION
 
@@ -30,6 +31,8 @@ class JSONRenderer(renderers.BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
+        if isinstance(data, Listed):
+            return data.to_json()
         return b"" if data is None else _dumps(data)
 
 
@@ -57,7 +60,7 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
     ) -> dict[str, Any]:
-        shown, remark = _first_rows(data)
+        shown, remark = _first_rows(data.to_data() if isinstance(data, Listed) else data)
         context = super().get_context(shown, accepted_media_type, renderer_context) | remark
         request = renderer_context["request"]
         context["microversion"] = str(getattr(request, "version", None) or "")

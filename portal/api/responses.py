@@ -1,10 +1,36 @@
 """The responses of the compute API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from rest_framework.response import Response
+
+
+class Listed:
+    """An answer that is a list, each part of which is JSON already: objects with commas between.
+
+    A list of 100,000 services is 20 MB of JSON, but several times as much as objects.
+    """
+
+    def __init__(self, collection_name: str, parts: Iterable[bytes]) -> None:
+        self.collection_name = collection_name
+        self.parts = [part for part in parts if part]
+
+    @staticmethod
+    def part(objects: list[dict[str, Any]]) -> bytes:
+        """These objects as a part."""
+        return orjson.dumps(objects)[1:-1]
+
+    def to_json(self) -> bytes:
+        """The whole answer."""
+        return b'{"%b":[%b]}' % (self.collection_name.encode(), b",".join(self.parts))
+
+    def to_data(self) -> dict[str, list[dict[str, Any]]]:
+        """The same as objects."""
+        data: dict[str, list[dict[str, Any]]] = orjson.loads(self.to_json())
+        return data
 
 
 class NovaResponse(Response):

@@ -190,7 +190,7 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         response = super().finalize_response(request, response, *args, **kwargs)
         if not isinstance(response, Response):  # the answer of Nova's router
             return response
-        response.add_post_render_callback(forget_view)
+        response.add_post_render_callback(forget_context)
         version = getattr(request, "version", None)
         name_type(response)
         if isinstance(version, Version) and not self.legacy:
@@ -203,13 +203,16 @@ class NovaViewSet(viewsets.GenericViewSet):  # type: ignore[type-arg]
         return response
 
 
-def forget_view(response: Response) -> None:
-    """Let go of the view of an answer that has been rendered.
+def forget_context(response: Response) -> None:
+    """Let go of what an answer was rendered with, now that it has been.
 
-    REST framework's view refers to itself and to its answer, so all rows of a list would be kept
-    until the collector of garbage looks at what is old: hundreds of megabytes in a large fleet.
+    In REST framework the answer refers to itself there, and its view to itself and to the answer,
+    so all of a list would be kept until the collector of garbage looks at what is old: hundreds of
+    megabytes in a large fleet.
     """
-    vars(response.renderer_context["view"]).clear()  # type: ignore[attr-defined]
+    context = response.renderer_context  # type: ignore[attr-defined]
+    vars(context["view"]).clear()
+    context.clear()
 
 
 def name_type(response: Response) -> None:
