@@ -1,13 +1,17 @@
 """The pages of refused and failed requests: the console's dress, cause, request id, way on."""
 
 import re
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.html import escape
 from pytest_django import Settings
 
+from cells.registry import known_cells
 from portal.console import site
 from tests.clouds import Cloud
 
@@ -46,6 +50,33 @@ def test_refusals(cloud: Cloud, console: Client) -> None:
     html = shown(client.get("/admin/problems/"), 403)
     assert "You do not have the permission" in html
     assert "bob" in html
+
+
+@pytest.mark.any_engine
+def test_what_was_typed_outlives_a_database_that_is_away(cloud: Cloud, tmp_path: Path) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ann"))
+    service, _ = cloud.host("cell1", "a")
+    act = "/admin/services/service/act/"
+    preview = client.get(f"{act}?action=disable&key={service.uuid}").content.decode()
+    form = dict(re.findall(r'name="([a-z]+)" value="([^"]*)"', preview.partition(act)[2]))
+    form |= {"reason": 'fan "3" <b>', "confirm": "1"}
+    cloud.point_own("api", f"sqlite:///{tmp_path}/none/api.sqlite3")
+    known_cells.clear()
+    try:
+        html = shown(client.post(act, form), 503)
+    finally:
+        cloud.point_own("api", cloud.api_url)
+    assert "Nova's API database" in unescape(html)
+    again = html.partition(f'<form method="post" action="{act}"')[2].partition("</form>")[0]
+    fields = {
+        name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', again)
+    }
+    assert "confirm" not in fields
+    answer = client.post(act, fields)
+    assert answer.status_code == 200  # its page again, and nothing is done
+    assert f'value="{escape(form["reason"])}"' in answer.content.decode()
+    assert 'name="confirm"' in answer.content.decode()
 
 
 @pytest.mark.any_engine

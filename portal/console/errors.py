@@ -39,12 +39,27 @@ def error_page(
         "status": status,
         "request_id": getattr(request, "request_id", ""),
         "may_try_again": status >= 500 and request.method == "GET",
+        "form_again": _form_of(request) if status >= 500 else [],
         "path": request.get_full_path(),
     }
     if status < 500:
         context |= _of_user(request)
     with_user = request if "user" in context else None
     return HttpResponse(render_to_string("admin/error.html", context, with_user), status=status)
+
+
+def _form_of(request: HttpRequest) -> list[tuple[str, str]]:
+    """What was sent with a form that shows what it would do first, to have that shown again.
+
+    So that what was typed is not lost, though no database can keep it.  Empty for other forms.
+    """
+    view = request.resolver_match and request.resolver_match.func
+    fields = set(getattr(view, "kept_fields", ())) - {"confirm", "check"}
+    if "action" not in fields or request.method != "POST":
+        return []
+    fields |= {"csrfmiddlewaretoken", kept_forms.SENDER, kept_forms.KEPT}
+    sent = [(name, value) for name in sorted(fields) for value in request.POST.getlist(name)]
+    return [*sent, ("check", "1")]
 
 
 def _of_user(request: HttpRequest) -> dict[str, Any]:
