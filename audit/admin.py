@@ -246,7 +246,11 @@ def _as_text(values: dict[str, Any] | None) -> str:
 
 
 def _formatted(value: Any) -> str:
-    return DASH if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None:
+        return DASH
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    # Isolated, so that text written from right to left turns nothing around that is beside it.
+    return text if text.isascii() else f"\u2068{text}\u2069"
 
 
 def _values(entry: Entry) -> list[Any]:

@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count
 
 from audit import journal
+from audit.admin import DASH, changes
 from audit.journal import Actor
 from audit.management.commands import export_audit
 from audit.models import AppendOnly, Channel, Entry, Intent, OutboxMessage
@@ -231,4 +232,12 @@ def test_pending_intents_and_messages_survive_the_upgrade(cloud: Cloud) -> None:
     ]
     OutboxMessage.objects.create(
         transport="oslo.messaging", sequence=10, subject="c:1", payload=notification
+    )
+
+
+def test_a_text_from_right_to_left_turns_nothing_beside_it() -> None:
+    before = {"disabled_reason": None, "forced_down": True}
+    after = {"disabled_reason": "abc \u202edef", "forced_down": False}
+    assert changes(Entry(before=before, after=after)) == (
+        f"disabled_reason: {DASH} → \u2068abc \u202edef\u2069, forced_down: true → false"
     )

@@ -141,6 +141,32 @@ def test_filters_come_before_the_list_on_a_phone(operator: Visitor) -> None:
     page.locator(".filter").first.wait_for()
 
 
+def test_actions_are_at_hand_on_a_phone(operator: Visitor) -> None:
+    """Not below the last of a hundred rows, and without covering what is selected."""
+    page = operator.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    operator.open(SERVICES)
+    page.locator("input.row-select").nth(1).check()
+    expect(page.locator(".row-actions button").first).to_be_in_viewport()
+    box = page.locator(".row-actions").bounding_box()
+    assert box is not None
+    assert box["height"] < 60
+    page.locator(".row-actions button[value=retire]").click()  # it scrolls to it
+    assert page.locator("main h1").inner_text().startswith("Retire")
+
+
+def test_a_long_word_in_a_reason_widens_no_list(operator: Visitor) -> None:
+    page = operator.page
+    host = operator.disable("cell=cell2", "https://tickets.example.net/" + "OPS-20391" * 24)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    for path in (f"{NODES}?q={host}", f"/admin/audit/entry/?q={host}"):
+        operator.open(path)
+        widths = page.locator("body, .results").evaluate_all(
+            "(elements) => elements.map((one) => [one.scrollWidth, one.clientWidth])"
+        )
+        assert all(inner <= outer for inner, outer in widths), (path, widths)
+
+
 def test_filters_of_djangos_own_lists_are_opened_on_demand(operator: Visitor) -> None:
     page = operator.page
     page.set_viewport_size({"width": 1280, "height": 900})
