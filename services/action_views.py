@@ -265,7 +265,10 @@ def _carry_out(
 ) -> list[Result]:
     """Do it to one service after the other; one that is refused does not stop the rest."""
     actor = actor_of(request, Channel.CONSOLE)
-    size = sum(preview.is_possible for preview in previews)
+    size = sum(
+        not preview.kept and (preview.is_typed_right or not action.asks_host)
+        for preview in previews
+    )
     results = []
     for preview in previews:
         service, cell = preview.service, preview.cell

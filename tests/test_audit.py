@@ -13,10 +13,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count
 
 from audit import journal
-from audit.admin import DASH, changes
+from audit.admin import changes
 from audit.journal import Actor
 from audit.management.commands import export_audit
 from audit.models import AppendOnly, Channel, Entry, Intent, OutboxMessage
+from portal.console.html import DASH
 from services.models import Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
