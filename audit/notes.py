@@ -1,6 +1,7 @@
 """The notes that people leave at hosts."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,11 @@ class NoteForm(forms.ModelForm):  # type: ignore[type-arg]
         widgets = {
             "back_on": forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # By which browsers cut off what is pasted, and say nothing; the form does.
+        del self.fields["text"].widget.attrs["maxlength"]
 
 
 def open_notes(places: Iterable[tuple[Cell, str | None]]) -> dict[tuple[str, str], Note]:

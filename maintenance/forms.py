@@ -56,6 +56,8 @@ class StartForm(forms.Form):
             label_suffix="",
             use_required_attribute=False,  # the page can be checked again without a reason
         )
+        # By which browsers cut off what is pasted, and say nothing; the form does.
+        del self.fields["reason"].widget.attrs["maxlength"]
         if hosts < 2:
             del self.fields["hosts_at_once"], self.fields["stop_on_failure"]
         if plan == PlanName.EVACUATE:  # Nova rebuilds all of them

@@ -102,6 +102,10 @@ def test_a_dead_host_is_only_evacuated_when_its_name_was_typed(
     Service.objects.using(cell.alias).filter(host="host1").update(last_seen_up=gone)
     uuid = key(cell, "host1")
     form = {"action": "evacuate", "key": uuid, "reason": "x", "at_once": "1", "confirm": "1"}
+    long = admin_client.post(START, form | {"reason": "x" * 600}).content.decode()
+    assert f'value="{"x" * 600}"' in long
+    assert "(it has 600)" in long
+    assert not re.search('name="reason"[^>]*maxlength', long)  # it would be cut off unseen
     wrong = admin_client.post(START, form | {f"host:{uuid}": "host2"})
     assert "No host name was typed" in text_of(wrong)
     assert not Maintenance.objects.exists()

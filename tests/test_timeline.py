@@ -114,6 +114,11 @@ def test_notes_are_checked(cloud: Cloud, console: Client) -> None:
     wrong = leave(console, cloud, "cmp-1", "written with care", ticket="javascript:alert(1)")
     assert "Enter a valid URL" in wrong
     assert 'value="written with care"' in wrong
+    text = "long " * 120 + "end"
+    long = leave(console, cloud, "cmp-1", text)
+    assert f"at most 500 characters (it has {len(text)})" in long
+    assert f'value="{text}"' in long
+    assert not re.search('name="text"[^>]*maxlength', long)  # it would be cut off unseen
     assert 'name="back" value="/admin/hypervisors/computenode/"' in wrong
     for host, cell in (("", cloud.cell("cell1").uuid), ("cmp-1", "nowhere")):
         assert console.post(NOTES, {"host": host, "cell": cell, "text": "x"}).status_code == 400
