@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
@@ -77,8 +78,12 @@ class MetricsView(APIView):
 
 
 def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces as one gzip stream."""
+    """The pieces as one gzip stream, each of them compressed while the next one is written."""
     compressor = zlib.compressobj(COMPRESSION_LEVEL, wbits=zlib.MAX_WBITS | 16)
-    for piece in pieces:
-        yield compressor.compress(piece)
+    with ThreadPoolExecutor(1, thread_name_prefix="gzip") as thread:
+        compressing = thread.submit(bytes)
+        for piece in pieces:
+            yield compressing.result()
+            compressing = thread.submit(compressor.compress, piece)
+        yield compressing.result()
     yield compressor.flush()

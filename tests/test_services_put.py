@@ -348,7 +348,7 @@ def asked(queries: Any) -> dict[str, int]:
 def test_number_of_queries(api: ApiClient, service: Service, count_queries: Any) -> None:
     """Once the cell of the service is known, no other cell is asked."""
     url = f"/os-services/{service.uuid}"
-    api.get("/os-services", "2.53")
+    api.get(f"/os-services?host={service.host}", "2.53")
     with count_queries() as queries:
         assert api.put(url, {"status": "disabled"}, "2.53").status == 200
     assert asked(queries) == {"cell2": 3}  # found, locked, written
