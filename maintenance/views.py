@@ -84,6 +84,9 @@ def start(request: HttpRequest) -> HttpResponse:
     is_valid = form.is_valid()
     checked = preflights(plan, services.facts.values(), form.options())
     rows = [_row(request, plan, preflight) for preflight in checked]
+    found = [row.preflight.key for row in rows]
+    # Their cell may be back when the form is checked again; hypervisors' keys are no services'.
+    keys = found if of == "hypervisors" else [*found, *services.not_found]
     errors: list[str] = []
     if "confirm" in request.POST and is_valid:
         ready = [
@@ -109,7 +112,7 @@ def start(request: HttpRequest) -> HttpResponse:
         "form": form,
         "rows": rows,
         "possible": sum(not row.preflight.blockers for row in rows),
-        "keys": [row.preflight.key for row in rows],
+        "keys": keys,
         "not_found": services.not_found,
         "missing": services.missing,
         "errors": errors,

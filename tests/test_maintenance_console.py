@@ -113,6 +113,18 @@ def test_a_dead_host_is_only_evacuated_when_its_name_was_typed(
     assert Maintenance.objects.get().plan == "evacuate"
 
 
+def test_a_host_of_a_silent_cell_stays_selected(
+    cloud: Cloud, cell: Cell, dead_cell: Cell, admin_client: Client
+) -> None:
+    gone = "11111111-1111-1111-1111-111111111111"
+    form = {"action": "empty", "reason": "firmware", "at_once": "1", "check": "1"}
+    for keys in ([gone], [key(cell, "host1"), gone]):
+        checked = admin_client.post(START, form | {"key": keys}).content.decode()
+        assert f"<code>{gone}</code>" in checked
+        assert re.findall('name="key" value="([^"]*)"', checked) == keys
+        assert 'value="firmware"' in checked
+
+
 def test_without_credentials_the_commands_are_shown_instead(
     cloud: Cloud, cell: Cell, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
