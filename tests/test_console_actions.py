@@ -194,3 +194,11 @@ def test_nothing_typed_is_lost_when_a_cell_goes_away(
     assert "Try again…" in again
     assert 'name="confirm"' not in again
     assert "Try again…" not in post(console, "enable", here, confirm="1")
+
+
+def test_a_key_that_no_service_can_have_is_not_found(cloud: Cloud, console: Client) -> None:
+    here, _ = cloud.host("cell1", "here")
+    result = post(console, "disable", here, Service(uuid="</th>"), confirm="1")
+    assert "not found in the cells that answer" in result
+    assert "&lt;/th&gt;" in result
+    assert now_in(cloud, "cell1", here).disabled
