@@ -26,8 +26,9 @@ class NoteForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # By which browsers cut off what is pasted, and say nothing; the form does.
-        del self.fields["text"].widget.attrs["maxlength"]
+        for field in self.fields.values():
+            # By which browsers cut off what is pasted, and say nothing; the form does.
+            field.widget.attrs.pop("maxlength", None)
 
 
 def open_notes(places: Iterable[tuple[Cell, str | None]]) -> dict[tuple[str, str], Note]:

@@ -56,9 +56,9 @@ class CachedValue(Generic[V]):
         return self._fresh(None) is not None
 
     def age_if_kept(self, within: float) -> float | None:
-        """How old the value is, in seconds, if it could not be loaded again.
+        """How many seconds old the value is, if the last attempt to load it again has failed.
 
-        ``None`` if that has not been tried ``within`` so many seconds.
+        ``None`` if it has not, or not ``within`` so many seconds from now.
         """
         loaded, now = self._loaded, time.monotonic()
         if loaded is None or self._kept_at < loaded.at or now - self._kept_at > within:

@@ -107,8 +107,7 @@ def all_cells() -> tuple[Cell, ...]:
     """Every mapped cell, cell0 and disabled ones included, in Nova's order.
 
     At most ``CELL_MAPPINGS_TTL`` seconds old, or as last read while the API database does not
-    answer.  Raises ``DatabaseError`` when the API database
-    has never answered.
+    answer.  Raises ``DatabaseError`` when that has never answered.
     """
     return known_cells.get().cells
 
@@ -171,9 +170,9 @@ _remembered: Remembered[str, int] = Remembered()
 
 
 def age_of_mappings() -> float | None:
-    """How old what is known of Nova's API database is, in seconds, if that does not answer.
+    """How many seconds old what is known of Nova's API database is, while that does not answer.
 
-    Or if it does, and the cells cannot be read from it: its file is gone, or a table.
+    ``None`` while it does, unless the cells cannot be read from it: its file or a table is gone.
     """
     guard = guard_of(CellMapping.objects.db)
     if guard is None or not guard.breaker.is_open():

@@ -27,7 +27,9 @@ class Remembered(Generic[K, V]):
         except DatabaseError:
             if (values := self._values) is None:
                 raise
-            return {key: values[key] for key in (values if keys is None else keys) if key in values}
+            if keys is None:
+                return dict(values)  # at once, since another thread may be noting what it has read
+            return {key: values[key] for key in keys if key in values}
         self._note(keys, found)
         return found
 

@@ -4,6 +4,7 @@ A queryset is lazy and names no database, so it is built once and bound to each 
 in Nova's ``scatter_gather_cells``, an answer says which cells are missing from it.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
@@ -28,6 +29,9 @@ T = TypeVar("T")
 #: How many cells to ask at once where each answer is much work for this process: more of them
 #: would wait for each other here, and seem to be slow themselves.
 CELLS_AT_ONCE = 20
+#: How many callers of ``AcrossCells.made`` ask at a time: they would wait for each other as well.
+LISTS_AT_ONCE = 2
+_lists = threading.BoundedSemaphore(LISTS_AT_ONCE)
 
 
 @dataclass
@@ -206,9 +210,14 @@ class AcrossCells(Generic[M]):
         return ask_cells(self.cells, rows_of(self.queryset))
 
     def made(self, make: Callable[[list[Any]], T]) -> Answers[T]:
-        """What ``make`` makes of every cell's rows, in its thread; see ``Statement.made``."""
-        statement = Statement(self.queryset)
-        return ask_cells(self.cells, lambda cell: statement.made(cell.alias, make))
+        """What ``make`` makes of every cell's rows, in its thread.
+
+        For so many rows that those of all cells should not be in memory at a time, nor count
+        against one deadline: asks ``CELLS_AT_ONCE``, for ``LISTS_AT_ONCE`` callers.
+        """
+        rows_in = rows_of(self.queryset)
+        with _lists:
+            return ask_cells(self.cells, lambda cell: make(rows_in(cell)), at_once=CELLS_AT_ONCE)
 
     def count(self) -> Answers[int]:
         """How many rows each cell has."""

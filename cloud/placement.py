@@ -217,11 +217,6 @@ class Placement:
                 missing[member] = error
         return found, missing
 
-    def consumer_allocations(self, consumer: str) -> dict[str, dict[str, int]]:
-        """What a consumer has: by provider uuid, amounts by resource class."""
-        found = self._get(f"/allocations/{_uuid(consumer)}", _CONSUMER_GENERATION)["allocations"]
-        return {provider: data["resources"] for provider, data in sorted(found.items())}
-
     def detail(self, member: str) -> list[ProviderDetail]:
         """The tree that the provider ``member`` is in, each with all there is to say of it.
 

@@ -56,13 +56,13 @@ class StartForm(forms.Form):
             label_suffix="",
             use_required_attribute=False,  # the page can be checked again without a reason
         )
-        # By which browsers cut off what is pasted, and say nothing; the form does.
-        del self.fields["reason"].widget.attrs["maxlength"]
         if hosts < 2:
             del self.fields["hosts_at_once"], self.fields["stop_on_failure"]
         if plan == PlanName.EVACUATE:  # Nova rebuilds all of them
             del self.fields["move_stopped"]
         for name, field in self.fields.items():
+            # By which browsers cut off what is pasted, and say nothing; the form does.
+            field.widget.attrs.pop("maxlength", None)
             if field.help_text:
                 field.widget.attrs["aria-describedby"] = f"id_{name}_helptext"
 

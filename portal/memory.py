@@ -9,8 +9,8 @@ import ctypes
 import mmap
 import os
 
-#: Bytes by which a process may grow before it gives back what is free of them.
-GROWTH = 8 * 2**20
+#: Bytes by which a process may grow or shrink before it gives back what is free.
+CHANGE = 2 * 2**20
 #: Blocks of at least so many bytes are given back as soon as they are free.
 LARGE_BLOCK = 2**17
 _M_MMAP_THRESHOLD = -3  # of glibc's mallopt()
@@ -26,19 +26,17 @@ class Memory:
             self._libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
             # Opened once: there may be no descriptor left when there is much to do.
             self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-            self._least = self.resident()
+            self._resident = self.resident()
 
     def resident(self) -> int:
         """How many bytes of memory the process uses."""
         return int(os.pread(self._statm, 200, 0).split()[1]) * mmap.PAGESIZE
 
     def give_back(self) -> None:
-        """Give back what is free, if the process has grown since; to be called now and then."""
-        if not self._is_glibc:
-            return
-        resident = self.resident()
-        if resident > self._least + GROWTH:
+        """Give back what is free, if the use has changed since; to be called now and then.
+
+        If it has become less, too: what was in use the last time may be free now.
+        """
+        if self._is_glibc and abs(self.resident() - self._resident) > CHANGE:
             self._libc.malloc_trim(0)
-            self._least = self.resident()
-        else:
-            self._least = min(self._least, resident)
+            self._resident = self.resident()

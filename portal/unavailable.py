@@ -57,9 +57,9 @@ def unavailable(request: HttpRequest) -> HttpResponse:
         _(schema.INCOMPLETE)
         if is_incomplete
         else _(
-            "This page needs a database that does not answer just now, the portal's own or Nova's "
-            "API database; it is looked for all the time. Nothing was changed, unless the audit "
-            "says so once it is back."
+            "This page needs a database that does not answer just now: the portal's own or Nova's "
+            "API database. The portal keeps trying to reach it. Nothing was changed, unless the "
+            "audit says so once it is back."
         )
     )
     page = errors.error_page(request, 503, _("A database does not answer"), cause)

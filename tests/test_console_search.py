@@ -165,7 +165,7 @@ def test_that_there_is_more_is_told(cloud: Cloud, console: Client) -> None:
     assert "There are more" not in page(console, f"{SEARCH}?q=cmp-")
     cloud.add_service("cell1", "cmp-20")
     assert len(found(console, "cmp-")) == 20
-    assert "of each cell at most 20 of a kind are shown" in page(console, f"{SEARCH}?q=cmp-")
+    assert "at most 20 of each kind are shown per cell" in page(console, f"{SEARCH}?q=cmp-")
 
 
 def test_only_what_may_be_seen_is_found(cloud: Cloud) -> None:

@@ -383,6 +383,10 @@ def test_a_file_that_takes_the_place_of_another_is_opened(tmp_path: Path) -> Non
     kept.close_if_unusable_or_obsolete()  # between requests, where there is no answer to give
     with pytest.raises(OperationalError, match="its database file is gone"):
         read()
+    file.symlink_to(file)  # as a share that is stale, or a directory that may not be looked into
+    with pytest.raises(OperationalError, match="its database file: Too many levels"):
+        read()
+    file.unlink()
     backup.rename(file)
     assert read() == 2
     kept.close()

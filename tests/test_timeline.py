@@ -118,7 +118,8 @@ def test_notes_are_checked(cloud: Cloud, console: Client) -> None:
     long = leave(console, cloud, "cmp-1", text)
     assert f"at most 500 characters (it has {len(text)})" in long
     assert f'value="{text}"' in long
-    assert not re.search('name="text"[^>]*maxlength', long)  # it would be cut off unseen
+    assert not re.search('id="note-[^>]*maxlength', long)  # it would be cut off unseen
+    assert not re.search('maxlength[^>]*id="note-', long)
     assert 'name="back" value="/admin/hypervisors/computenode/"' in wrong
     for host, cell in (("", cloud.cell("cell1").uuid), ("cmp-1", "nowhere")):
         assert console.post(NOTES, {"host": host, "cell": cell, "text": "x"}).status_code == 400

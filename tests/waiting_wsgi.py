@@ -1,8 +1,8 @@
 """A WSGI application for tests of the worker that serves it: it waits until it is let go on.
 
 ``/wait`` is answered when the file ``GO_ON`` exists, everything else at once.  The answer is the
-request's body, or the id of the process if it has none.  ``/large`` needs much memory meanwhile,
-and keeps a little of it, here and there.
+request's body, or the id of the process if it has none.  ``/large`` needs much memory for a
+moment, and keeps a little of it, here and there.
 """
 
 import os
@@ -31,6 +31,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     if environ["PATH_INFO"] == "/large":
         blocks = [bytes(BLOCK) for _ in range(MUCH // BLOCK)]
         kept.extend(blocks[::5000])
+        time.sleep(1.5)  # longer than the worker waits until it looks again
+        del blocks
     body = environ["wsgi.input"].read() or str(os.getpid()).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]

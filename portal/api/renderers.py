@@ -60,7 +60,9 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
     ) -> dict[str, Any]:
-        shown, remark = _first_rows(data.to_data() if isinstance(data, Listed) else data)
+        if isinstance(data, Listed):
+            data = data.to_data(at_least=BROWSABLE_ROWS + 1)
+        shown, remark = _first_rows(data)
         context = super().get_context(shown, accepted_media_type, renderer_context) | remark
         request = renderer_context["request"]
         context["microversion"] = str(getattr(request, "version", None) or "")

@@ -27,10 +27,14 @@ class Listed:
         """The whole answer."""
         return b'{"%b":[%b]}' % (self.collection_name.encode(), b",".join(self.parts))
 
-    def to_data(self) -> dict[str, list[dict[str, Any]]]:
-        """The same as objects."""
-        data: dict[str, list[dict[str, Any]]] = orjson.loads(self.to_json())
-        return data
+    def to_data(self, at_least: int) -> dict[str, list[dict[str, Any]]]:
+        """The first parts as objects: at least so many of these, if there are."""
+        objects: list[dict[str, Any]] = []
+        for part in self.parts:
+            if len(objects) >= at_least:
+                break
+            objects += orjson.loads(b"[%b]" % part)
+        return {self.collection_name: objects}
 
 
 class NovaResponse(Response):

@@ -33,25 +33,29 @@ class DatabaseWrapper(base.DatabaseWrapper):
         )
         self.opened = None
         if not (may_create or self.is_in_memory_db()):
-            self.opened = _identity(conn_params["database"])
-            if self.opened is None:
-                raise sqlite3.OperationalError("its database file is gone")
+            try:
+                self.opened = _identity(conn_params["database"])
+            except (FileNotFoundError, NotADirectoryError):
+                raise sqlite3.OperationalError("its database file is gone") from None
+            except OSError as error:
+                raise sqlite3.OperationalError(f"its database file: {error.strerror}") from None
         return super().get_new_connection(conn_params)
 
     def _cursor(self, name: str | None = None) -> Any:
         """A cursor, on a new connection if the file was moved or replaced: one that is open is
         read, and written to, where it is then.
         """
-        is_kept = self.connection is not None and not self.in_atomic_block
-        if is_kept and self.opened and self.opened != _identity(self.settings_dict["NAME"]):
-            self.close()
+        if self.connection is not None and self.opened and not self.in_atomic_block:
+            try:
+                is_same = self.opened == _identity(self.settings_dict["NAME"])
+            except OSError:
+                is_same = False
+            if not is_same:
+                self.close()
         return super()._cursor(name)  # type: ignore[misc]
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from another that takes its place; ``None`` if there is none."""
-    try:
-        status = Path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+def _identity(path: str) -> tuple[int, int]:
+    """What tells a file from another that takes its place."""
+    status = Path(path).stat()
     return status.st_dev, status.st_ino
