@@ -197,17 +197,23 @@ def servers_on_down_hosts(
     return samples(SERVERS_ON_DOWN_HOST, template, running.values())
 
 
+def refresh() -> None:
+    """Read the labels of the next scrape, and check the fleet for it."""
+    aggregate_labels.refresh()
+    latest_report.refresh()
+
+
 READER = CellReader(
     (*(family for family, _column, _unit in BY_COLUMN), TOTAL_VMS, SERVERS_ON_DOWN_HOST),
     begin,
-    aggregate_labels.refresh,
+    refresh,
 )
 
 
 class ProblemCollector(Collector):
     """How many findings the last check of the fleet had.
 
-    A check looks at every row, so it is made beside the scrapes, and only while there are any.
+    A check looks at every row, so it is made between scrapes, and only while there are any.
     """
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -223,7 +229,6 @@ class ProblemCollector(Collector):
             "nova_portal_problems_checked_timestamp_seconds", "When the fleet was last checked."
         )
         report = latest_report.last
-        latest_report.refresh()
         if report is not None:
             for result in report.results:
                 problems.add_metric([result.problem.name, result.problem.severity], result.count)

@@ -101,6 +101,7 @@ def cloud(databases: Engine, db: None) -> Iterator[Cloud]:
     """An empty cloud: cell0 to cell3 without a row, to be filled by its methods."""
     latest_report.clear()
     yield fresh_cloud(databases)
+    latest_report.clear()  # a check that still goes on would ask the cells of the next test
     settle()
     close_executors()
 
