@@ -81,6 +81,7 @@ def post_worker_init(worker: Any) -> None:
     import jsonschema  # noqa: F401 - commands do without, but a first request would wait for it
     from django.db import connections
 
+    from cells import read_ahead
     from cells.notices import NoticeBoard
     from cloud.clients import prepare
     from cloud.config import ConfigError
@@ -96,6 +97,7 @@ def post_worker_init(worker: Any) -> None:
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
     connections.close_all()  # threads have their own
     NoticeBoard(Path(os.environ[NOTICES_DIR])).start()
+    read_ahead.start()
     start_workers()
 
 

@@ -293,6 +293,23 @@ def test_novas_api_database_hangs(
     assert said[1:] == ["database api answers again"]
 
 
+@pytest.mark.usefixtures("quick_probes", "short_deadline", "service")
+def test_a_process_that_has_just_begun_serves_without_novas_api_database(
+    cloud: Cloud, api: ApiClient
+) -> None:
+    cloud.add_aggregate("rack", ["cmp"], zone="az7")
+    reads = ("/os-services", "/os-hypervisors/detail", "/os-hypervisors/statistics")
+    before = {path: api.get(path, "2.53").body for path in reads}
+    with cloud.own_proxy("api") as proxy:
+        forget_cloud()  # as in a new process
+        read_ahead()
+        proxy.refuse()
+        for path in reads:
+            answer = api.get(path, "2.53")
+            assert (answer.status, answer.body) == (200, before[path])
+            assert "Nova's API database does not answer" in answer.headers["Warning"]
+
+
 @pytest.mark.usefixtures("quick_probes", "short_deadline")
 def test_databases_that_refuse(cloud: Cloud, api: ApiClient, console: Client) -> None:
     scheme = "mysql" if cloud.engine == "mysql" else "postgresql"
