@@ -212,12 +212,15 @@ class AcrossCells(Generic[M]):
     def made(self, make: Callable[[list[Any]], T]) -> Answers[T]:
         """What ``make`` makes of every cell's rows, in its thread.
 
-        For so many rows that those of all cells should not be in memory at a time, nor count
-        against one deadline: asks ``CELLS_AT_ONCE``, for ``LISTS_AT_ONCE`` callers.
+        For so many rows that those of all cells should not be in memory at a time, nor the work
+        with them count against one deadline: asks ``CELLS_AT_ONCE`` cells, whose threads take turns
+        (``Statement.made``), for ``LISTS_AT_ONCE`` callers.
         """
-        rows_in = rows_of(self.queryset)
+        statement = Statement(self.queryset)
         with _lists:
-            return ask_cells(self.cells, lambda cell: make(rows_in(cell)), at_once=CELLS_AT_ONCE)
+            return ask_cells(
+                self.cells, lambda cell: statement.made(cell.alias, make), at_once=CELLS_AT_ONCE
+            )
 
     def count(self) -> Answers[int]:
         """How many rows each cell has."""

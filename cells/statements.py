@@ -6,7 +6,8 @@ more than the queries do.  All cells of a database vendor are asked the same sta
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
@@ -18,6 +19,26 @@ from django.db.models.query import (
     ValuesListIterable,
     get_related_populators,
 )
+
+T = TypeVar("T")
+
+#: So many threads at a time read the rows of ``Statement.made``.  All of them take turns at the
+#: interpreter's lock: if each reads a little, all rows are in memory before the first is done.
+READERS = 2
+#: Seconds after which a thread reads without its turn: SQLite reads its file as rows are fetched,
+#: and one that hangs must not keep other cells from answering.
+PATIENCE = 0.25
+_turns = threading.BoundedSemaphore(READERS)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    has_turn = _turns.acquire(timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        if has_turn:
+            _turns.release()
 
 
 class Parameter(Expression):
@@ -69,12 +90,31 @@ class Statement:
 
         ``values`` are those of its parameters, by name, as the database takes them.
         """
+        compiled = self._compiled_for(alias)
+        with compiled.executed(alias, values) as fetch:
+            rows = fetch()
+        return self._as_asked(rows, compiled, alias)
+
+    def made(self, alias: str, make: Callable[[list[Any]], T]) -> T:
+        """What ``make`` makes of the rows in the database ``alias``.
+
+        For so many rows that those of all cells should not be in memory at a time: only
+        ``READERS`` threads are between the answer of their database and the end of ``make``.
+        """
+        compiled = self._compiled_for(alias)
+        with compiled.executed(alias, {}) as fetch, _turn():
+            return make(self._as_asked(fetch(), compiled, alias))
+
+    def _compiled_for(self, alias: str) -> "_Compiled":
         vendor = connections[alias].vendor
         if (compiled := self._compiled.get(vendor)) is None:
             with self._lock:  # or the threads of all cells would compile it
                 if (compiled := self._compiled.get(vendor)) is None:
                     compiled = self._compiled[vendor] = _Compiled(self._queryset, alias)
-        rows = compiled.rows(alias, values)
+        return compiled
+
+    def _as_asked(self, rows: list[Any], compiled: "_Compiled", alias: str) -> list[Any]:
+        """The rows as the queryset gives them: instances, dicts, tuples or values."""
         if self._iterable is ModelIterable:
             return compiled.instances(alias, rows)
         if self._iterable is ValuesIterable:
@@ -96,15 +136,22 @@ class _Compiled:
         selected = [column for column, *_ in self._compiler.select[: self._compiler.col_count]]
         self._converters = self._compiler.get_converters(selected)
 
-    def rows(self, alias: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    @contextmanager
+    def executed(
+        self, alias: str, values: dict[str, Any]
+    ) -> Iterator[Callable[[], list[tuple[Any, ...]]]]:
+        """The statement has been executed in the block; what is yielded fetches its rows."""
         if not self._sql:
-            return []
+            yield list
+            return
         params = [
             param.value(values) if isinstance(param, Parameter) else param for param in self._params
         ]
         with connections[alias].cursor() as cursor:
             cursor.execute(self._sql, params)
-            rows = cursor.fetchall()
+            yield lambda: self._converted(cursor.fetchall())
+
+    def _converted(self, rows: Any) -> list[tuple[Any, ...]]:
         if not self._converters:
             return list(rows)
         converted: Iterator[Any] = self._compiler.apply_converters(rows, self._converters)

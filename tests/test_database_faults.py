@@ -21,10 +21,12 @@ from cells.backends import guards
 from cells.database_urls import database_settings
 from cells.databases import alias_of
 from cells.deadlines import Line, each_within, within
+from cells.read_ahead import read_ahead
 from cells.registry import Cell
 from services.models import Service
 from tests.clients import ApiClient
 from tests.clouds import Cloud
+from tests.engines import forget_cloud
 from tests.servers import Proxy, free_port
 from tests.waiting import count, count_disabled, lasting, wait_until
 
@@ -294,6 +296,7 @@ def test_novas_api_database_hangs(
 
 
 @pytest.mark.usefixtures("quick_probes", "short_deadline", "service")
+@pytest.mark.server
 def test_a_process_that_has_just_begun_serves_without_novas_api_database(
     cloud: Cloud, api: ApiClient
 ) -> None:
@@ -302,8 +305,11 @@ def test_a_process_that_has_just_begun_serves_without_novas_api_database(
     before = {path: api.get(path, "2.53").body for path in reads}
     with cloud.own_proxy("api") as proxy:
         forget_cloud()  # as in a new process
+        guards.serve()
         read_ahead()
-        proxy.refuse()
+        time.sleep(1)  # one that has answered just now is not away, but slow
+        proxy.hang()
+        assert api.get("/os-services", "2.53").status == 200
         for path in reads:
             answer = api.get(path, "2.53")
             assert (answer.status, answer.body) == (200, before[path])
