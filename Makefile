@@ -27,8 +27,9 @@ run: $(RUNS)
 	@exec $(BIN)/python manage.py serve
 
 ## Run the whole suite, on SQLite, PostgreSQL and (where one answers) MariaDB.
+# One process more than there are cores: many tests wait, for servers and browsers.
 test: $(TESTS)
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(BIN)/pytest --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadgroup $(ARGS)
 
 ## Formatting, lint, types, imports, migrations, deployment settings.
 check: $(TESTS)

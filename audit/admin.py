@@ -1,6 +1,7 @@
 """The audit in the console, to be read, searched and exported."""
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -39,6 +40,8 @@ FORMATTED = {
     "before": "before_text",
     "after": "after_text",
 }
+#: Unicode's bidirectional classes of letters and controls that turn the direction of text.
+FROM_RIGHT = {"R", "AL", "RLE", "RLO", "RLI"}
 #: The URL name of the list.
 LIST = "audit_entry_changelist"
 EXPORTED = tuple(field.name for field in Entry._meta.concrete_fields if field.name != "id")
@@ -250,7 +253,8 @@ def _formatted(value: Any) -> str:
         return DASH
     text = str(value).lower() if isinstance(value, bool) else str(value)
     # Isolated, so that text written from right to left turns nothing around that is beside it.
-    return text if text.isascii() else f"\u2068{text}\u2069"
+    is_turned = any(unicodedata.bidirectional(letter) in FROM_RIGHT for letter in text)
+    return f"\u2068{text}\u2069" if is_turned else text
 
 
 def _values(entry: Entry) -> list[Any]:

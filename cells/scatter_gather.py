@@ -27,9 +27,9 @@ M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 
 #: How many cells to ask at once where each answer is much work for this process: more of them
-#: would wait for each other here, and seem to be slow themselves.
-CELLS_AT_ONCE = 20
-#: How many callers of ``AcrossCells.made`` ask at a time: they would wait for each other as well.
+#: would wait for each other here, and seem to be slow themselves.  25, and cell0.
+CELLS_AT_ONCE = 26
+#: How many callers of ``AcrossCells.map_rows`` ask at a time: they would wait for each other, too.
 LISTS_AT_ONCE = 2
 _lists = threading.BoundedSemaphore(LISTS_AT_ONCE)
 
@@ -209,17 +209,17 @@ class AcrossCells(Generic[M]):
         """Every cell's rows."""
         return ask_cells(self.cells, rows_of(self.queryset))
 
-    def made(self, make: Callable[[list[Any]], T]) -> Answers[T]:
+    def map_rows(self, make: Callable[[list[Any]], T]) -> Answers[T]:
         """What ``make`` makes of every cell's rows, in its thread.
 
         For so many rows that those of all cells should not be in memory at a time, nor the work
         with them count against one deadline: asks ``CELLS_AT_ONCE`` cells, whose threads take turns
-        (``Statement.made``), for ``LISTS_AT_ONCE`` callers.
+        (``Statement.map_rows``), for ``LISTS_AT_ONCE`` callers.
         """
         statement = Statement(self.queryset)
         with _lists:
             return ask_cells(
-                self.cells, lambda cell: statement.made(cell.alias, make), at_once=CELLS_AT_ONCE
+                self.cells, lambda cell: statement.map_rows(cell.alias, make), at_once=CELLS_AT_ONCE
             )
 
     def count(self) -> Answers[int]:

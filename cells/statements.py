@@ -22,7 +22,7 @@ from django.db.models.query import (
 
 T = TypeVar("T")
 
-#: So many threads at a time read the rows of ``Statement.made``.  All of them take turns at the
+#: So many threads at a time read the rows of ``Statement.map_rows``.  All of them take turns at the
 #: interpreter's lock: if each reads a little, all rows are in memory before the first is done.
 READERS = 2
 #: Seconds after which a thread reads without its turn: SQLite reads its file as rows are fetched,
@@ -95,7 +95,7 @@ class Statement:
             rows = fetch()
         return self._as_asked(rows, compiled, alias)
 
-    def made(self, alias: str, make: Callable[[list[Any]], T]) -> T:
+    def map_rows(self, alias: str, make: Callable[[list[Any]], T]) -> T:
         """What ``make`` makes of the rows in the database ``alias``.
 
         For so many rows that those of all cells should not be in memory at a time: only

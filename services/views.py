@@ -31,7 +31,7 @@ from portal.api.faults import (
     ItemNotFound,
     ServiceUnavailable,
 )
-from portal.api.responses import Listed, NoContent, NovaResponse
+from portal.api.responses import JSONList, NoContent, NovaResponse
 from portal.api.schemas import as_integer, check_uuid
 from portal.api.serializers import Plan, Row
 from portal.api.views import NovaViewSet
@@ -93,12 +93,12 @@ class ServiceViewSet(NovaViewSet):
             if cell in answers.by_cell:
                 parts.append(answers.by_cell[cell].json)
             elif cell in unknown:
-                parts.append(Listed.part([_unknown(host) for host in unknown[cell]]))
+                parts.append(JSONList.part([_unknown(host) for host in unknown[cell]]))
         self.warn_of(answers.missing)
         lacks_uuid = any(rendered.lacks_uuid for rendered in answers.values())
         if lacks_uuid and self.lookup_field == "uuid":
             self.warnings.append(BACKFILL_WARNING)
-        return NovaResponse(Listed(self.collection_name, parts))
+        return NovaResponse(JSONList(self.collection_name, parts))
 
     def _rendered(self) -> Answers[Rendered]:
         """What each cell has of the services that the request is about.
@@ -110,7 +110,7 @@ class ServiceViewSet(NovaViewSet):
         columns = (*as_stored(Service, plan.columns), "uuid")
         rows = AcrossCells(self.filter_queryset(self.get_queryset()).values_list(*columns))
         if not self.query.get("host") and self.query.get("binary") in (None, "", NOVA_COMPUTE):
-            return rows.made(partial(_render, plan, self._context(utc_now())))
+            return rows.map_rows(partial(_render, plan, self._context(utc_now())))
         answers = rows.all()
         host = plan.columns.index("host")
         hosts = {row[host] for found in answers.values() for row in found} - {None}
@@ -217,7 +217,7 @@ class ServiceViewSet(NovaViewSet):
 def _render(plan: Plan, context: dict[str, Any], rows: Sequence[Row]) -> Rendered:
     """A cell's services; the last column of their rows is their uuid."""
     lacks_uuid = any(row[-1] is None for row in rows)
-    return Rendered(Listed.part(plan.render(rows, context)), lacks_uuid)
+    return Rendered(JSONList.part(plan.render(rows, context)), lacks_uuid)
 
 
 def _unknown(host: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from portal.api.renderers import BROWSABLE_ROWS
-from portal.api.responses import Listed
+from portal.api.responses import JSONList
 from tests.clients import ApiClient
 from tests.clouds import Cloud
 
@@ -42,10 +42,10 @@ def test_a_list_without_pages_is_cut_and_says_so(
 
 
 def test_of_a_long_list_no_more_is_read_than_is_shown() -> None:
-    parts = [Listed.part([{"n": 1}]), b"", Listed.part([{"n": 2}, {"n": 3}]), b"not read"]
-    listed = Listed("numbers", parts)
+    parts = [JSONList.part([{"n": 1}]), b"", JSONList.part([{"n": 2}, {"n": 3}]), b"not read"]
+    listed = JSONList("numbers", parts)
     assert listed.to_data(at_least=2) == {"numbers": [{"n": 1}, {"n": 2}, {"n": 3}]}
-    assert Listed("numbers", []).to_data(at_least=2) == {"numbers": []}
+    assert JSONList("numbers", []).to_data(at_least=2) == {"numbers": []}
 
 
 def test_a_list_with_pages_has_shorter_ones(

@@ -92,7 +92,7 @@ def test_made_of_rows_are_those_of_each_cell(cloud: Cloud) -> None:
     names = SERVICES.order_by("id").values_list("host", flat=True)
     for queryset in (names, names.filter(host="nowhere"), SERVICES.none()):
         rows = AcrossCells(queryset)
-        assert rows.made(tuple).by_cell == {
+        assert rows.map_rows(tuple).by_cell == {
             cell: tuple(found) for cell, found in rows.all().by_cell.items()
         }
 
@@ -112,7 +112,7 @@ def test_few_threads_make_something_of_rows_at_a_time(
         making.pop()
         return now
 
-    assert set(AcrossCells(SERVICES).made(make).values()) == {statements.READERS}
+    assert set(AcrossCells(SERVICES).map_rows(make).values()) == {statements.READERS}
 
 
 def test_a_thread_that_hangs_with_its_rows_keeps_no_other_from_reading(
@@ -121,7 +121,7 @@ def test_a_thread_that_hangs_with_its_rows_keeps_no_other_from_reading(
     """As SQLite does, whose file is read as rows are fetched."""
     monkeypatch.setattr(statements, "PATIENCE", 0.01)
     together = threading.Barrier(len(cloud.cells))  # none gets on before all are there
-    answers = AcrossCells(SERVICES).made(lambda rows: together.wait(10))
+    answers = AcrossCells(SERVICES).map_rows(lambda rows: together.wait(10))
     assert sorted(answers.values()) == [0, 1, 2, 3]
 
 
@@ -138,7 +138,7 @@ def test_work_for_this_process_is_not_taken_for_slow_cells(
             time.sleep(0.1)
 
     with ThreadPoolExecutor(8) as pool:
-        made = [pool.submit(AcrossCells(SERVICES).made, make) for _ in range(8)]
+        made = [pool.submit(AcrossCells(SERVICES).map_rows, make) for _ in range(8)]
     assert [missing(answers.result()) for answers in made] == [{}] * 8
     assert not any(executor_for(cell).breaker.is_open() for cell in cloud.cells)
 
@@ -153,7 +153,7 @@ def test_an_error_in_what_is_made_of_rows_is_that_cells(cloud: Cloud) -> None:
         return str(service.host)
 
     for _ in range(statements.READERS + 1):  # its turn is over all the same
-        answers = AcrossCells(SERVICES).made(make)
+        answers = AcrossCells(SERVICES).map_rows(make)
         assert list(answers.values()) == ["cell0", "cell1", "cell3"]
         assert missing(answers) == {"cell2": "ValueError: nonsense in cell2"}
 

@@ -10,7 +10,7 @@ from django.contrib import admin
 from rest_framework import renderers
 
 from portal.api.forms import put_form
-from portal.api.responses import Listed
+from portal.api.responses import JSONList
 from portal.api.versioning import HEADER, PICKER
 from portal.microversions import HISTORY, MAX_VERSION
 
@@ -31,7 +31,7 @@ class JSONRenderer(renderers.BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        if isinstance(data, Listed):
+        if isinstance(data, JSONList):
             return data.to_json()
         return b"" if data is None else _dumps(data)
 
@@ -60,7 +60,7 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Any
     ) -> dict[str, Any]:
-        if isinstance(data, Listed):
+        if isinstance(data, JSONList):
             data = data.to_data(at_least=BROWSABLE_ROWS + 1)
         shown, remark = _first_rows(data)
         context = super().get_context(shown, accepted_media_type, renderer_context) | remark

@@ -8,7 +8,7 @@ import orjson
 from rest_framework.response import Response
 
 
-class Listed:
+class JSONList:
     """An answer that is a list, each part of which is JSON already: objects with commas between.
 
     A list of 100,000 services is 20 MB of JSON, but several times as much as objects.
