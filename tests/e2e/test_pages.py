@@ -115,7 +115,7 @@ def go_to(visitor: Visitor, name: str) -> None:
         if what == "entry":
             page.click("a:has-text('undone')")
             page.click("a:has-text('undoes')")
-        assert page.locator(".badge", has_text="undone").count()
+        page.locator(".badge", has_text="undone").first.wait_for()
         return
     if verb == "note":
         go_to(visitor, "first hypervisor")
