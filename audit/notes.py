@@ -1,16 +1,16 @@
 """The notes that people leave at hosts."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Note
 from cells.registry import Cell
+from portal.console.forms import WholeTextMixin
 
 
-class NoteForm(forms.ModelForm):  # type: ignore[type-arg]
+class NoteForm(WholeTextMixin, forms.ModelForm):  # type: ignore[type-arg]
     """A note to leave at a host."""
 
     ticket = forms.URLField(
@@ -23,12 +23,6 @@ class NoteForm(forms.ModelForm):  # type: ignore[type-arg]
         widgets = {
             "back_on": forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            # By which browsers cut off what is pasted, and say nothing; the form does.
-            field.widget.attrs.pop("maxlength", None)
 
 
 def open_notes(places: Iterable[tuple[Cell, str | None]]) -> dict[tuple[str, str], Note]:

@@ -26,7 +26,7 @@ def read_ahead() -> None:
 
 
 def start() -> None:
-    """Do so beside the first requests: it takes half a second for 100,000 hosts."""
+    """Do so beside the first requests, which need not wait for all hosts of a large fleet."""
     threading.Thread(target=_read, name="read-ahead", daemon=True).start()
 
 

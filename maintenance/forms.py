@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from maintenance.control import MAX_REASON, MAX_TICKET
 from maintenance.models import PlanName
 from maintenance.plans import Options
+from portal.console.forms import WholeTextMixin
 
 
 class Moment(forms.DateTimeField):
@@ -19,7 +20,7 @@ class Moment(forms.DateTimeField):
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
 
-class StartForm(forms.Form):
+class StartForm(WholeTextMixin, forms.Form):
     """The options of a maintenance; ``options()`` when it is valid."""
 
     reason = forms.CharField(label=_("Reason"), max_length=MAX_REASON)
@@ -61,8 +62,6 @@ class StartForm(forms.Form):
         if plan == PlanName.EVACUATE:  # Nova rebuilds all of them
             del self.fields["move_stopped"]
         for name, field in self.fields.items():
-            # By which browsers cut off what is pasted, and say nothing; the form does.
-            field.widget.attrs.pop("maxlength", None)
             if field.help_text:
                 field.widget.attrs["aria-describedby"] = f"id_{name}_helptext"
 
